@@ -1,0 +1,160 @@
+// What the engine needs of the world: a log, a presence board, a clock. Stores implement these; the laws are in inkwell/testing.
+// Invariant: nothing here assumes that this node is the only one that writes, announces, trims or stands in front of the log.
+
+import type { AuthorId, Chain, DocId, Epoch, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
+import type { PresenceState, User } from '../protocol/messages.ts'
+
+// ---- the log
+
+/** An edit on its way into the log. `body` is the engine's own (base, op, user, time); the store keeps it byte for byte. */
+export interface NewEntry {
+  readonly author: AuthorId
+  readonly seq: Seq
+  readonly body: string
+}
+
+/** An edit in the log. `chain` is the running hash up to and including it: `link(previous chain, entry)`, see stores/chain. */
+export interface Entry extends NewEntry {
+  readonly version: Version
+  readonly chain: Chain
+}
+
+/**
+ * Why the log did not accept a caller's position.
+ * `epoch`: the log is another one. `behind`: the log is shorter than the position (its tail was lost).
+ * `fork`: the chain at that version differs (R1). `horizon`: the position lies below what is kept.
+ */
+export type Refusal = 'epoch' | 'behind' | 'fork' | 'horizon'
+
+export type LogReply =
+  | {
+      readonly ok: true
+      /** Every entry after the caller's head up to the log's head, the caller's own included, without a gap. */
+      readonly entries: readonly Entry[]
+      readonly durable: Version
+      readonly horizon: Version
+    }
+  | { readonly ok: false; readonly reason: Refusal }
+
+/**
+ * A document's log as it was when somebody opened it. `tail` holds every entry after the checkpoint.
+ * A document nobody has written to has version 0, the empty chain and no checkpoint; opening it writes nothing but its epoch.
+ */
+export interface Opened {
+  readonly epoch: Epoch
+  readonly checkpoint: Checkpoint | null
+  readonly tail: readonly Entry[]
+  readonly durable: Version
+  readonly horizon: Version
+}
+
+/**
+ * The state at a version, from which reading can start (R3–R7). `body` is the engine's own: the snapshot, the commits in
+ * (horizon, version], the last edit of each author not pruned.
+ */
+export interface Checkpoint {
+  readonly epoch: Epoch
+  readonly version: Version
+  readonly chain: Chain
+  readonly horizon: Version
+  /** Rows of the (author, seq) table whose version is at or below this are deleted with this checkpoint; never above horizon. */
+  readonly pruned: Version
+  readonly body: string
+}
+
+/** What the feed tells about a document. It may lose, repeat and delay; it does not corrupt. */
+export type Announcement =
+  | {
+      readonly kind: 'entries'
+      readonly epoch: Epoch
+      /** The version and chain before the first entry. */
+      readonly from: Version
+      readonly chain: Chain
+      readonly entries: readonly Entry[]
+      readonly durable: Version
+    }
+  | { readonly kind: 'durable'; readonly epoch: Epoch; readonly version: Version }
+
+/** What an entry's survival rests on once it counts as durable. */
+export type Durability = 'memory' | 'disk' | 'replicated'
+
+export interface Log {
+  readonly durability: Durability
+
+  open(doc: DocId): Promise<Opened>
+
+  /**
+   * In one step: check `at` against the log (epoch, head not ahead, not below the horizon, same chain), drop each entry whose seq is
+   * at or below its author's last one (R13), give the rest the next versions, announce them. Never "stale, try again":
+   * the reply brings what the caller missed. Versions are contiguous from 1.
+   * @throws when the store cannot tell whether it happened; the caller then reads the log and offers again what is missing.
+   */
+  append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply>
+
+  /** Every entry after `at`. */
+  read(doc: DocId, at: Position): Promise<LogReply>
+
+  /** For people and tools: entries in (after, after + limit], whatever of them is kept. */
+  entries(doc: DocId, after: Version, limit: number): Promise<readonly Entry[]>
+
+  /** R3, first step. Raises the horizon to at least `horizon` and answers the log's version at that moment; null: another epoch. */
+  raiseHorizon(doc: DocId, epoch: Epoch, horizon: Version): Promise<Version | null>
+
+  /**
+   * R3, second and third step: stores the checkpoint, then deletes entries at or below its horizon and authors' rows at or below its
+   * prune mark. False, and nothing done, when the log does not hold its position, when the stored one is newer, when its
+   * version is not durable or not above its horizon (R5), or when its horizon is above the log's.
+   */
+  checkpoint(doc: DocId, checkpoint: Checkpoint): Promise<boolean>
+
+  /** Listens to one document's announcements. The listener is called in order for one log; resolves once nothing later can be missed silently. */
+  subscribe(doc: DocId, listener: (announcement: Announcement) => void): Promise<() => void>
+
+  /** Ids of stored documents in ascending order after `after`, at most `limit`. */
+  documents(after: DocId | null, limit: number): Promise<readonly DocId[]>
+
+  /** Flushes and lets go of everything. */
+  close(): Promise<void>
+}
+
+// ---- presence
+
+/** One connection's appearance in one document. */
+export interface Appearance {
+  readonly peer: PeerId
+  readonly user: User
+  readonly author: AuthorId
+  readonly version: Version
+  readonly state: PresenceState
+}
+
+export type PresenceNews = { readonly kind: 'here'; readonly appearance: Appearance } | { readonly kind: 'gone'; readonly peer: PeerId }
+
+/** Who is in which document, on all nodes. An entry lives no longer than the node that made it. */
+export interface PresenceBoard {
+  show(doc: DocId, appearance: Appearance): void
+  remove(doc: DocId, peer: PeerId): void
+  list(doc: DocId): Promise<readonly Appearance[]>
+  /** News of every peer of the document, this node's own included. */
+  subscribe(doc: DocId, listener: (news: readonly PresenceNews[]) => void): Promise<() => void>
+}
+
+/** A log and a presence board behind one door. */
+export interface Store {
+  readonly log: Log
+  readonly presence: PresenceBoard
+  /** For people: `embedded:./inkwell-data`, `memory:`. */
+  readonly name: string
+  /** Rejects with a reason when the store cannot serve now. */
+  ready(): Promise<void>
+  close(): Promise<void>
+}
+
+// ---- time
+
+/** Time for the engine: milliseconds since 1970, and one-shot alarms. */
+export interface Clock {
+  now(): number
+  /** Calls once after `ms`; returns how to call it off. */
+  after(ms: number, call: () => void): () => void
+}

@@ -1,0 +1,186 @@
+// Every message that client and server exchange, as unions; the codec turns untrusted bytes into these or into a refusal.
+// Invariant: a value of these types is well-formed. Whether an op fits its document is the engine's business (`op` is still JSON here).
+
+import type { Json } from '../ot/type.ts'
+import type { Refusal } from './errors.ts'
+import type { AuthorId, ClientKey, DocId, Handle, PeerId, Position, Seq, Version } from './ids.ts'
+
+/** Rights in one document. */
+export type Right = 'none' | 'read' | 'write'
+
+/** Who a person is, as the server vouches for it. */
+export interface User {
+  /** 1 to 128 characters. */
+  readonly id: string
+  /** For people to read; at most 128 characters. */
+  readonly name?: string
+  /** A CSS colour of the form #rrggbb. */
+  readonly color?: string
+}
+
+/** A commit as clients see it: the op in the form in which it changes version n-1 into version n. */
+export interface WireCommit {
+  readonly author: AuthorId
+  readonly seq: Seq
+  readonly op: Json
+}
+
+/** A peer's presence state: an application's own JSON object; the editor binding keeps its selection under `cursor`. */
+export type PresenceState = { readonly [key: string]: Json }
+
+export interface PeerEntry {
+  readonly peer: PeerId
+  readonly user: User
+  readonly author: AuthorId
+  readonly state: PresenceState
+}
+
+// ---- on connecting (the payload of Socket.IO's CONNECT packet, and of its answer)
+
+export interface Hello {
+  /** The protocol versions that the client speaks, lowest and highest. */
+  readonly protocol: readonly [min: number, max: number]
+  readonly key: ClientKey
+  readonly token?: string
+}
+
+export interface Welcome {
+  readonly kind: 'welcome'
+  readonly protocol: number
+  readonly author: AuthorId
+  readonly user: User
+  /** Bounds that a client must keep; it composes and splits so that it does. */
+  readonly limits: ClientLimits
+}
+
+export interface ClientLimits {
+  readonly messageBytes: number
+  readonly opComponents: number
+  readonly documentLength: number
+  readonly presenceBytes: number
+}
+
+// ---- client to server
+
+export type ClientMessage = Join | Leave | Submit | Present
+
+export interface Join {
+  readonly kind: 'join'
+  readonly doc: DocId
+  /** Name of the document type; a new document is made with it, an existing one must have it. */
+  readonly type: string
+  /** Where the client stands; null: it has nothing and wants a snapshot. */
+  readonly position: Position | null
+}
+
+export interface Leave {
+  readonly kind: 'leave'
+  readonly handle: Handle
+}
+
+/** "Put op, made on the text at `position`, into the history, once." There is no answer but the commit itself, or a refusal. */
+export interface Submit {
+  readonly kind: 'submit'
+  readonly handle: Handle
+  readonly seq: Seq
+  readonly position: Position
+  readonly op: Json
+}
+
+export interface Present {
+  readonly kind: 'present'
+  readonly handle: Handle
+  /** The version at which positions inside `state` were true. */
+  readonly version: Version
+  readonly state: PresenceState
+}
+
+// ---- server to client
+
+export type ServerMessage = Joined | Commits | Durable | Beat | Presence | Left | Refused
+
+export interface Joined {
+  readonly kind: 'joined'
+  readonly doc: DocId
+  readonly handle: Handle
+  readonly right: 'read' | 'write'
+  readonly peer: PeerId
+  /** Everybody else who is in the document. */
+  readonly peers: readonly PeerEntry[]
+  readonly durable: Version
+  readonly content: CatchUp | Snapshot
+}
+
+/** The commits that the client lacks: it stood in this history at the version `from`. */
+export interface CatchUp {
+  readonly kind: 'commits'
+  readonly from: Version
+  readonly commits: readonly WireCommit[]
+  /** Where the client stands after them. */
+  readonly position: Position
+}
+
+/** The whole text, for a newcomer or for a client whose position this history does not know. */
+export interface Snapshot {
+  readonly kind: 'snapshot'
+  readonly position: Position
+  readonly value: Json
+  /** The last edit of this very author that the snapshot holds, and the version as which it landed (R6); null: none is known. */
+  readonly landed: { readonly seq: Seq; readonly version: Version } | null
+  /** Authors whose last commit is at or below this version are forgotten (R7). */
+  readonly pruned: Version
+}
+
+/** Commits in order: `commits[i]` makes version from + 1 + i. The one way in which anybody, the author too, learns of an edit. */
+export interface Commits {
+  readonly kind: 'commits'
+  readonly handle: Handle
+  readonly from: Version
+  readonly commits: readonly WireCommit[]
+  readonly position: Position
+  readonly durable: Version
+}
+
+/** Everything up to `version` now holds at the durability that the store promises. */
+export interface Durable {
+  readonly kind: 'durable'
+  readonly handle: Handle
+  readonly version: Version
+}
+
+/** Where the node stands: betrays a lost last frame. */
+export interface Beat {
+  readonly kind: 'beat'
+  readonly handle: Handle
+  readonly position: Position
+  readonly durable: Version
+}
+
+export type PresenceChange =
+  | { readonly kind: 'here'; readonly peer: PeerId; readonly user: User; readonly author: AuthorId; readonly version: Version; readonly state: PresenceState }
+  | { readonly kind: 'gone'; readonly peer: PeerId }
+
+export interface Presence {
+  readonly kind: 'presence'
+  readonly handle: Handle
+  readonly changes: readonly PresenceChange[]
+}
+
+/** The server has closed the document for this client; the refusal says why and what to do. */
+export interface Left {
+  readonly kind: 'left'
+  readonly handle: Handle
+  readonly refusal: Refusal
+}
+
+/** An answer to one message that could not be served. Nothing else of the client's is affected. */
+export interface Refused {
+  readonly kind: 'refused'
+  /** The document that it concerns, where there is one. */
+  readonly doc: DocId | null
+  readonly handle: Handle | null
+  /** The submission that it concerns, where there is one. */
+  readonly seq: Seq | null
+  readonly refusal: Refusal
+}
+
