@@ -23,7 +23,7 @@ const rows = {
   'bad-op': ['stop', 'The op is not valid on the version on which it says it was made.'],
   'op-too-large': ['stop', 'The op has more components or text than the limit.'],
   'document-too-long': ['stop', 'The document would be longer than the limit.'],
-  'bad-seq': ['rejoin', "The submission's number is not above the author's last one."],
+  'bad-seq': ['stop', 'Another edit of this author has been committed under this number or a higher one.'],
   'unknown-position': ['rejoin', 'The position is not in the history that this node knows.'],
   'history-gone': ['rejoin', 'The position is older than the history that is kept.'],
   'too-many-waiting': ['slow-down', 'More submissions of this connection wait than the limit.'],

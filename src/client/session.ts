@@ -1,0 +1,521 @@
+// The client's side of one document, as a pure step: state and event in, next state and effects out.
+// Invariant: `shown` = `agreed` with every unit applied in turn; `agreed` is the text at `position`; nothing leaves `units` or
+// `confirmed` but by being durable, or as a draft.
+
+import { advanceOther, advanceOwn, applyAll, moveOver, type Pending, withdraw } from '../ot/queue.ts'
+import type { DocumentType, Json } from '../ot/type.ts'
+import type { Refusal } from '../protocol/errors.ts'
+import type { AuthorId, DocId, Handle, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
+import type {
+  CatchUp,
+  ClientMessage,
+  Commits,
+  Joined,
+  PeerEntry,
+  Presence,
+  PresenceChange,
+  Refused,
+  ServerMessage,
+  Snapshot,
+  WireCommit,
+} from '../protocol/messages.ts'
+import { unreachable } from '../protocol/unreachable.ts'
+
+/** An edit of mine that the log does not hold yet, made on the agreed text with the units before it. */
+export type Unit<O> = FreshUnit<O> | SentUnit<O>
+
+/** Never sent: what is typed next is composed into it. */
+export interface FreshUnit<O> extends Pending<O> {
+  readonly seq: null
+}
+
+/** Sent at least once. `since` is the version at its first sending and is never moved (R7). */
+export interface SentUnit<O> extends Pending<O> {
+  readonly seq: Seq
+  readonly since: Version
+}
+
+/** An edit of mine in the log, but above what is durable: a failover may take it back (R10). */
+export interface Confirmed<O> {
+  readonly seq: Seq
+  /** Where it stands in the log, at most. */
+  readonly version: Version
+  readonly since: Version
+  /** Takes it out of the agreed text as that is now. */
+  readonly undo: O
+  /** What a diff may have removed of it: told as drafts should it have to be offered again. */
+  readonly doubts: readonly Draft<unknown, O>[]
+}
+
+/** An edit of mine that is handed back: `op` as it was made on `before`. */
+export interface Draft<S, O> {
+  /** `refused`: the server would not have it. `unknowable`: it may be in the document already; nobody can tell any more (R7). */
+  readonly cause: 'refused' | 'unknowable'
+  readonly refusal: Refusal | null
+  readonly op: O
+  readonly before: S
+}
+
+export type Link =
+  /** No line, or the line has not been told of this document yet. */
+  | { readonly kind: 'down' }
+  | { readonly kind: 'joining' }
+  /** `sent`: units[0] went out on this line. `fresh`: nothing has come since joining. */
+  | {
+      readonly kind: 'live'
+      readonly handle: Handle
+      readonly peer: PeerId
+      readonly right: 'read' | 'write'
+      readonly sent: boolean
+      readonly fresh: boolean
+    }
+  | { readonly kind: 'closed'; readonly refusal: Refusal | null }
+
+export interface Session<S, O> {
+  readonly type: DocumentType<S, O>
+  readonly doc: DocId
+  readonly link: Link
+  /** Null until the first welcome. */
+  readonly author: AuthorId | null
+  /** Null until the first join: `agreed` is then the empty document. */
+  readonly position: Position | null
+  readonly agreed: S
+  readonly units: readonly Unit<O>[]
+  readonly shown: S
+  readonly confirmed: readonly Confirmed<O>[]
+  readonly durable: Version
+  /** The last number given to an edit of mine. */
+  readonly seq: Seq
+}
+
+export type SessionEvent<O> =
+  /** I made an edit on the shown text. */
+  | { readonly kind: 'edit'; readonly op: O }
+  /** A line is there and says who I am. */
+  | { readonly kind: 'up'; readonly author: AuthorId }
+  | { readonly kind: 'down' }
+  | { readonly kind: 'message'; readonly message: ServerMessage }
+  /** No answer for too long, or a wait is over: send what is in flight once more. */
+  | { readonly kind: 'resend' }
+  /** A wait is over: join (again). */
+  | { readonly kind: 'join' }
+  /** I leave the document. */
+  | { readonly kind: 'close' }
+
+export type SessionEffect<S, O> =
+  /** Store the state before any `send` that follows (R12). */
+  | { readonly kind: 'persist' }
+  | { readonly kind: 'send'; readonly message: ClientMessage }
+  /** The shown text changed by somebody else's doing. `resync`: history was replaced by a diff. `withdrawn`: an edit of mine was taken out. */
+  | {
+      readonly kind: 'change'
+      readonly op: O
+      readonly origin: 'remote' | 'resync' | 'withdrawn'
+      readonly author: AuthorId | null
+    }
+  /** The agreed text moved on by one commit. */
+  | { readonly kind: 'commit'; readonly version: Version; readonly op: O; readonly author: AuthorId; readonly own: Seq | null }
+  /** The agreed text was replaced; `diff` leads from the old one to the new one, as near as can be told. */
+  | { readonly kind: 'reset'; readonly version: Version; readonly diff: O }
+  | { readonly kind: 'draft'; readonly draft: Draft<S, O> }
+  | { readonly kind: 'peers'; readonly peers: readonly PeerEntry[] }
+  | { readonly kind: 'presence'; readonly changes: readonly PresenceChange[] }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** Come back with the event `then` after this many milliseconds. */
+  | { readonly kind: 'wait'; readonly ms: number; readonly then: 'resend' | 'join' }
+  | { readonly kind: 'closed'; readonly refusal: Refusal | null }
+
+export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly SessionEffect<S, O>[]]
+
+export const openSession = <S, O>(type: DocumentType<S, O>, doc: DocId): Session<S, O> => ({
+  type,
+  doc,
+  link: { kind: 'down' },
+  author: null,
+  position: null,
+  agreed: type.empty,
+  units: [],
+  shown: type.empty,
+  confirmed: [],
+  durable: 0,
+  seq: 0,
+})
+
+export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S, O> => {
+  const run = new Run(state)
+  switch (event.kind) {
+    case 'edit':
+      run.edit(event.op)
+      break
+    case 'up':
+      run.up(event.author)
+      break
+    case 'down':
+      run.down()
+      break
+    case 'message':
+      run.message(event.message)
+      break
+    case 'resend':
+      run.resend()
+      break
+    case 'join':
+      run.rejoin()
+      break
+    case 'close':
+      run.close()
+      break
+    default:
+      unreachable(event)
+  }
+  return run.result()
+}
+
+/** How far the edit numbered `seq` (see `seqOfTyped`) has come. */
+export const levelOf = (state: Session<unknown, unknown>, seq: Seq): 'pending' | 'sequenced' | 'durable' => {
+  if (seq > state.seq || state.units.some(unit => unit.seq !== null && unit.seq <= seq)) return 'pending'
+  return state.confirmed.some(edit => edit.seq <= seq) ? 'sequenced' : 'durable'
+}
+
+/** The number under which everything typed so far will have been sent. */
+export const seqOfTyped = (state: Session<unknown, unknown>): Seq => {
+  const last = state.units.at(-1)
+  return last !== undefined && last.seq === null ? state.seq + 1 : state.seq
+}
+
+/**
+ * One step under way: owns a copy of the state and collects the effects. Its methods are the rules; each leaves the invariant true.
+ */
+class Run<S, O> {
+  private state: Session<S, O>
+  private readonly effects: SessionEffect<S, O>[] = []
+
+  constructor(state: Session<S, O>) {
+    this.state = state
+  }
+
+  result(): Step<S, O> {
+    return [this.state, this.effects]
+  }
+
+  edit(op: O): void {
+    const { type, units } = this.state
+    if (this.state.link.kind === 'closed' || type.isNoop(op)) return
+    const last = units.at(-1)
+    const next: readonly Unit<O>[] =
+      last !== undefined && last.seq === null
+        ? [...units.slice(0, -1), { seq: null, op: type.compose(last.op, op) }]
+        : [...units, { seq: null, op }]
+    this.set({ units: next, shown: type.apply(this.state.shown, op) })
+    this.flush()
+  }
+
+  up(author: AuthorId): void {
+    if (this.state.link.kind === 'closed') return
+    this.set({ author })
+    this.join()
+  }
+
+  down(): void {
+    if (this.state.link.kind !== 'closed') this.set({ link: { kind: 'down' } })
+  }
+
+  close(): void {
+    const { link } = this.state
+    if (link.kind === 'live') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: link.handle } })
+    this.set({ link: { kind: 'closed', refusal: null } })
+    this.effects.push({ kind: 'closed', refusal: null })
+  }
+
+  resend(): void {
+    const { link } = this.state
+    if (link.kind !== 'live') return
+    this.set({ link: { ...link, sent: false } })
+    this.flush()
+  }
+
+  message(message: ServerMessage): void {
+    const { link } = this.state
+    if (message.kind === 'joined') {
+      if (link.kind === 'joining' && message.doc === this.state.doc) this.joined(message)
+      return
+    }
+    if (message.kind === 'refused') return this.refused(message)
+    // What a document's earlier stay on this line left behind is not for us.
+    if (link.kind !== 'live' || message.handle !== link.handle) return
+    switch (message.kind) {
+      case 'commits':
+        return this.commits(message)
+      case 'durable':
+        return this.durable(message.version)
+      case 'beat':
+        // The line is ordered, so whoever is behind the beat has lost a frame.
+        if (this.standsAt(message.position)) this.durable(message.durable)
+        else this.rejoin()
+        return
+      case 'presence':
+        return this.presence(message)
+      case 'left':
+        return this.left(message.refusal)
+      default:
+        unreachable(message)
+    }
+  }
+
+  // ---- joining
+
+  private join(): void {
+    const { doc, type, position } = this.state
+    this.set({ link: { kind: 'joining' } })
+    this.effects.push({ kind: 'send', message: { kind: 'join', doc, type: type.name, position } })
+  }
+
+  rejoin(): void {
+    const { link, author } = this.state
+    if (link.kind === 'closed' || author === null) return
+    if (link.kind === 'live') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: link.handle } })
+    this.join()
+  }
+
+  private joined(message: Joined): void {
+    const { handle, peer, right, content } = message
+    this.set({ link: { kind: 'live', handle, peer, right, sent: false, fresh: true } })
+    if (content.kind === 'commits' && content.from !== this.state.position?.version) return this.rejoin()
+    if (content.kind === 'commits') this.catchUp(content)
+    else this.snapshot(content)
+    this.durable(message.durable)
+    this.effects.push({ kind: 'peers', peers: message.peers })
+    this.effects.push({ kind: 'persist' })
+    this.flush()
+  }
+
+  private catchUp(content: CatchUp): void {
+    for (const [i, commit] of content.commits.entries()) this.commit(content.from + i + 1, commit)
+    this.set({ position: content.position })
+  }
+
+  private left(refusal: Refusal): void {
+    this.effects.push({ kind: 'refused', refusal })
+    if (refusal.advice === 'rejoin') return this.join()
+    this.set({ link: { kind: 'closed', refusal } })
+    this.effects.push({ kind: 'closed', refusal })
+  }
+
+  private refused(message: Refused): void {
+    const { link, units, doc } = this.state
+    const { refusal } = message
+    if (link.kind === 'joining' && message.doc === doc && message.seq === null) {
+      this.effects.push({ kind: 'refused', refusal })
+      if (refusal.advice === 'retry' || refusal.advice === 'slow-down') {
+        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, then: 'join' })
+        return
+      }
+      this.set({ link: { kind: 'closed', refusal } })
+      this.effects.push({ kind: 'closed', refusal })
+      return
+    }
+    if (link.kind !== 'live' || message.handle !== link.handle) return
+    this.effects.push({ kind: 'refused', refusal })
+    if (message.seq === null) return refusal.advice === 'rejoin' ? this.rejoin() : undefined
+    const at = units.findIndex(unit => unit.seq === message.seq)
+    if (at < 0) return
+    switch (refusal.advice) {
+      case 'rejoin':
+        // A history that refuses at once what it has just handed out would make this a busy loop.
+        if (link.fresh) this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, then: 'join' })
+        else this.rejoin()
+        return
+      case 'retry':
+      case 'slow-down':
+        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, then: 'resend' })
+        return
+      default:
+        this.withdraw(at, refusal)
+        this.set({ link: { ...link, sent: false } })
+        this.effects.push({ kind: 'persist' })
+        this.flush()
+    }
+  }
+
+  // ---- the history moves on
+
+  private commits(message: Commits): void {
+    const { position } = this.state
+    if (position === null || message.from > position.version) return this.rejoin()
+    this.alive()
+    for (const [i, commit] of message.commits.entries()) {
+      const version = message.from + i + 1
+      if (version > position.version) this.commit(version, commit)
+    }
+    if (message.position.version >= this.state.position!.version) this.set({ position: message.position })
+    this.durable(message.durable)
+    this.flush()
+  }
+
+  private commit(version: Version, wire: WireCommit): void {
+    const { type, agreed, units, confirmed, position, link } = this.state
+    const op = type.opFromJson(wire.op, type.size(agreed))
+    const mine = wire.author === this.state.author
+    const own = mine ? units.findIndex(unit => unit.seq === wire.seq) : -1
+    const kept = confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, op, 'left') }))
+    const moved = own < 0 ? advanceOther(type, this.state, op) : advanceOwn(type, this.state, op, own)
+    const landed = own < 0 ? null : (units[own] as SentUnit<O>)
+    this.set({
+      agreed: moved.agreed,
+      units: moved.units,
+      confirmed:
+        landed === null
+          ? kept
+          : [...kept, { seq: landed.seq, version, since: landed.since, undo: type.invert(op, agreed), doubts: [] }],
+      position: { ...position!, version },
+    })
+    if (landed !== null && link.kind === 'live') this.set({ link: { ...link, sent: false } })
+    if (moved.shown !== null && !type.isNoop(moved.shown)) this.show(moved.shown, 'remote', wire.author)
+    this.effects.push({ kind: 'commit', version, op, author: wire.author, own: landed?.seq ?? null })
+    // Whatever was numbered below it and has not landed never will: the log takes no lower number any more (R13).
+    for (let i = 0; i < own; i++) this.withdraw(0, null)
+  }
+
+  private durable(version: Version): void {
+    if (version <= this.state.durable) return
+    this.set({ durable: version, confirmed: this.state.confirmed.filter(edit => edit.version > version) })
+  }
+
+  private presence(message: Presence): void {
+    this.alive()
+    this.effects.push({ kind: 'presence', changes: message.changes })
+  }
+
+  /**
+   * The history I knew is replaced by a snapshot. What is mine stays mine: edits the snapshot holds are let go, edits it lacks are
+   * queued again under their own numbers, and everything else that changed is one diff.
+   *
+   *     //   agreed ──undo what is confirmed but not in it──▶ ──apply what is in flight and in it──▶ A ──diff──▶ snapshot
+   */
+  private snapshot(content: Snapshot): void {
+    const { type, position, durable, shown } = this.state
+    const value = type.snapshotFromJson(content.value)
+    const newLog = position !== null && position.epoch !== content.position.epoch
+    let base = this.state.agreed
+    let confirmed = this.state.confirmed
+    let landed = content.landed?.seq ?? 0
+
+    // R7: an author the server has forgotten cannot learn whether old edits of its are in.
+    const sent = this.state.units.filter(unit => unit.seq !== null)
+    const oldest = Math.min(durable, ...sent.map(unit => unit.since), ...confirmed.map(edit => edit.since))
+    const unknowable = content.landed === null && sent.length + confirmed.length > 0 && oldest < content.pruned
+    if (unknowable) {
+      landed = Number.POSITIVE_INFINITY
+      for (const edit of confirmed) this.draft('unknowable', null, type.invert(edit.undo, base), type.apply(base, edit.undo))
+      confirmed = []
+    }
+
+    // R10: what was confirmed in a history that is gone becomes pending again, latest first out, in order in again.
+    const again: SentUnit<O>[] = []
+    while (confirmed.length > 0 && confirmed.at(-1)!.seq > landed) {
+      const edit = confirmed.at(-1)!
+      const before = type.apply(base, edit.undo)
+      again.unshift({ seq: edit.seq, since: Math.min(edit.since, durable), op: type.invert(edit.undo, base) })
+      for (const doubt of edit.doubts) this.effects.push({ kind: 'draft', draft: doubt as Draft<S, O> })
+      confirmed = confirmed.slice(0, -1).map(other => ({ ...other, undo: type.transform(other.undo, edit.undo, 'left') }))
+      base = before
+    }
+
+    // R6: what is in flight and already in the snapshot counts as agreed before the two are compared.
+    let units: readonly Unit<O>[] = [...again, ...this.state.units]
+    while (units.length > 0 && units[0]!.seq !== null && units[0]!.seq <= landed) {
+      const unit = units[0] as SentUnit<O>
+      if (unknowable) this.draft('unknowable', null, unit.op, base)
+      else {
+        confirmed = [
+          ...confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, unit.op, 'left') })),
+          { seq: unit.seq, version: content.position.version, since: unit.since, undo: type.invert(unit.op, base), doubts: [] },
+        ]
+      }
+      base = type.apply(base, unit.op)
+      units = units.slice(1)
+    }
+
+    const diff = type.diff(base, value)
+    const moved = moveOver(type, units, diff)
+    const landedAt = content.landed?.version ?? content.position.version
+    this.set({
+      position: content.position,
+      agreed: value,
+      units: moved.units,
+      shown: applyAll(type, value, moved.units),
+      confirmed: confirmed.map(edit => ({ ...this.overDiff(edit, base, diff), version: landedAt })),
+      durable: newLog ? 0 : durable,
+    })
+    const change = type.diff(shown, this.state.shown)
+    if (!type.isNoop(change)) this.effects.push({ kind: 'change', op: change, origin: 'resync', author: null })
+    this.effects.push({ kind: 'reset', version: content.position.version, diff })
+  }
+
+  /** A confirmed edit whose text the diff has thinned out is remembered whole, lest restoring it bring back less. */
+  private overDiff(edit: Confirmed<O>, base: S, diff: O): Confirmed<O> {
+    const { type } = this.state
+    const undo = type.transform(edit.undo, diff, 'left')
+    const removes = (op: O) => type.baseSize(op) - type.targetSize(op)
+    if (removes(undo) >= removes(edit.undo)) return { ...edit, undo }
+    const doubt: Draft<unknown, O> = {
+      cause: 'unknowable',
+      refusal: null,
+      op: type.invert(edit.undo, base),
+      before: type.apply(base, edit.undo),
+    }
+    return { ...edit, undo, doubts: [...edit.doubts, doubt] }
+  }
+
+  // ---- what goes out
+
+  /** Sends the first unit if nothing is in flight. */
+  private flush(): void {
+    const { link, units, position, type } = this.state
+    if (link.kind !== 'live' || link.sent || link.right !== 'write' || units.length === 0 || position === null) return
+    const first = units[0]!
+    const unit: SentUnit<O> = first.seq === null ? { seq: this.state.seq + 1, since: position.version, op: first.op } : first
+    if (first.seq === null && type.isNoop(first.op)) {
+      this.set({ units: units.slice(1) })
+      return this.flush()
+    }
+    this.set({ link: { ...link, sent: true }, seq: Math.max(this.state.seq, unit.seq), units: [unit, ...units.slice(1)] })
+    if (first.seq === null) this.effects.push({ kind: 'persist' })
+    const { handle } = link
+    const op: Json = type.opToJson(unit.op)
+    this.effects.push({ kind: 'send', message: { kind: 'submit', handle, seq: unit.seq, position, op } })
+  }
+
+  private withdraw(at: number, refusal: Refusal | null): void {
+    const unit = this.state.units[at]!
+    const { units, shown, before } = withdraw(this.state.type, this.state, at)
+    this.set({ units })
+    this.draft('refused', refusal, unit.op, before)
+    if (!this.state.type.isNoop(shown)) this.show(shown, 'withdrawn', null)
+  }
+
+  // ---- small change
+
+  private draft(cause: Draft<S, O>['cause'], refusal: Refusal | null, op: O, before: S): void {
+    if (!this.state.type.isNoop(op)) this.effects.push({ kind: 'draft', draft: { cause, refusal, op, before } })
+  }
+
+  private show(op: O, origin: 'remote' | 'withdrawn', author: AuthorId | null): void {
+    this.set({ shown: this.state.type.apply(this.state.shown, op) })
+    this.effects.push({ kind: 'change', op, origin, author })
+  }
+
+  private standsAt(position: Position): boolean {
+    const mine = this.state.position
+    return mine !== null && mine.epoch === position.epoch && mine.version === position.version && mine.chain === position.chain
+  }
+
+  private alive(): void {
+    const { link } = this.state
+    if (link.kind === 'live' && link.fresh) this.set({ link: { ...link, fresh: false } })
+  }
+
+  private set(part: Partial<Session<S, O>>): void {
+    this.state = { ...this.state, ...part }
+  }
+}
