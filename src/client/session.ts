@@ -121,8 +121,8 @@ export type SessionEffect<S, O> =
   | { readonly kind: 'peers'; readonly peers: readonly PeerEntry[] }
   | { readonly kind: 'presence'; readonly changes: readonly PresenceChange[] }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
-  /** Come back with the event `then` after this many milliseconds. */
-  | { readonly kind: 'wait'; readonly ms: number; readonly then: 'resend' | 'join' }
+  /** Come back with the event `next` after this many milliseconds. */
+  | { readonly kind: 'wait'; readonly ms: number; readonly next: 'resend' | 'join' }
   | { readonly kind: 'closed'; readonly refusal: Refusal | null }
 
 export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly SessionEffect<S, O>[]]
@@ -307,7 +307,7 @@ class Run<S, O> {
     if (link.kind === 'joining' && message.doc === doc && message.seq === null) {
       this.effects.push({ kind: 'refused', refusal })
       if (refusal.advice === 'retry' || refusal.advice === 'slow-down') {
-        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, then: 'join' })
+        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, next: 'join' })
         return
       }
       this.set({ link: { kind: 'closed', refusal } })
@@ -322,12 +322,12 @@ class Run<S, O> {
     switch (refusal.advice) {
       case 'rejoin':
         // A history that refuses at once what it has just handed out would make this a busy loop.
-        if (link.fresh) this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, then: 'join' })
+        if (link.fresh) this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, next: 'join' })
         else this.rejoin()
         return
       case 'retry':
       case 'slow-down':
-        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, then: 'resend' })
+        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, next: 'resend' })
         return
       default:
         this.withdraw(at, refusal)

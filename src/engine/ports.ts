@@ -128,7 +128,9 @@ export interface Appearance {
   readonly state: PresenceState
 }
 
-export type PresenceNews = { readonly kind: 'here'; readonly appearance: Appearance } | { readonly kind: 'gone'; readonly peer: PeerId }
+export type PresenceNews =
+  | { readonly kind: 'here'; readonly appearance: Appearance }
+  | { readonly kind: 'gone'; readonly peer: PeerId }
 
 /** Who is in which document, on all nodes. An entry lives no longer than the node that made it. */
 export interface PresenceBoard {

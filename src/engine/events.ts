@@ -1,0 +1,30 @@
+// What the engine tells of itself, for logs and metrics: facts, one a line; nobody's text is in them.
+// Invariant: telling changes nothing; the engine works the same when nobody listens.
+
+import type { ErrorCode } from '../protocol/errors.ts'
+import type { AuthorId, DocId, Version } from '../protocol/ids.ts'
+
+export type EngineEvent =
+  | { readonly kind: 'opened'; readonly doc: DocId; readonly version: Version; readonly replayed: number }
+  | { readonly kind: 'evicted'; readonly doc: DocId; readonly version: Version }
+  | { readonly kind: 'appended'; readonly doc: DocId; readonly entries: number; readonly bytes: number; readonly ms: number }
+  | { readonly kind: 'delivered'; readonly doc: DocId; readonly commits: number; readonly readers: number }
+  | {
+      readonly kind: 'checkpointed'
+      readonly doc: DocId
+      readonly version: Version
+      readonly horizon: Version
+      readonly bytes: number
+    }
+  | { readonly kind: 'gap'; readonly doc: DocId; readonly have: Version; readonly got: Version }
+  | { readonly kind: 'resynced'; readonly doc: DocId; readonly reason: string; readonly reoffered: number }
+  | { readonly kind: 'store-failed'; readonly doc: DocId; readonly call: string; readonly error: unknown }
+  | {
+      readonly kind: 'refused'
+      readonly doc: DocId | null
+      readonly author: AuthorId
+      readonly code: ErrorCode
+      readonly detail: string | null
+    }
+
+export type Observe = (event: EngineEvent) => void

@@ -1,0 +1,47 @@
+// The engine's bounds: each with its unit and the reason for its default.
+// Invariant: whatever a client can make grow has a row here.
+
+export interface Limits {
+  /** Bytes of one message; longer ones end the connection. */
+  readonly messageBytes: number
+  /** Components (retain, insert, delete) of one op. */
+  readonly opComponents: number
+  /** UTF-16 units of a whole document. */
+  readonly documentLength: number
+  /** Bytes of one presence state. */
+  readonly presenceBytes: number
+  /** Documents that one connection may have joined at a time. */
+  readonly documentsPerConnection: number
+  /** Submissions of one connection in one document that wait for the log. */
+  readonly submissionsWaiting: number
+  /** Commits that a document keeps behind its head; a client further behind gets the snapshot. */
+  readonly recentCommits: number
+  /** Commits after which a document is checkpointed, */
+  readonly checkpointCommits: number
+  /** or bytes of log entries, whichever comes first. */
+  readonly checkpointBytes: number
+  /** Milliseconds for which an author who is silent can still learn whether its last edit is in (R7). */
+  readonly authorRetention: number
+  /** Milliseconds after which a document nobody has joined leaves memory. */
+  readonly idleDocument: number
+  /** Milliseconds between position beats in a document that somebody has joined. */
+  readonly beat: number
+  /** Milliseconds without an answer after which a call to the store counts as lost. */
+  readonly storeTimeout: number
+}
+
+export const defaultLimits: Limits = {
+  messageBytes: 1_048_576, // a pasted book chapter passes; larger pastes are split by the client
+  opComponents: 65_536, // more than a reformatting of a large source file
+  documentLength: 16_777_216, // 32 MiB of UTF-16: beyond what editors handle well
+  presenceBytes: 4_096,
+  documentsPerConnection: 64,
+  submissionsWaiting: 16, // a client keeps one in flight; resends may double it
+  recentCommits: 1_000, // a minute or two of a busy document
+  checkpointCommits: 1_000,
+  checkpointBytes: 1_048_576,
+  authorRetention: 30 * 24 * 3_600_000,
+  idleDocument: 60_000,
+  beat: 10_000,
+  storeTimeout: 5_000,
+}
