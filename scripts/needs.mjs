@@ -6,11 +6,11 @@ import { delimiter, join } from 'node:path'
 import { run, say } from './run.mjs'
 
 /** `any`: names under which the program may be found; `debian`: the package that brings it. */
-const needs = [{ any: ['chromium', 'chromium-browser', 'google-chrome'], debian: 'chromium' }]
+const ofTests = [{ any: ['chromium', 'chromium-browser', 'google-chrome'], debian: 'chromium' }]
 
 /** @returns {Promise<boolean>} whether everything is there now */
-export async function ensureNeeds() {
-  const lacking = missing()
+export async function ensureNeeds(needs = ofTests) {
+  const lacking = missing(needs)
   if (lacking.length === 0) return true
 
   const packages = lacking.map(need => need.debian)
@@ -22,7 +22,7 @@ export async function ensureNeeds() {
     const installed = await run(apt[0], [...apt.slice(1), 'install', '-y', '--no-install-recommends', ...packages], {
       env: quiet,
     })
-    if (missing().length === 0) {
+    if (missing(needs).length === 0) {
       say('needs', `installed ${packages.join(', ')}`, since)
       return true
     }
@@ -37,7 +37,7 @@ export async function ensureNeeds() {
 
 const quiet = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
 
-function missing() {
+function missing(needs) {
   return needs.filter(need => !need.any.some(onPath))
 }
 
