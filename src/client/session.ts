@@ -237,7 +237,10 @@ class Run<S, O> {
   message(message: ServerMessage): void {
     const { link } = this.state
     if (message.kind === 'joined') {
-      if (link.kind === 'joining' && message.doc === this.state.doc) this.joined(message)
+      if (message.doc !== this.state.doc) return
+      if (link.kind === 'joining') this.joined(message)
+      // I left before the answer was there.
+      else if (link.kind === 'closed') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: message.handle } })
       return
     }
     if (message.kind === 'refused') return this.refused(message)
@@ -315,10 +318,11 @@ class Run<S, O> {
       return
     }
     if (link.kind !== 'live' || message.handle !== link.handle) return
+    const at = units.findIndex(unit => unit.seq !== null && unit.seq === message.seq)
+    // A late copy of an edit that has arrived is of no interest to anybody.
+    if (message.seq !== null && at < 0) return
     this.effects.push({ kind: 'refused', refusal })
     if (message.seq === null) return refusal.advice === 'rejoin' ? this.rejoin() : undefined
-    const at = units.findIndex(unit => unit.seq === message.seq)
-    if (at < 0) return
     switch (refusal.advice) {
       case 'rejoin':
         // A history that refuses at once what it has just handed out would make this a busy loop.

@@ -2,9 +2,11 @@
 // Invariant: a client's message touches nothing but its own conversation and, through the log, its document.
 
 import type { AnyDocumentType, Json } from '../ot/type.ts'
-import type { Refusal } from '../protocol/errors.ts'
-import type { AuthorId, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
-import type { ClientMessage, Right, ServerMessage, User } from '../protocol/messages.ts'
+import { type Refusal, refusal } from '../protocol/errors.ts'
+import type { AuthorId, DocId, Epoch, Handle, PeerId, Seq, Version } from '../protocol/ids.ts'
+import type { ClientMessage, Join, Right, ServerMessage, User } from '../protocol/messages.ts'
+import { unreachable } from '../protocol/unreachable.ts'
+import { LiveDocument, type Member } from './document.ts'
 import type { Observe } from './events.ts'
 import type { Limits } from './limits.ts'
 import type { Clock, Store } from './ports.ts'
@@ -63,4 +65,270 @@ export interface CommitPage {
     /** The op that changes version - 1 into version. */
     readonly op: Json
   }[]
+}
+
+export const createEngine = (options: EngineOptions): Engine => new Hub(options)
+
+/** The documents open on this node. Each is opened once, however many ask, and let go when nobody has been there for a while. */
+class Hub implements Engine {
+  private readonly options: EngineOptions
+  private readonly documents = new Map<DocId, Place>()
+  private readonly conversations = new Set<Conversation>()
+  private lastHandle = 0
+  private draining = false
+
+  constructor(options: EngineOptions) {
+    this.options = options
+  }
+
+  connect(who: { readonly author: AuthorId; readonly user: User }, outlet: Outlet): Connection {
+    const conversation = new Conversation(this.options, this, who, outlet, () => this.conversations.delete(conversation))
+    this.conversations.add(conversation)
+    return conversation
+  }
+
+  get counts(): Engine['counts'] {
+    let joined = 0
+    for (const place of this.documents.values()) joined += place.document.memberCount
+    return { documents: this.documents.size, connections: this.conversations.size, joined }
+  }
+
+  get accepting(): boolean {
+    return !this.draining
+  }
+
+  async read(doc: DocId): ReturnType<Engine['read']> {
+    return this.visit(doc, async document => {
+      const sequencer = await document.settled()
+      const { type, epoch, head: version } = sequencer
+      if (type === null || version === 0) return null
+      return { epoch, version, value: type.snapshotToJson(sequencer.snapshot), type: type.name }
+    })
+  }
+
+  async commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal> {
+    return this.visit(doc, async document => {
+      const sequencer = await document.settled()
+      const { epoch, head: version, type, horizon } = sequencer
+      if (after < horizon) return refusal('history-gone', `version ${after} is below the horizon ${horizon}`)
+      const commits = sequencer.since(after).slice(0, limit)
+      return { epoch, version, commits: commits.map(({ chain, op, ...rest }) => ({ ...rest, op: type!.opToJson(op) })) }
+    })
+  }
+
+  /** The document, opened if it is not; it stays as long as `use` runs, and a while longer. */
+  async visit<T>(doc: DocId, use: (document: LiveDocument) => Promise<T>): Promise<T> {
+    let place = this.documents.get(doc)
+    if (place === undefined) {
+      const document = new LiveDocument(doc, ++this.lastHandle as Handle, this.options)
+      place = { document, opened: document.open(), visitors: 0, evict: null }
+      this.documents.set(doc, place)
+    }
+    place.visitors++
+    place.evict?.()
+    place.evict = null
+    try {
+      await place.opened
+      return await use(place.document)
+    } catch (error) {
+      // What could not be opened is not kept: the next one tries anew.
+      if (!(await opens(place.opened)) && this.documents.get(doc) === place) {
+        this.documents.delete(doc)
+        place.document.close()
+      }
+      throw error
+    } finally {
+      place.visitors--
+      this.consider(place)
+    }
+  }
+
+  /** Called when somebody has left: a document that nobody needs goes after a while. */
+  left(document: LiveDocument): void {
+    const place = this.documents.get(document.id)
+    if (place?.document === document) this.consider(place)
+  }
+
+  private consider(place: Place): void {
+    if (place.visitors > 0 || place.document.memberCount > 0 || place.evict !== null) return
+    if (this.documents.get(place.document.id) !== place) return
+    place.evict = this.options.clock.after(this.options.limits.idleDocument, () => {
+      place.evict = null
+      if (place.visitors > 0 || place.document.memberCount > 0) return
+      if (!place.document.idle) return this.consider(place)
+      this.evict(place)
+    })
+  }
+
+  private evict(place: Place): void {
+    const { document } = place
+    this.documents.delete(document.id)
+    this.options.observe({ kind: 'evicted', doc: document.id, version: document.version })
+    document.close()
+  }
+
+  async close(): Promise<void> {
+    this.draining = true
+    const { clock, limits } = this.options
+    for (const conversation of [...this.conversations]) conversation.finish()
+    // What was accepted is finished; a store that does not answer is waited for only so long.
+    const deadline = clock.now() + limits.storeTimeout
+    while ([...this.documents.values()].some(place => !place.document.quiet) && clock.now() < deadline) {
+      await new Promise<void>(resolve => clock.after(5, resolve))
+    }
+    for (const conversation of [...this.conversations]) conversation.close()
+    for (const place of this.documents.values()) {
+      place.evict?.()
+      place.document.close()
+    }
+    this.documents.clear()
+  }
+}
+
+interface Place {
+  readonly document: LiveDocument
+  readonly opened: Promise<void>
+  visitors: number
+  evict: (() => void) | null
+}
+
+const opens = (opened: Promise<void>): Promise<boolean> =>
+  opened.then(
+    () => true,
+    () => false,
+  )
+
+/** One client's conversation: which documents it has joined, and under which handles. */
+class Conversation implements Connection {
+  private readonly options: EngineOptions
+  private readonly hub: Hub
+  private readonly who: { readonly author: AuthorId; readonly user: User }
+  private readonly outlet: Outlet
+  private readonly gone: () => void
+  /** Documents asked for: from the join message until the leave. */
+  private readonly asked = new Set<DocId>()
+  private readonly joined = new Map<Handle, { readonly document: LiveDocument; readonly member: Member }>()
+  private over = false
+  /** Set when the node is about to stop: nothing new is accepted. */
+  private finishing = false
+
+  constructor(
+    options: EngineOptions,
+    hub: Hub,
+    who: { readonly author: AuthorId; readonly user: User },
+    outlet: Outlet,
+    gone: () => void,
+  ) {
+    this.options = options
+    this.hub = hub
+    this.who = who
+    this.outlet = outlet
+    this.gone = gone
+  }
+
+  receive(message: ClientMessage): void {
+    if (this.over) return
+    switch (message.kind) {
+      case 'join':
+        // Its failures are answers to the client; what is left over is a mistake of ours.
+        this.join(message).catch(error => {
+          this.asked.delete(message.doc)
+          this.options.observe({ kind: 'store-failed', doc: message.doc, call: 'join', error })
+          this.refuse(message.doc, null, null, refusal('unavailable'))
+        })
+        return
+      case 'leave':
+        return this.leave(message.handle)
+      case 'submit': {
+        const place = this.joined.get(message.handle)
+        const no = this.finishing
+          ? refusal('draining')
+          : place === undefined
+            ? refusal('not-joined', `handle ${message.handle}`)
+            : place.document.submit(place.member, message)
+        if (no !== null) this.refuse(place?.document.id ?? null, message.handle, message.seq, no)
+        return
+      }
+      case 'present': {
+        const place = this.joined.get(message.handle)
+        if (place === undefined) this.refuse(null, message.handle, null, refusal('not-joined', `handle ${message.handle}`))
+        else place.document.present(place.member, message)
+        return
+      }
+      default:
+        unreachable(message)
+    }
+  }
+
+  private async join(message: Join): Promise<void> {
+    const { doc } = message
+    const { limits, types, authorize, randomId } = this.options
+    const no = (why: Refusal) => {
+      this.refuse(doc, null, null, why)
+    }
+    if (this.asked.has(doc)) return no(refusal('already-joined', doc))
+    if (this.finishing || !this.hub.accepting) return no(refusal('draining'))
+    if (this.asked.size >= limits.documentsPerConnection)
+      return no(refusal('too-many-documents', `${this.asked.size}; the limit is ${limits.documentsPerConnection}`))
+    const type = types.find(candidate => candidate.name === message.type)
+    if (type === undefined) return no(refusal('unknown-type', message.type))
+    this.asked.add(doc)
+    const right = await authorize(this.who.user, doc)
+    if (this.over) return
+    if (right === 'none') {
+      this.asked.delete(doc)
+      return no(refusal('forbidden', 'reading'))
+    }
+    await this.hub.visit(doc, async document => {
+      const member: Member = {
+        outlet: this.outlet,
+        author: this.who.author,
+        user: this.who.user,
+        right,
+        peer: randomId() as PeerId,
+        ousted: why => {
+          this.asked.delete(doc)
+          this.joined.delete(document.handle)
+          if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'left', handle: document.handle, refusal: why })
+        },
+      }
+      this.joined.set(document.handle, { document, member })
+      const why = this.over ? null : await document.join(member, message, type)
+      if (why === null && !this.over) return
+      this.joined.delete(document.handle)
+      this.asked.delete(doc)
+      document.leave(member)
+      if (why !== null) no(why)
+    })
+  }
+
+  private leave(handle: Handle): void {
+    const place = this.joined.get(handle)
+    if (place === undefined) return this.refuse(null, handle, null, refusal('not-joined', `handle ${handle}`))
+    this.joined.delete(handle)
+    this.asked.delete(place.document.id)
+    place.document.leave(place.member)
+    this.hub.left(place.document)
+  }
+
+  private refuse(doc: DocId | null, handle: Handle | null, seq: Seq | null, why: Refusal): void {
+    this.options.observe({ kind: 'refused', doc, author: this.who.author, code: why.code, detail: why.detail ?? null })
+    if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'refused', doc, handle, seq, refusal: why })
+  }
+
+  finish(): void {
+    this.finishing = true
+  }
+
+  close(): void {
+    if (this.over) return
+    this.over = true
+    for (const { document, member } of this.joined.values()) {
+      document.leave(member)
+      this.hub.left(document)
+    }
+    this.joined.clear()
+    this.asked.clear()
+    this.gone()
+  }
 }

@@ -24,6 +24,10 @@ export interface Limits {
   readonly authorRetention: number
   /** Milliseconds after which a document nobody has joined leaves memory. */
   readonly idleDocument: number
+  /** Milliseconds for which presence news are gathered into one frame. */
+  readonly presenceTick: number
+  /** Milliseconds after which authors are told that their edits are durable, if no commits have carried the news. */
+  readonly durableTick: number
   /** Milliseconds between position beats in a document that somebody has joined. */
   readonly beat: number
   /** Milliseconds without an answer after which a call to the store counts as lost. */
@@ -42,6 +46,8 @@ export const defaultLimits: Limits = {
   checkpointBytes: 1_048_576,
   authorRetention: 30 * 24 * 3_600_000,
   idleDocument: 60_000,
+  presenceTick: 40, // 25 frames a second: carets move smoothly
+  durableTick: 40,
   beat: 10_000,
   storeTimeout: 5_000,
 }

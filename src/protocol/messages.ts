@@ -32,6 +32,8 @@ export interface PeerEntry {
   readonly peer: PeerId
   readonly user: User
   readonly author: AuthorId
+  /** The version at which positions inside `state` were true. */
+  readonly version: Version
   readonly state: PresenceState
 }
 
@@ -156,9 +158,7 @@ export interface Beat {
   readonly durable: Version
 }
 
-export type PresenceChange =
-  | { readonly kind: 'here'; readonly peer: PeerId; readonly user: User; readonly author: AuthorId; readonly version: Version; readonly state: PresenceState }
-  | { readonly kind: 'gone'; readonly peer: PeerId }
+export type PresenceChange = ({ readonly kind: 'here' } & PeerEntry) | { readonly kind: 'gone'; readonly peer: PeerId }
 
 export interface Presence {
   readonly kind: 'presence'
@@ -183,4 +183,3 @@ export interface Refused {
   readonly seq: Seq | null
   readonly refusal: Refusal
 }
-

@@ -1,0 +1,435 @@
+// A document open on this node: joins a sequencer to the store, the clock and the members who have it open.
+// Invariant: a member hears of a document in one order: joined first, then every commit after its position, none twice.
+
+import { type Refusal, refusal } from '../protocol/errors.ts'
+import type { AuthorId, DocId, Handle, PeerId, Position, Version } from '../protocol/ids.ts'
+import type {
+  CatchUp,
+  Join,
+  PeerEntry,
+  PresenceChange,
+  Present,
+  ServerMessage,
+  Snapshot,
+  Submit,
+  User,
+  WireCommit,
+} from '../protocol/messages.ts'
+import type { EngineOptions, Outlet } from './engine.ts'
+import type { Commit, Type } from './entry.ts'
+import type { Announcement, Appearance, Opened, PresenceNews } from './ports.ts'
+import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
+
+/** One connection in one document. */
+export interface Member {
+  readonly outlet: Outlet
+  readonly author: AuthorId
+  readonly user: User
+  readonly right: 'read' | 'write'
+  readonly peer: PeerId
+  /** Called when the member is put out of the document, with what to tell. */
+  readonly ousted: (refusal: Refusal) => void
+}
+
+/** The highest wait between attempts at a store that does not answer, and the first. Milliseconds. */
+const retry = { first: 50, longest: 5_000 }
+
+export class LiveDocument {
+  readonly id: DocId
+  readonly handle: Handle
+  private readonly options: EngineOptions
+  private readonly members = new Set<Member>()
+  private outlets: readonly Outlet[] | null = null
+  /** Members whose commits are not durable yet, and up to which version. */
+  private readonly unhardened = new Map<Member, Version>()
+  private sequencer: Sequencer | null = null
+  /** Resolves when there is a sequencer that knows its log; replaced whenever the log is opened anew. */
+  private ready: Promise<void> = Promise.resolve()
+  private news = new Map<PeerId, PresenceNews>()
+  private alarms = new Map<'beat' | 'durable' | 'presence' | 'retry', () => void>()
+  private failures = 0
+  private unsubscribe: (() => void)[] = []
+  private closed = false
+
+  constructor(id: DocId, handle: Handle, options: EngineOptions) {
+    this.id = id
+    this.handle = handle
+    this.options = options
+  }
+
+  /** @throws when the store does not answer or holds something that cannot be read */
+  async open(): Promise<void> {
+    const { store } = this.options
+    // Listening comes first, so that nothing can fall between the log as it was opened and the first announcement.
+    const early: Announcement[] = []
+    const listen = (announcement: Announcement) => {
+      if (this.sequencer === null) early.push(announcement)
+      else this.guard('announcement', () => this.sequencer?.announced(announcement))
+    }
+    this.unsubscribe.push(await this.inTime(store.log.subscribe(this.id, listen)))
+    this.unsubscribe.push(await this.inTime(store.presence.subscribe(this.id, news => this.hear(news))))
+    const opened = await this.inTime(store.log.open(this.id))
+    const { types, limits, clock } = this.options
+    this.sequencer = new Sequencer(types, limits, this.io(), () => clock.now(), opened)
+    this.tellOpened(opened)
+    for (const announcement of early) this.sequencer.announced(announcement)
+  }
+
+  get memberCount(): number {
+    return this.members.size
+  }
+
+  /** Nobody is here and nothing is under way. */
+  get idle(): boolean {
+    return this.members.size === 0 && (this.sequencer?.idle ?? true)
+  }
+
+  /** Nothing that was accepted is under way, and all of it is durable. */
+  get quiet(): boolean {
+    const { sequencer } = this
+    return sequencer === null || (sequencer.idle && sequencer.durableVersion === sequencer.head)
+  }
+
+  get version(): Version {
+    return this.sequencer?.head ?? 0
+  }
+
+  /** The sequencer once it knows its log. */
+  async settled(): Promise<Sequencer> {
+    await this.ready
+    if (this.sequencer === null || this.closed) throw new Error('the document is not open')
+    return this.sequencer
+  }
+
+  // ---- members
+
+  /** Answers the join and from then on sends everything that happens. A refusal when the document cannot be joined so. */
+  async join(member: Member, message: Join, type: Type): Promise<Refusal | null> {
+    let sequencer = await this.settled()
+    if (message.position !== null && !sequencer.holds(message.position)) {
+      // Another node may have told the client what this one has not heard yet, be it a tail or another history.
+      await this.caughtUp(sequencer)
+      sequencer = await this.settled()
+    }
+    const present = await this.inTime(this.options.store.presence.list(this.id))
+    sequencer = await this.settled()
+    if (!sequencer.adopt(type))
+      return refusal('type-mismatch', `the document is of type ${sequencer.type?.name}, not ${type.name}`)
+    if (!member.outlet.open) return null
+    this.members.add(member)
+    this.outlets = null
+    const peers = present.filter(appearance => appearance.peer !== member.peer).map(peerEntry)
+    const { position } = message
+    const content =
+      position !== null && sequencer.holds(position) ? this.catchUp(sequencer, position) : this.snapshot(sequencer, member)
+    const { peer, right } = member
+    this.send([member.outlet], {
+      kind: 'joined',
+      doc: this.id,
+      handle: this.handle,
+      right,
+      peer,
+      peers,
+      durable: sequencer.durableVersion,
+      content,
+    })
+    this.show(member, sequencer.head, {})
+    if (!this.alarms.has('beat')) this.alarm('beat', this.options.limits.beat, () => this.beat())
+    return null
+  }
+
+  leave(member: Member): void {
+    if (!this.members.delete(member)) return
+    this.outlets = null
+    this.unhardened.delete(member)
+    this.options.store.presence.remove(this.id, member.peer)
+    if (this.members.size === 0) this.silence('beat')
+  }
+
+  submit(member: Member, message: Submit): Refusal | null {
+    if (member.right !== 'write') return refusal('forbidden', 'writing')
+    if (this.sequencer === null || !this.sequencer.open) return refusal('unknown-position', 'the document is being opened anew')
+    const { seq, position, op } = message
+    return this.sequencer.submit({ author: member.author, seq, position, op, user: member.user.id, from: member })
+  }
+
+  present(member: Member, message: Present): void {
+    this.show(member, message.version, message.state)
+  }
+
+  private show(member: Member, version: Version, state: Present['state']): void {
+    const { peer, user, author } = member
+    this.options.store.presence.show(this.id, { peer, user, author, version, state })
+  }
+
+  /** Reads the log once, to its end; the outcome shows in the sequencer. */
+  private async caughtUp(sequencer: Sequencer): Promise<void> {
+    const done = new Promise<void>(resolve => this.readers.push(resolve))
+    sequencer.pull()
+    await this.inTime(done)
+  }
+
+  private readers: (() => void)[] = []
+
+  private catchUp(sequencer: Sequencer, position: Position): CatchUp {
+    const { type } = sequencer
+    const commits = sequencer.since(position.version).map(commit => wireCommit(type!, commit))
+    return { kind: 'commits', from: position.version, commits, position: sequencer.position }
+  }
+
+  private snapshot(sequencer: Sequencer, member: Member): Snapshot {
+    const last = sequencer.lastOf(member.author)
+    return {
+      kind: 'snapshot',
+      position: sequencer.position,
+      value: sequencer.type!.snapshotToJson(sequencer.snapshot),
+      landed: last === null ? null : { seq: last.seq, version: last.version },
+      pruned: sequencer.prunedVersion,
+    }
+  }
+
+  // ---- what the sequencer asks of the world
+
+  private io(): SequencerIo {
+    const { log } = this.options.store
+    // Each answer is for the sequencer that asked.
+    const answer = (call: string, work: Promise<unknown>, then: (result: never) => void, failed: () => void) => {
+      this.inTime(work).then(
+        result => this.guard(call, () => then(result as never)),
+        error => {
+          this.options.observe({ kind: 'store-failed', doc: this.id, call, error })
+          this.guard(call, failed)
+        },
+      )
+    }
+    const well = () => {
+      this.failures = 0
+    }
+    return {
+      append: (ticket, at, entries) =>
+        answer(
+          'append',
+          log.append(this.id, at, entries),
+          reply => {
+            well()
+            this.sequencer?.appended(ticket, reply)
+            this.checkpoint()
+          },
+          () => this.sequencer?.appendFailed(ticket),
+        ),
+      read: (ticket, at) =>
+        answer(
+          'read',
+          log.read(this.id, at),
+          reply => {
+            well()
+            this.sequencer?.wasRead(ticket, reply)
+            for (const done of this.readers.splice(0)) done()
+          },
+          () => {
+            this.sequencer?.readFailed(ticket)
+            this.later(() => this.sequencer?.pull())
+          },
+        ),
+      reopen: () => this.reopen(),
+      raiseHorizon: (epoch, horizon) =>
+        answer(
+          'raiseHorizon',
+          log.raiseHorizon(this.id, epoch, horizon),
+          version => this.sequencer?.raised(horizon, version),
+          () => this.sequencer?.checkpointFailed(),
+        ),
+      save: checkpoint =>
+        answer(
+          'checkpoint',
+          log.checkpoint(this.id, checkpoint),
+          stored => {
+            this.sequencer?.saved(checkpoint.version, stored)
+            const { version, horizon, body } = checkpoint
+            if (stored) this.options.observe({ kind: 'checkpointed', doc: this.id, version, horizon, bytes: body.length })
+          },
+          () => this.sequencer?.checkpointFailed(),
+        ),
+      deliver: (from, commits) => this.deliver(from, commits),
+      durable: () => this.hardened(),
+      refuse: (submission, no) => this.refuse(submission, no),
+      disrupt: reason => this.disrupt(reason),
+      tell: event => this.options.observe({ ...event, doc: this.id } as never),
+    }
+  }
+
+  private deliver(from: Version, commits: readonly Commit[]): void {
+    const { sequencer } = this
+    if (sequencer === null) return
+    const type = sequencer.type!
+    const { position, durableVersion: durable } = sequencer
+    if (position.version > durable) {
+      for (const member of this.members) {
+        const last = commits.findLast(commit => commit.author === member.author)
+        if (last !== undefined) this.unhardened.set(member, last.version)
+      }
+    }
+    this.options.observe({ kind: 'delivered', doc: this.id, commits: commits.length, readers: this.members.size })
+    const wire = commits.map(commit => wireCommit(type, commit))
+    this.send(this.everybody(), { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
+  }
+
+  /** Commits tell it in passing; who has waited for a tick without any is told by itself. */
+  private hardened(): void {
+    if (this.unhardened.size > 0 && !this.alarms.has('durable'))
+      this.alarm('durable', this.options.limits.durableTick, () => this.tellDurable())
+  }
+
+  private tellDurable(): void {
+    const version = this.sequencer?.durableVersion ?? 0
+    const waiting = [...this.unhardened]
+    for (const [member, upTo] of waiting) if (upTo <= version) this.unhardened.delete(member)
+    const outlets = waiting.map(([member]) => member.outlet)
+    if (outlets.length > 0) this.send(outlets, { kind: 'durable', handle: this.handle, version })
+  }
+
+  private refuse(submission: Submission, no: Refusal): void {
+    const member = submission.from as Member
+    if (!this.members.has(member)) return
+    this.options.observe({ kind: 'refused', doc: this.id, author: member.author, code: no.code, detail: no.detail ?? null })
+    this.send([member.outlet], { kind: 'refused', doc: this.id, handle: this.handle, seq: submission.seq, refusal: no })
+  }
+
+  private disrupt(reason: string): void {
+    for (const member of [...this.members]) {
+      this.leave(member)
+      member.ousted(refusal('unknown-position', reason))
+    }
+  }
+
+  private reopen(): void {
+    this.ready = new Promise((resolve, reject) => {
+      const attempt = () => {
+        this.inTime(this.options.store.log.open(this.id)).then(
+          opened => {
+            try {
+              this.sequencer?.reopened(opened)
+              this.tellOpened(opened)
+              resolve()
+            } catch (error) {
+              this.options.observe({ kind: 'store-failed', doc: this.id, call: 'open', error })
+              this.later(attempt)
+            }
+          },
+          error => {
+            this.options.observe({ kind: 'store-failed', doc: this.id, call: 'open', error })
+            if (this.closed) reject(error)
+            else this.later(attempt)
+          },
+        )
+      }
+      attempt()
+    })
+    // Whoever waits for it hears of a failure; when nobody waits there is nobody to tell.
+    this.ready.catch(() => undefined)
+  }
+
+  private tellOpened(opened: Opened): void {
+    this.options.observe({ kind: 'opened', doc: this.id, version: this.version, replayed: opened.tail.length })
+  }
+
+  private checkpoint(): void {
+    if (this.sequencer?.checkpointDue) this.sequencer.beginCheckpoint()
+  }
+
+  // ---- presence
+
+  private hear(news: readonly PresenceNews[]): void {
+    for (const item of news) this.news.set(item.kind === 'gone' ? item.peer : item.appearance.peer, item)
+    if (this.members.size > 0 && !this.alarms.has('presence'))
+      this.alarm('presence', this.options.limits.presenceTick, () => this.tellPresence())
+  }
+
+  private tellPresence(): void {
+    const changes: PresenceChange[] = [...this.news.values()].map(item =>
+      item.kind === 'gone' ? item : { kind: 'here', ...peerEntry(item.appearance) },
+    )
+    this.news.clear()
+    if (changes.length > 0) this.send(this.everybody(), { kind: 'presence', handle: this.handle, changes })
+  }
+
+  // ---- time
+
+  /** Tells where this node stands, and looks where the log stands: either may have missed the last frame of all. */
+  private beat(): void {
+    const { sequencer } = this
+    if (sequencer?.open) {
+      sequencer.pull()
+      const { position, durableVersion: durable } = sequencer
+      this.send(this.everybody(), { kind: 'beat', handle: this.handle, position, durable })
+    }
+    this.alarm('beat', this.options.limits.beat, () => this.beat())
+  }
+
+  private later(attempt: () => void): void {
+    const ms = Math.min(retry.longest, retry.first * 2 ** this.failures++)
+    this.alarm('retry', ms, attempt)
+  }
+
+  private alarm(name: 'beat' | 'durable' | 'presence' | 'retry', ms: number, call: () => void): void {
+    if (this.closed) return
+    this.silence(name)
+    const cancel = this.options.clock.after(ms, () => {
+      this.alarms.delete(name)
+      this.guard(name, call)
+    })
+    this.alarms.set(name, cancel)
+  }
+
+  private silence(name: 'beat' | 'durable' | 'presence' | 'retry'): void {
+    this.alarms.get(name)?.()
+    this.alarms.delete(name)
+  }
+
+  private inTime<T>(work: Promise<T>): Promise<T> {
+    const { clock, limits } = this.options
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(limits.storeTimeout, () =>
+        reject(new Error(`no answer from the store within ${limits.storeTimeout} ms`)),
+      )
+      work.then(resolve, reject).finally(cancel)
+    })
+  }
+
+  // ---- the rest
+
+  /** A mistake in one document must not reach the others: it is told, and the document opens its log anew. */
+  private guard(call: string, work: () => void): void {
+    if (this.closed) return
+    try {
+      work()
+    } catch (error) {
+      this.options.observe({ kind: 'store-failed', doc: this.id, call, error })
+      this.sequencer?.doubt(`a mistake in ${call}`)
+    }
+  }
+
+  private everybody(): readonly Outlet[] {
+    this.outlets ??= [...this.members].map(member => member.outlet)
+    return this.outlets
+  }
+
+  private send(outlets: readonly Outlet[], message: ServerMessage): void {
+    if (outlets.length > 0) this.options.deliver(outlets, message)
+  }
+
+  /** Lets go of everything. Nobody may be here. */
+  close(): void {
+    this.closed = true
+    for (const name of [...this.alarms.keys()]) this.silence(name)
+    for (const stop of this.unsubscribe.splice(0)) stop()
+  }
+}
+
+const wireCommit = (type: Type, commit: Commit): WireCommit => ({
+  author: commit.author,
+  seq: commit.seq,
+  op: type.opToJson(commit.op),
+})
+
+const peerEntry = ({ peer, user, author, version, state }: Appearance): PeerEntry => ({ peer, user, author, version, state })

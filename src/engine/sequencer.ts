@@ -1,0 +1,643 @@
+// A live document on this node: turns submissions into log entries, and log entries into commits. Knows no promise, no timer, no socket.
+// Invariant: commits reach clients only through `ingest`, in version order, and are what the log says.
+
+import { advanceOther, advanceOwn, type Pending, type Queue, withdraw } from '../ot/queue.ts'
+import { OpError } from '../ot/type.ts'
+import { type Refusal, refusal } from '../protocol/errors.ts'
+import { type AuthorId, type Chain, type Epoch, emptyChain, type Position, type Seq, type Version } from '../protocol/ids.ts'
+import { type Last, type Mark, readState, type State, writeState } from './checkpoint.ts'
+import { type Body, type Commit, derive, History, readBody, rebase, type Type, writeBody } from './entry.ts'
+import type { EngineEvent } from './events.ts'
+import type { Limits } from './limits.ts'
+import type { Announcement, Checkpoint, Entry, LogReply, NewEntry, Opened } from './ports.ts'
+
+/** What the sequencer asks of the world. Each call is answered later through the method of the same row, or never. */
+export interface SequencerIo {
+  /** answered by `appended` or `appendFailed` with the same ticket */
+  append(ticket: number, at: Position, entries: readonly NewEntry[]): void
+  /** answered by `wasRead` or `readFailed` with the same ticket */
+  read(ticket: number, at: Position): void
+  /** answered by `reopened`: the log is not the one that we knew */
+  reopen(): void
+  /** answered by `raised` */
+  raiseHorizon(epoch: Epoch, horizon: Version): void
+  /** answered by `saved` */
+  save(checkpoint: Checkpoint): void
+
+  /** Commits for everybody who is here. */
+  deliver(from: Version, commits: readonly Commit[]): void
+  /** The durable version has moved on. */
+  durable(version: Version): void
+  refuse(submission: Submission, refusal: Refusal): void
+  /** Positions handed out so far may be of another history: everybody has to join again. */
+  disrupt(reason: string): void
+  tell(event: DistributiveOmit<EngineEvent, 'doc'>): void
+}
+
+type DistributiveOmit<T, K extends string> = T extends unknown ? Omit<T, K> : never
+
+/** An edit that a client wants in the history. `from` is opaque: whom to tell. */
+export interface Submission {
+  readonly author: AuthorId
+  readonly seq: Seq
+  readonly position: Position
+  readonly op: unknown
+  readonly user: string
+  readonly from: unknown
+}
+
+/** A submission on its way: `op` is as it must be at version `at`. */
+interface Waiting {
+  readonly submission: Submission
+  readonly at: Version
+  readonly op: unknown
+  readonly time: number
+}
+
+/** An edit that this node has delivered and that a failover took out of the log (R11). */
+interface LostUnit extends Pending<unknown> {
+  readonly author: AuthorId
+  readonly seq: Seq
+  readonly user: string
+  readonly time: number
+}
+
+type Lost = Queue<unknown, unknown, LostUnit>
+
+/** An append under way, with what was offered in it. */
+interface Call {
+  readonly ticket: number
+  readonly since: number
+  readonly offered: readonly Waiting[]
+  readonly bodies: ReadonlyMap<string, Own>
+}
+
+/** An entry that this node has written itself and need not read again. */
+interface Own {
+  readonly text: string
+  readonly body: Body
+  readonly op: unknown
+}
+
+/** How far a checkpoint has come (R3): the horizon is raised, then a state taken, then stored once it is durable. */
+type Saving =
+  | { readonly kind: 'no' }
+  | { readonly kind: 'raising' }
+  | { readonly kind: 'reaching'; readonly horizon: Version; readonly atLeast: Version }
+  | { readonly kind: 'hardening'; readonly checkpoint: Checkpoint }
+  | { readonly kind: 'storing'; readonly version: Version }
+
+const keyOf = (author: AuthorId, seq: Seq): string => `${author} ${seq}`
+
+export class Sequencer {
+  private readonly types: readonly Type[]
+  private readonly limits: Limits
+  private readonly io: SequencerIo
+  private readonly now: () => number
+
+  epoch: Epoch
+  /** Null until somebody has said of which type the document is to be. */
+  type: Type | null = null
+  private value: unknown = null
+  private history: History
+  private authors = new Map<AuthorId, Last>()
+  private marks: readonly Mark[] = []
+  private pruned: Version = 0
+  durableVersion: Version = 0
+  /** What the store has said to be durable: may be ahead of what has been read here. */
+  private stable: Version = 0
+
+  private queue: Waiting[] = []
+  /** How many of the queue are whose. */
+  private readonly waiting = new Map<unknown, number>()
+  private call: Call | null = null
+  private lost: Lost | null = null
+  /** `again`: something asked for a read while one was under way. */
+  private reading: { readonly ticket: number; again: boolean } | null = null
+  /** An append may or may not have happened: nothing is offered before the log has been read (R13). */
+  private inDoubt = false
+  private lastTicket = 0
+  private reopening = false
+  private saving: Saving = { kind: 'no' }
+  private savedVersion: Version = 0
+  private bytesSinceSaved = 0
+
+  constructor(types: readonly Type[], limits: Limits, io: SequencerIo, now: () => number, opened: Opened) {
+    this.types = types
+    this.limits = limits
+    this.io = io
+    this.now = now
+    this.epoch = opened.epoch
+    this.history = new History(0, emptyChain)
+    this.load(opened)
+  }
+
+  // ---- what others may know
+
+  get head(): Version {
+    return this.history.head
+  }
+
+  get position(): Position {
+    return { epoch: this.epoch, version: this.history.head, chain: this.history.chain }
+  }
+
+  get snapshot(): unknown {
+    return this.value
+  }
+
+  get horizon(): Version {
+    return this.history.floor
+  }
+
+  get prunedVersion(): Version {
+    return this.pruned
+  }
+
+  /** False while the log is being opened anew: nothing can be said of the document then. */
+  get open(): boolean {
+    return !this.reopening
+  }
+
+  /** Nothing is under way or waiting. */
+  get idle(): boolean {
+    return this.queue.length === 0 && this.call === null && this.lost === null && this.reading === null && !this.reopening
+  }
+
+  lastOf(author: AuthorId): Last | null {
+    return this.authors.get(author) ?? null
+  }
+
+  /** Whether this is a place in the history that is held here, so that what came after it can be told. */
+  holds(position: Position): boolean {
+    return position.epoch === this.epoch && this.history.chainAt(position.version) === position.chain
+  }
+
+  since(version: Version): readonly Commit[] {
+    return this.history.after(version)
+  }
+
+  /** Fixes the type of a document that nobody has written to; false when it has another one. */
+  adopt(type: Type): boolean {
+    if (this.type === null) {
+      this.type = type
+      this.value = type.empty
+    }
+    return this.type.name === type.name
+  }
+
+  // ---- submissions
+
+  /** Null when the submission is on its way (or has arrived before): its answer is the commit. */
+  submit(submission: Submission): Refusal | null {
+    const { type, history } = this
+    const { position, author, seq } = submission
+    if (this.reopening || type === null) return refusal('unknown-position', 'the document is being opened anew')
+    if (position.epoch === this.epoch && position.version < history.floor) {
+      return refusal('history-gone', `version ${position.version} is below the horizon ${history.floor}`)
+    }
+    if (!this.holds(position))
+      return refusal('unknown-position', `version ${position.version} of epoch ${position.epoch}; the head is ${history.head}`)
+
+    // R8: it, or a later edit of its author, may have come in by another way.
+    const twin = this.sameOrLater(author, seq, position.version)
+    if (twin !== null)
+      return twin === 'same' ? null : refusal('bad-seq', `seq ${seq}; the last one was ${this.authors.get(author)?.seq}`)
+
+    let op: unknown
+    try {
+      op = rebase(type, history, type.opFromJson(submission.op, this.sizeAt(position.version)), position.version)
+    } catch (error) {
+      if (error instanceof OpError) return refusal('bad-op', error.message)
+      throw error
+    }
+    const fault = type.fault(op, this.value)
+    if (fault !== null) return refusal('bad-op', fault)
+    const length = type.targetSize(op)
+    if (length > this.limits.documentLength && length > type.baseSize(op)) {
+      return refusal('document-too-long', `${length} units; the limit is ${this.limits.documentLength}`)
+    }
+    const waiting = this.waiting.get(submission.from) ?? 0
+    if (waiting >= this.limits.submissionsWaiting)
+      return refusal('too-many-waiting', `${waiting} wait; the limit is ${this.limits.submissionsWaiting}`)
+    this.waiting.set(submission.from, waiting + 1)
+    this.queue.push({ submission, at: history.head, op, time: this.now() })
+    this.pump()
+    return null
+  }
+
+  private sameOrLater(author: AuthorId, seq: Seq, since: Version): 'same' | 'later' | null {
+    const last = this.authors.get(author)
+    if (last === undefined || last.version <= since || last.seq < seq) return null
+    for (const commit of this.history.after(since)) if (commit.author === author && commit.seq === seq) return 'same'
+    return 'later'
+  }
+
+  // ---- the append: one at a time, each with all that came while the last one was under way
+
+  /** Offers what waits to the log, if nothing stands in the way. */
+  pump(): void {
+    const { type } = this
+    if (this.call !== null || this.inDoubt || this.reopening || type === null) return
+    const offered: Waiting[] = []
+    const entries: NewEntry[] = []
+    const bodies = new Map<string, Own>()
+    const base = this.history.head
+    const offer = (author: AuthorId, seq: Seq, op: unknown, user: string, time: number) => {
+      const body: Body = { base, op: type.opToJson(op), user, time, type: base === 0 ? type.name : null }
+      const text = writeBody(body)
+      const key = keyOf(author, seq)
+      if (!bodies.has(key)) bodies.set(key, { text, body, op })
+      entries.push({ author, seq, body: text })
+    }
+    for (const waiting of this.queue) {
+      const { author, seq, user } = waiting.submission
+      const twin = this.sameOrLater(author, seq, waiting.at)
+      if (twin === 'later') this.refuseSeq(waiting)
+      if (twin !== null) continue
+      const op = rebase(type, this.history, waiting.op, waiting.at)
+      offered.push({ ...waiting, at: base, op })
+      offer(author, seq, op, user, waiting.time)
+    }
+    this.queue = []
+    this.waiting.clear()
+    this.dropOvertaken(type)
+    const first = this.lost?.units[0]
+    if (first !== undefined) offer(first.author, first.seq, first.op, first.user, first.time)
+    if (entries.length === 0) return
+    const ticket = ++this.lastTicket
+    this.call = { ticket, since: this.now(), offered, bodies }
+    this.io.append(ticket, this.position, entries)
+  }
+
+  /** An edit that went lost and whose number has been used since is not offered again: its author has, or a copy of it is in. */
+  private dropOvertaken(type: Type): void {
+    while (this.lost !== null) {
+      const first = this.lost.units[0]
+      if (first === undefined) this.lost = null
+      else if ((this.authors.get(first.author)?.seq ?? 0) < first.seq) return
+      else this.lost = withdraw(type, this.lost, 0)
+    }
+  }
+
+  private refuseSeq(waiting: Waiting): void {
+    const { author, seq } = waiting.submission
+    this.io.refuse(waiting.submission, refusal('bad-seq', `seq ${seq}; the last one was ${this.authors.get(author)?.seq}`))
+  }
+
+  appended(ticket: number, reply: LogReply): void {
+    const { call } = this
+    if (call === null || call.ticket !== ticket) return
+    if (!reply.ok) return this.resync(reply.reason)
+    let bytes = 0
+    for (const { text } of call.bodies.values()) bytes += text.length
+    this.io.tell({ kind: 'appended', entries: call.bodies.size, bytes, ms: this.now() - call.since })
+    if (!this.take(reply)) return
+    this.call = null
+    // The log drops a number it has had before. Where that was this very edit, its commit is the answer.
+    for (const waiting of call.offered) {
+      const { author, seq, position } = waiting.submission
+      if (this.sameOrLater(author, seq, position.version) !== 'same') this.refuseSeq(waiting)
+    }
+    this.pump()
+  }
+
+  /** Nobody knows whether it happened: read the log, then offer again what is missing. */
+  appendFailed(ticket: number): void {
+    const { call } = this
+    if (call === null || call.ticket !== ticket) return
+    this.call = null
+    this.inDoubt = true
+    this.queue = [...call.offered, ...this.queue]
+    this.pull()
+  }
+
+  // ---- reading the log
+
+  /** Reads the log from the head on. */
+  pull(): void {
+    if (this.reopening) return
+    if (this.reading !== null) {
+      this.reading.again = true
+      return
+    }
+    const ticket = ++this.lastTicket
+    this.reading = { ticket, again: false }
+    this.io.read(ticket, this.position)
+  }
+
+  wasRead(ticket: number, reply: LogReply): void {
+    const { reading } = this
+    if (reading === null || reading.ticket !== ticket) return
+    this.reading = null
+    if (!reply.ok) return this.resync(reply.reason)
+    if (!this.take(reply)) return
+    this.inDoubt = false
+    if (reading.again) this.pull()
+    this.pump()
+  }
+
+  readFailed(ticket: number): void {
+    if (this.reading?.ticket === ticket) this.reading = null
+  }
+
+  /** False when the reply turned out to be of another history. */
+  private take(reply: LogReply & { ok: true }): boolean {
+    // R2: while it was under way the head may have moved, by a frame of the other history even.
+    if (!this.continues(reply.entries)) {
+      this.resync('fork')
+      return false
+    }
+    this.ingest(reply.entries, reply.durable)
+    // R4: only now, with the log read up to where the horizon was raised.
+    this.history.drop(Math.min(reply.horizon, this.history.head))
+    this.advanceSaving()
+    return true
+  }
+
+  /** Whether entries that may begin below my head are the same history as mine as far as both go. */
+  private continues(entries: readonly Entry[]): boolean {
+    const first = entries[0]
+    if (first === undefined) return true
+    if (first.version > this.head + 1) return false
+    const shared = entries[Math.min(this.head, entries.at(-1)!.version) - first.version]
+    return shared === undefined || shared.chain === this.history.chainAt(shared.version)
+  }
+
+  // ---- the feed
+
+  announced(announcement: Announcement): void {
+    if (this.reopening) return
+    if (announcement.epoch !== this.epoch) return this.pull()
+    if (announcement.kind === 'durable') return this.harden(announcement.version)
+    const { from, entries } = announcement
+    const to = from + entries.length
+    if (to <= this.head) return this.harden(announcement.durable)
+    if (from > this.head) {
+      this.io.tell({ kind: 'gap', have: this.head, got: from })
+      return this.pull()
+    }
+    const fits = from === this.head ? announcement.chain === this.history.chain : this.continues(entries)
+    // R2: an entry whose base is below my horizon was announced by a history that is gone.
+    if (!fits || entries.some(entry => entry.version > this.head && this.bodyOf(entry).base < this.history.floor))
+      return this.pull()
+    this.ingest(entries, announcement.durable)
+  }
+
+  /** The single door: what the log holds after my head becomes commits, for me and for everybody here. */
+  private ingest(entries: readonly Entry[], durable: Version): void {
+    const from = this.head
+    for (const entry of entries) if (entry.version > this.head) this.commit(entry)
+    const hardened = this.nowDurable(durable)
+    // Commits carry the durable version along, so it is told by itself only when nothing else is.
+    if (this.head > from) this.io.deliver(from, this.history.after(from))
+    else if (hardened) this.io.durable(this.durableVersion)
+    this.advanceSaving()
+  }
+
+  private commit(entry: Entry): void {
+    const own = this.ownOf(entry)
+    const body = own?.body ?? readBody(entry.body)
+    if (body.type !== null && this.head === 0) this.becomes(body.type)
+    const type = this.type
+    if (type === null) throw new Error(`entry ${entry.version} comes before the document has a type`)
+    const commit = derive(type, this.history, version => this.sizeAt(version), entry, body, own?.op)
+    this.value = type.apply(this.value, commit.op)
+    this.history.push(commit)
+    this.authors.set(commit.author, { seq: commit.seq, version: commit.version })
+    this.bytesSinceSaved += entry.body.length
+    if (this.lost !== null) this.lost = advanceLost(type, this.lost, commit)
+  }
+
+  private ownOf(entry: Entry): Own | undefined {
+    const own = this.call?.bodies.get(keyOf(entry.author, entry.seq))
+    return own?.text === entry.body ? own : undefined
+  }
+
+  private bodyOf(entry: Entry): Body {
+    return this.ownOf(entry)?.body ?? readBody(entry.body)
+  }
+
+  /** The first entry says of which type the document is. Whoever wanted another one has to be told. */
+  private becomes(name: string): void {
+    const type = this.types.find(candidate => candidate.name === name)
+    if (type === undefined) throw new Error(`the document is of the unknown type ${name}`)
+    const mistaken = this.type !== null && this.type.name !== name
+    if (this.type?.name !== name) this.value = type.empty
+    this.type = type
+    if (!mistaken) return
+    this.queue = []
+    this.call = null
+    this.io.disrupt('the document was created with another type')
+  }
+
+  private sizeAt(version: Version): number {
+    const type = this.type!
+    return version === this.head ? type.size(this.value) : type.baseSize(this.history.at(version + 1).op)
+  }
+
+  private harden(version: Version): void {
+    if (!this.nowDurable(version)) return
+    this.io.durable(this.durableVersion)
+    this.advanceSaving()
+  }
+
+  private nowDurable(version: Version): boolean {
+    this.stable = Math.max(this.stable, version)
+    const durable = Math.min(this.stable, this.head)
+    if (durable <= this.durableVersion) return false
+    this.durableVersion = durable
+    return true
+  }
+
+  // ---- when the log is not the one that we knew
+
+  /** Something here is wrong: what the log says is right. */
+  doubt(reason: string): void {
+    this.resync(reason)
+  }
+
+  /** R11: opens the log anew, keeping what was delivered here and is in no history any more. */
+  private resync(reason: string): void {
+    if (this.reopening) return
+    this.reopening = true
+    this.resyncReason = reason
+    this.call = null
+    this.reading = null
+    this.queue = []
+    this.waiting.clear()
+    this.saving = { kind: 'no' }
+    this.io.disrupt(reason)
+    this.io.reopen()
+  }
+
+  private resyncReason = ''
+
+  reopened(opened: Opened): void {
+    const before = { type: this.type, history: this.history, lost: this.lost, head: this.head }
+    this.reopening = false
+    this.inDoubt = false
+    this.lost = null
+    let kept: { at: Version; value: unknown } | null = null
+    // Below the horizon nothing is missing that others do not have; otherwise find where the two histories part.
+    const keep = (version: Version, chain: Chain, value: unknown) => {
+      if (version <= before.head && before.history.chainAt(version) === chain) kept = { at: version, value }
+    }
+    this.load(opened, this.resyncReason === 'horizon' ? undefined : keep)
+    const common = kept as { at: Version; value: unknown } | null
+    const tail = common === null ? [] : before.history.after(common.at)
+    if (
+      common !== null &&
+      common.at >= this.history.floor &&
+      before.type !== null &&
+      (tail.length > 0 || (before.lost !== null && before.lost.units.length > 0))
+    ) {
+      const units: LostUnit[] = [
+        ...tail.map(({ author, seq, op, user, time }) => ({ author, seq, op, user, time })),
+        ...(before.lost?.units ?? []),
+      ]
+      this.lost = { agreed: common.value, units }
+      for (const commit of this.history.after(common.at)) this.lost = advanceLost(before.type, this.lost, commit)
+    }
+    this.io.tell({ kind: 'resynced', reason: this.resyncReason, reoffered: this.lost?.units.length ?? 0 })
+    this.pump()
+  }
+
+  /** Starts from a checkpoint and the entries after it; `visit` sees each state on the way. */
+  private load(opened: Opened, visit?: (version: Version, chain: Chain, value: unknown) => void): void {
+    const { checkpoint } = opened
+    this.epoch = opened.epoch
+    if (checkpoint === null) {
+      this.history = new History(0, emptyChain)
+      this.authors = new Map()
+      this.marks = []
+      this.pruned = 0
+      this.value = this.type?.empty ?? null
+      this.savedVersion = 0
+    } else {
+      const state = readState(this.types, checkpoint)
+      this.type = state.type
+      this.value = state.value
+      this.authors = new Map(state.authors)
+      this.marks = state.marks
+      this.pruned = checkpoint.pruned
+      this.history = new History(checkpoint.horizon, state.floorChain)
+      for (const commit of state.commits) this.history.push(commit)
+      this.savedVersion = checkpoint.version
+    }
+    this.bytesSinceSaved = 0
+    visit?.(this.head, this.history.chain, this.value)
+    for (const entry of opened.tail) {
+      this.commit(entry)
+      visit?.(this.head, this.history.chain, this.value)
+    }
+    this.stable = opened.durable
+    this.durableVersion = Math.min(opened.durable, this.head)
+    this.history.drop(Math.min(opened.horizon, this.head))
+  }
+
+  // ---- checkpoints
+
+  /** Whether so much has come since the last checkpoint that opening the document is getting slow. */
+  get checkpointDue(): boolean {
+    const { checkpointCommits, checkpointBytes } = this.limits
+    if (this.saving.kind !== 'no' || this.reopening || this.type === null) return false
+    const commits = this.head - this.savedVersion
+    if (commits <= 0) return false
+    // A large text is not written again for a handful of edits: its cost is shared by edits of an eighth of its length.
+    return (
+      (commits >= checkpointCommits && this.bytesSinceSaved * 8 >= this.type.size(this.value)) ||
+      this.bytesSinceSaved >= checkpointBytes
+    )
+  }
+
+  /** R3, first step: raise the horizon. */
+  beginCheckpoint(): void {
+    if (this.saving.kind !== 'no' || this.reopening || this.type === null) return
+    const { recentCommits } = this.limits
+    const horizon = Math.max(this.history.floor, Math.min(this.head, this.durableVersion) - recentCommits)
+    this.saving = { kind: 'raising' }
+    this.io.raiseHorizon(this.epoch, horizon)
+  }
+
+  raised(horizon: Version, atLeast: Version | null): void {
+    if (this.saving.kind !== 'raising') return
+    if (atLeast === null) {
+      this.saving = { kind: 'no' }
+      return this.pull()
+    }
+    this.saving = { kind: 'reaching', horizon, atLeast }
+    this.takeCheckpoint()
+    if (this.saving.kind === 'reaching') this.pull()
+  }
+
+  checkpointFailed(): void {
+    this.saving = { kind: 'no' }
+  }
+
+  saved(version: Version, stored: boolean): void {
+    if (this.saving.kind !== 'storing' || this.saving.version !== version) return
+    this.saving = { kind: 'no' }
+    if (!stored) return
+    this.savedVersion = version
+    this.bytesSinceSaved = 0
+  }
+
+  private advanceSaving(): void {
+    if (this.saving.kind === 'reaching') this.takeCheckpoint()
+    if (this.saving.kind === 'hardening' && this.saving.checkpoint.version <= this.durableVersion) {
+      const { checkpoint } = this.saving
+      this.saving = { kind: 'storing', version: checkpoint.version }
+      this.io.save(checkpoint)
+    }
+  }
+
+  /** R3, second step: a state at or above the version at which the horizon was raised; it waits until it is durable (R5). */
+  private takeCheckpoint(): void {
+    const { type, saving } = this
+    if (saving.kind !== 'reaching' || type === null || this.head < saving.atLeast) return
+    const version = this.head
+    const now = this.now()
+    const horizon = Math.max(saving.horizon, this.history.floor)
+    if (version <= horizon) {
+      this.saving = { kind: 'no' }
+      return
+    }
+    const old = this.marks.filter(mark => mark.time < now - this.limits.authorRetention && mark.version <= horizon)
+    const pruned = Math.max(this.pruned, ...old.map(mark => mark.version))
+    const marks = [...this.marks.filter(mark => mark.version > pruned), { version, time: now }]
+    const authors = new Map([...this.authors].filter(([, last]) => last.version > pruned))
+    const floorChain = this.history.chainAt(horizon)
+    if (floorChain === undefined) throw new Error(`no chain at the horizon ${horizon}`)
+    const state: State = {
+      type,
+      value: this.value,
+      authors,
+      marks: thin(marks),
+      commits: this.history.after(horizon),
+      floorChain,
+    }
+    const checkpoint: Checkpoint = {
+      epoch: this.epoch,
+      version,
+      chain: this.history.chain,
+      horizon,
+      pruned,
+      body: writeState(state),
+    }
+    this.saving = { kind: 'hardening', checkpoint }
+    this.authors = authors
+    this.marks = state.marks
+    this.pruned = pruned
+    this.advanceSaving()
+  }
+}
+
+const advanceLost = (type: Type, lost: Lost, commit: Commit): Lost => {
+  const own = lost.units.findIndex(unit => unit.author === commit.author && unit.seq === commit.seq)
+  return own < 0 ? advanceOther(type, lost, commit.op) : advanceOwn(type, lost, commit.op, own)
+}
+
+/** At most 64 marks, the newest kept; every second of the older half goes when there are more. */
+const thin = (marks: readonly Mark[]): readonly Mark[] =>
+  marks.length <= 64 ? marks : marks.filter((_, i) => i >= 32 || i % 2 === 0)
