@@ -1,0 +1,49 @@
+// How large a thing may be that comes from outside: limits with names and units, handed to every reader.
+// Invariant: nothing is allocated in proportion to a number that a peer declares before that number is held against these.
+
+export interface Bounds {
+  /** Bytes of one frame (of the text of one packet, in the JSON form). */
+  readonly messageBytes: number
+  /** Components of an op that is an array. */
+  readonly opComponents: number
+  /** Bytes of a presence state in its shortest MessagePack form, whichever form it came in. */
+  readonly presenceBytes: number
+  /** Containers inside containers, in any JSON value. */
+  readonly depth: number
+  /** Values, counted one by one, in any JSON value: an empty array is one byte on the wire and some thirty in memory. */
+  readonly values: number
+  /** UTF-8 bytes of a token in Hello. */
+  readonly tokenBytes: number
+  /** Arguments of an application's event or acknowledgement: they end up as arguments of a function call, on the stack. */
+  readonly args: number
+  /** UTF-8 bytes of the name of an application's event. */
+  readonly eventNameBytes: number
+  /** UTF-8 bytes of a Socket.IO namespace. */
+  readonly namespaceBytes: number
+}
+
+/** What a server accepts of a client. */
+export const serverBounds: Bounds = {
+  messageBytes: 1_048_576, // a pasted book; more than one submission at a time is never waiting in one frame
+  opComponents: 10_000, // a replace-all over a long document
+  presenceBytes: 4_096, // a selection with a hundred ranges; every state goes to every peer
+  depth: 32, // consumers recurse; no editor's op comes near it
+  values: 65_536, // keeps a frame of empty arrays under a few MiB of memory
+  tokenBytes: 8_192, // a JWT with many groups; proxies cut headers off at the same size
+  args: 16, // nobody passes more by hand
+  eventNameBytes: 128, // names, not payloads
+  namespaceBytes: 128, // names, not payloads
+}
+
+/** What a client accepts of its server: whole documents, and what a server with wider bounds let through. */
+export const clientBounds: Bounds = {
+  messageBytes: 268_435_456, // a snapshot of the longest string that engines can hold is not much longer
+  opComponents: 4_000_000, // catch-up may carry an op that another server configuration allowed
+  presenceBytes: 65_536, // the same
+  depth: 128, // the same
+  values: 4_000_000, // a snapshot of a document type that is not text
+  tokenBytes: 8_192, // never sent to a client
+  args: 16, // nobody passes more by hand
+  eventNameBytes: 128, // names, not payloads
+  namespaceBytes: 128, // names, not payloads
+}

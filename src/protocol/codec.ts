@@ -1,0 +1,511 @@
+// The binary form of every message: a frame to a message or a refusal, and back.
+//
+//   encodeClientFrame(message, nsp?, id?): Uint8Array     decodeClientMessage(frame, bounds?): Read<ClientMessage>
+//   encodeServerFrame(message, nsp?, id?): Uint8Array     decodeServerMessage(frame, bounds?): Read<ServerMessage | Welcome>
+//
+// encodeServerFrame(message) gives the very bytes of socket.emit(message.kind, message) under our parser: encode once, then
+// socket.conn.send(frame, { compress: false }) to everyone in the default namespace.
+//
+// Invariant: decoding never throws, and what it gives passes the validator of json.ts; encoding throws on what is not of its type.
+
+import type { Json } from '../ot/type.ts'
+import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
+import { Reader, Writer } from './bytes.ts'
+import { type Refusal, refusal } from './errors.ts'
+import {
+  type About,
+  authorOf,
+  broken,
+  chainOf,
+  colorOf,
+  detailLength,
+  detailOf,
+  docId,
+  docIdBytes,
+  endsAt,
+  epochLength,
+  epochOf,
+  errorCodeOf,
+  handleOf,
+  isCompactOp,
+  maxComponent,
+  peerLength,
+  peerOf,
+  positive,
+  presentable,
+  type Read,
+  refuse,
+  typeName,
+  typeNameBytes,
+  unreadable,
+  userId,
+  userName,
+  userTextLength,
+  whole,
+} from './fields.ts'
+import { readHead, writeMessageHead } from './frame.ts'
+import type { AuthorId, Chain, Epoch, Position, Version } from './ids.ts'
+import type {
+  CatchUp,
+  ClientMessage,
+  PeerEntry,
+  PresenceChange,
+  PresenceState,
+  ServerMessage,
+  Snapshot,
+  User,
+  Welcome,
+  WireCommit,
+} from './messages.ts'
+import { readJson, writeJson } from './pack.ts'
+import { unreachable } from './unreachable.ts'
+
+/** The number of each message on the wire; below 16 from the client, the rest from the server. All fit into five bits. */
+export const opcodes = {
+  join: 1,
+  leave: 2,
+  submit: 3,
+  present: 4,
+  welcome: 16,
+  joined: 17,
+  commits: 18,
+  durable: 19,
+  beat: 20,
+  presence: 21,
+  left: 22,
+  refused: 23,
+} as const
+
+// ---- parts
+
+const writePosition = (w: Writer, position: Position): void => {
+  w.varint(whole(position.version, 'version'))
+  writePlace(w, position)
+}
+
+// Epoch and chain: a position whose version follows from its surroundings.
+const writePlace = (w: Writer, { epoch, chain }: Position): void => {
+  epochOf(epoch)
+  w.byte(epoch.length)
+  w.packed(epoch)
+  w.hex(chainOf(chain))
+}
+
+const readPosition = (r: Reader): Position => readPlace(r, r.whole('version'))
+
+const readPlace = (r: Reader, version: Version): Position => {
+  const epoch = readName(r, 'epoch', epochLength) as Epoch
+  const chain = r.hex(8, 'chain') as Chain
+  return { epoch, version, chain }
+}
+
+const readName = (r: Reader, what: string, max: number): string => {
+  const length = r.byte()
+  if (length === 0 || length > max) return refuse('malformed', `${what} has ${length} characters, allowed are 1 to ${max}`)
+  return r.packed(length, what)
+}
+
+const writeAuthor = (w: Writer, author: AuthorId): void => w.packed(authorOf(author))
+const readAuthor = (r: Reader): AuthorId => r.packed(16, 'author') as AuthorId
+
+const writeUser = (w: Writer, user: User): void => {
+  w.byte((user.name === undefined ? 0 : 1) | (user.color === undefined ? 0 : 2))
+  w.text(userId(user.id), 'user id')
+  if (user.name !== undefined) w.text(userName(user.name), 'user name')
+  if (user.color !== undefined) w.text(colorOf(user.color), 'color')
+}
+
+const readUser = (r: Reader): User => {
+  const flags = r.byte()
+  if (flags > 3) broken(`a user has the flags ${flags}`)
+  const id = userId(r.text('user id', 4 * userTextLength))
+  const name = flags & 1 ? userName(r.text('user name', 4 * userTextLength)) : undefined
+  const color = flags & 2 ? colorOf(r.text('color', 7)) : undefined
+  return { id, ...(name === undefined ? {} : { name }), ...(color === undefined ? {} : { color }) }
+}
+
+// An op: 0 and a JSON value, or the number of components plus one and each of them. A component is 4n + 0 for a retain of n,
+// 4n + 1 for a delete of n, 4n + 2 and n bytes of UTF-8 for an insert.
+const writeOp = (w: Writer, op: Json): void => {
+  if (!isCompactOp(op)) {
+    w.byte(0)
+    writeJson(w, op, clientBounds, 'op')
+    return
+  }
+  w.varint(op.length + 1)
+  for (let i = 0; i < op.length; i++) {
+    const part = op[i]!
+    if (typeof part === 'string') w.text(part, 'an insert', 2)
+    else w.varint(part > 0 ? 4 * part : -4 * part + 1)
+  }
+}
+
+const readOp = (r: Reader, bounds: Bounds): Json => {
+  const head = r.varint()
+  if (head === 0) {
+    const { value } = readJson(r, bounds, 'op')
+    if (Array.isArray(value) && value.length > bounds.opComponents) tooManyComponents(value.length, bounds)
+    return value
+  }
+  const count = head - 1
+  if (count > r.left) broken(`${count} components declared, ${r.left} bytes left`)
+  if (count > bounds.opComponents) tooManyComponents(count, bounds)
+  const op: (number | string)[] = []
+  for (let i = 0; i < count; i++) {
+    const word = r.varint()
+    const kind = word % 4
+    const n = (word - kind) / 4
+    if (kind === 2) op.push(r.utf8(n, 'an insert'))
+    else if (n === 0 || n > maxComponent || kind === 3) broken(`component ${word} of an op`)
+    else op.push(kind === 0 ? n : -n)
+  }
+  return op
+}
+
+const tooManyComponents = (count: number, bounds: Bounds): never =>
+  refuse('op-too-large', `the op has ${count} components, the limit is ${bounds.opComponents}`)
+
+// Commits: seq doubled, plus one when the author is that of the commit before; then the author unless so; then the op.
+const writeCommits = (w: Writer, from: Version, commits: readonly WireCommit[], position: Position): void => {
+  w.varint(whole(from, 'from'))
+  w.varint(commits.length)
+  let before = ''
+  for (const { author, seq, op } of commits) {
+    const same = author === before
+    w.varint(2 * positive(seq, 'seq') + (same ? 1 : 0))
+    if (!same) writeAuthor(w, author)
+    before = author
+    writeOp(w, op)
+  }
+  writePlace(w, endsAt(position, from, commits.length))
+}
+
+const readCommits = (r: Reader, bounds: Bounds): { from: Version; commits: WireCommit[]; position: Position } => {
+  const from = r.whole('from')
+  const count = r.count(2, 'commits')
+  whole(from + count, 'the version after the commits')
+  const commits: WireCommit[] = []
+  let author: AuthorId | null = null
+  for (let i = 0; i < count; i++) {
+    const word = r.varint()
+    const same = word % 2 === 1
+    const seq = positive((word - (same ? 1 : 0)) / 2, 'seq')
+    if (!same) author = readAuthor(r)
+    if (author === null) return broken('the first commit has no author')
+    commits.push({ author, seq, op: readOp(r, bounds) })
+  }
+  return { from, commits, position: readPlace(r, from + count) }
+}
+
+const writeState = (w: Writer, state: PresenceState): void => writeJson(w, stateShape(state), clientBounds, 'presence state')
+
+const stateShape = (state: Json): PresenceState =>
+  typeof state === 'object' && state !== null && !Array.isArray(state)
+    ? (state as PresenceState)
+    : refuse('malformed', 'a presence state must be an object')
+
+const readState = (r: Reader, bounds: Bounds): PresenceState => {
+  const { value, size } = readJson(r, bounds, 'presence state')
+  if (size > bounds.presenceBytes)
+    refuse('presence-too-large', `the state has ${size} bytes, the limit is ${bounds.presenceBytes}`)
+  return stateShape(value)
+}
+
+const writePeerName = (w: Writer, peer: string): void => {
+  w.byte(peerOf(peer).length)
+  w.packed(peer)
+}
+
+const readPeerName = (r: Reader) => peerOf(readName(r, 'peer', peerLength))
+
+const writePeer = (w: Writer, { peer, user, author, version, state }: PeerEntry): void => {
+  writePeerName(w, peer)
+  writeUser(w, user)
+  writeAuthor(w, author)
+  w.varint(whole(version, 'version'))
+  writeState(w, state)
+}
+
+const readPeer = (r: Reader, bounds: Bounds): PeerEntry => ({
+  peer: readPeerName(r),
+  user: readUser(r),
+  author: readAuthor(r),
+  version: r.whole('version'),
+  state: readState(r, bounds),
+})
+
+// The sentence and the advice belong to the code: only the code travels.
+const writeRefusal = (w: Writer, given: Refusal): void => {
+  const { code, detail, after } = presentable(given)
+  w.byte((detail === undefined ? 0 : 1) | (after === undefined ? 0 : 2))
+  w.text(errorCodeOf(code), 'error code')
+  if (detail !== undefined) w.text(detail, 'detail')
+  if (after !== undefined) w.varint(whole(after, 'after'))
+}
+
+const readRefusal = (r: Reader): Refusal => {
+  const flags = r.byte()
+  if (flags > 3) broken(`a refusal has the flags ${flags}`)
+  const code = errorCodeOf(r.text('error code', 64))
+  const detail = flags & 1 ? detailOf(r.text('detail', 4 * detailLength)) : undefined
+  const after = flags & 2 ? r.whole('after') : undefined
+  return refusal(code, detail, after)
+}
+
+// ---- messages
+
+const writeClient = (w: Writer, message: ClientMessage): void => {
+  switch (message.kind) {
+    case 'join':
+      w.text(docId(message.doc), 'document id')
+      w.text(typeName(message.type), 'document type')
+      if (message.position === null) return w.byte(0)
+      w.byte(1)
+      return writePosition(w, message.position)
+    case 'leave':
+      return w.varint(handleOf(message.handle))
+    case 'submit':
+      w.varint(handleOf(message.handle))
+      w.varint(positive(message.seq, 'seq'))
+      writePosition(w, message.position)
+      return writeOp(w, message.op)
+    case 'present':
+      w.varint(handleOf(message.handle))
+      w.varint(whole(message.version, 'version'))
+      return writeState(w, message.state)
+    default:
+      return unreachable(message)
+  }
+}
+
+const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): ClientMessage => {
+  switch (opcode) {
+    case opcodes.join: {
+      const doc = (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id')))
+      const type = typeName(r.text('document type', typeNameBytes))
+      const known = flag(r, 'position')
+      return { kind: 'join', doc, type, position: known ? readPosition(r) : null }
+    }
+    case opcodes.leave:
+      return { kind: 'leave', handle: (about.handle = handleOf(r.varint())) }
+    case opcodes.submit: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const seq = (about.seq = positive(r.varint(), 'seq'))
+      const position = readPosition(r)
+      return { kind: 'submit', handle, seq, position, op: readOp(r, bounds) }
+    }
+    case opcodes.present: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const version = r.whole('version')
+      return { kind: 'present', handle, version, state: readState(r, bounds) }
+    }
+    default:
+      return broken(`no message of a client has the opcode ${opcode}`)
+  }
+}
+
+const flag = (r: Reader, what: string): boolean => {
+  const value = r.byte()
+  return value === 1 || (value !== 0 && broken(`${value} where 0 or 1 tells of ${what}`))
+}
+
+const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
+  switch (message.kind) {
+    case 'welcome': {
+      w.varint(positive(message.protocol, 'protocol'))
+      writeAuthor(w, message.author)
+      writeUser(w, message.user)
+      const { messageBytes, opComponents, documentLength, presenceBytes } = message.limits
+      w.varint(whole(messageBytes, 'messageBytes'))
+      w.varint(whole(opComponents, 'opComponents'))
+      w.varint(whole(documentLength, 'documentLength'))
+      return w.varint(whole(presenceBytes, 'presenceBytes'))
+    }
+    case 'joined':
+      w.varint(handleOf(message.handle))
+      w.text(docId(message.doc), 'document id')
+      w.byte(message.right === 'write' ? 1 : 0)
+      writePeerName(w, message.peer)
+      w.varint(message.peers.length)
+      for (const peer of message.peers) writePeer(w, peer)
+      w.varint(whole(message.durable, 'durable'))
+      return writeContent(w, message.content)
+    case 'commits':
+      w.varint(handleOf(message.handle))
+      writeCommits(w, message.from, message.commits, message.position)
+      return w.signed(message.position.version - whole(message.durable, 'durable'))
+    case 'durable':
+      w.varint(handleOf(message.handle))
+      return w.varint(whole(message.version, 'version'))
+    case 'beat':
+      w.varint(handleOf(message.handle))
+      writePosition(w, message.position)
+      return w.signed(message.position.version - whole(message.durable, 'durable'))
+    case 'presence':
+      w.varint(handleOf(message.handle))
+      w.varint(message.changes.length)
+      for (const change of message.changes) writeChange(w, change)
+      return
+    case 'left':
+      w.varint(handleOf(message.handle))
+      return writeRefusal(w, message.refusal)
+    case 'refused':
+      w.byte((message.doc === null ? 0 : 1) | (message.handle === null ? 0 : 2) | (message.seq === null ? 0 : 4))
+      if (message.doc !== null) w.text(docId(message.doc), 'document id')
+      if (message.handle !== null) w.varint(handleOf(message.handle))
+      if (message.seq !== null) w.varint(positive(message.seq, 'seq'))
+      return writeRefusal(w, message.refusal)
+    default:
+      return unreachable(message)
+  }
+}
+
+const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): ServerMessage | Welcome => {
+  switch (opcode) {
+    case opcodes.welcome: {
+      const protocol = positive(r.varint(), 'protocol')
+      const author = readAuthor(r)
+      const user = readUser(r)
+      const limits = {
+        messageBytes: r.whole('messageBytes'),
+        opComponents: r.whole('opComponents'),
+        documentLength: r.whole('documentLength'),
+        presenceBytes: r.whole('presenceBytes'),
+      }
+      return { kind: 'welcome', protocol, author, user, limits }
+    }
+    case opcodes.joined: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const doc = (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id')))
+      const right = flag(r, 'the right to write') ? 'write' : 'read'
+      const peer = readPeerName(r)
+      const peers: PeerEntry[] = []
+      const count = r.count(19, 'peers')
+      for (let i = 0; i < count; i++) peers.push(readPeer(r, bounds))
+      const durable = r.whole('durable')
+      return { kind: 'joined', doc, handle, right, peer, peers, durable, content: readContent(r, bounds) }
+    }
+    case opcodes.commits: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const { from, commits, position } = readCommits(r, bounds)
+      return { kind: 'commits', handle, from, commits, position, durable: whole(position.version - r.signed(), 'durable') }
+    }
+    case opcodes.durable:
+      return { kind: 'durable', handle: (about.handle = handleOf(r.varint())), version: r.whole('version') }
+    case opcodes.beat: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const position = readPosition(r)
+      return { kind: 'beat', handle, position, durable: whole(position.version - r.signed(), 'durable') }
+    }
+    case opcodes.presence: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const changes: PresenceChange[] = []
+      const count = r.count(3, 'changes')
+      for (let i = 0; i < count; i++) changes.push(readChange(r, bounds))
+      return { kind: 'presence', handle, changes }
+    }
+    case opcodes.left:
+      return { kind: 'left', handle: (about.handle = handleOf(r.varint())), refusal: readRefusal(r) }
+    case opcodes.refused: {
+      const flags = r.byte()
+      if (flags > 7) broken(`a refused message has the flags ${flags}`)
+      const doc = flags & 1 ? (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id'))) : null
+      const handle = flags & 2 ? (about.handle = handleOf(r.varint())) : null
+      const seq = flags & 4 ? (about.seq = positive(r.varint(), 'seq')) : null
+      return { kind: 'refused', doc, handle, seq, refusal: readRefusal(r) }
+    }
+    default:
+      return broken(`no message of a server has the opcode ${opcode}`)
+  }
+}
+
+const writeContent = (w: Writer, content: CatchUp | Snapshot): void => {
+  if (content.kind === 'commits') {
+    w.byte(0)
+    return writeCommits(w, content.from, content.commits, content.position)
+  }
+  const { position, value, landed, pruned } = content
+  w.byte((typeof value === 'string' ? 1 : 2) | (landed === null ? 0 : 4))
+  writePosition(w, position)
+  if (typeof value === 'string') w.text(value, 'the text')
+  else writeJson(w, value, clientBounds, 'the snapshot')
+  if (landed !== null) {
+    w.varint(positive(landed.seq, 'seq'))
+    w.varint(whole(landed.version, 'version'))
+  }
+  w.varint(whole(pruned, 'pruned'))
+}
+
+const readContent = (r: Reader, bounds: Bounds): CatchUp | Snapshot => {
+  const tag = r.byte()
+  if (tag === 0) return { kind: 'commits', ...readCommits(r, bounds) }
+  const form = tag & 3
+  if (tag > 6 || form === 0 || form === 3) broken(`content with the tag ${tag}`)
+  const position = readPosition(r)
+  const value = form === 1 ? r.text('the text', bounds.messageBytes) : readJson(r, bounds, 'the snapshot').value
+  const landed = tag & 4 ? { seq: positive(r.varint(), 'seq'), version: r.whole('version') } : null
+  return { kind: 'snapshot', position, value, landed, pruned: r.whole('pruned') }
+}
+
+const writeChange = (w: Writer, change: PresenceChange): void => {
+  w.byte(change.kind === 'here' ? 1 : 0)
+  if (change.kind === 'gone') return writePeerName(w, change.peer)
+  writePeer(w, change)
+}
+
+const readChange = (r: Reader, bounds: Bounds): PresenceChange => {
+  if (!flag(r, 'whether a peer is here')) return { kind: 'gone', peer: readPeerName(r) }
+  return { kind: 'here', ...readPeer(r, bounds) }
+}
+
+// ---- the doors
+
+const writer = new Writer()
+
+const encode =
+  <M extends { readonly kind: keyof typeof opcodes }>(write: (w: Writer, message: M) => void) =>
+  (message: M, nsp = '/', id?: number): Uint8Array => {
+    writer.begin()
+    writeMessageHead(writer, opcodes[message.kind], nsp, id)
+    write(writer, message)
+    return writer.end()
+  }
+
+/** Reads the fields behind a head. */
+export type ReadBody<M> = (r: Reader, opcode: number, bounds: Bounds) => Read<M>
+
+const body =
+  <M>(read: (r: Reader, opcode: number, bounds: Bounds, about: About) => M): ReadBody<M> =>
+  (r, opcode, bounds) => {
+    const about: About = { doc: null, handle: null, seq: null }
+    try {
+      const message = read(r, opcode, bounds, about)
+      if (r.left > 0) broken(`${r.left} bytes too many after the message`)
+      return { ok: true, message }
+    } catch (fault) {
+      return unreadable(fault, about)
+    }
+  }
+
+const decode =
+  <M>(readBody: ReadBody<M>, usual: Bounds) =>
+  (frame: Uint8Array, bounds: Bounds = usual): Read<M> => {
+    try {
+      if (frame.length > bounds.messageBytes)
+        refuse('message-too-large', `the message has ${frame.length} bytes, the limit is ${bounds.messageBytes}`)
+      const r = new Reader(frame)
+      const { opcode } = readHead(r, bounds)
+      return opcode === null ? broken('the frame is not that of a message') : readBody(r, opcode, bounds)
+    } catch (fault) {
+      return unreadable(fault, { doc: null, handle: null, seq: null })
+    }
+  }
+
+export const readClientBody = body(readClient)
+export const readServerBody = body(readServer)
+
+/** @throws when the message is not of its type: a bug of the caller, named in the error */
+export const encodeClientFrame = encode(writeClient)
+export const encodeServerFrame = encode(writeServer)
+export const decodeClientMessage = decode(readClientBody, serverBounds)
+export const decodeServerMessage = decode(readServerBody, clientBounds)

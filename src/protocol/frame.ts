@@ -1,0 +1,47 @@
+// The head of a binary frame: which packet or message it is, its Socket.IO namespace, the number of the acknowledgement it asks for.
+//
+//   first byte   1xaooooo   a message: x a namespace follows, a an acknowledgement is wanted, ooooo the message's opcode
+//                0xa00ttt   any other packet: ttt its Socket.IO type (0 connect, 1 disconnect, 2 event, 3 ack, 4 connect error)
+//   namespace    length as varint and UTF-8, when x; otherwise it is "/"
+//   number       varint, when a
+//
+// Invariant: a head has one spelling; "/" is never written out.
+
+import type { Bounds } from './bounds.ts'
+import type { Reader, Writer } from './bytes.ts'
+import { broken } from './fields.ts'
+
+const message = 0x80
+const withNamespace = 0x40
+const withId = 0x20
+
+export interface Head {
+  /** The opcode of a message, or null. */
+  readonly opcode: number | null
+  /** The Socket.IO type of the packet: an event, when it is a message. */
+  readonly type: number
+  readonly nsp: string
+  readonly id: number | undefined
+}
+
+const event = 2
+
+const write = (w: Writer, first: number, nsp: string, id: number | undefined): void => {
+  w.byte(first | (nsp === '/' ? 0 : withNamespace) | (id === undefined ? 0 : withId))
+  if (nsp !== '/') w.text(nsp, 'namespace')
+  if (id !== undefined) w.varint(id)
+}
+
+export const writeMessageHead = (w: Writer, opcode: number, nsp: string, id: number | undefined): void =>
+  write(w, message | opcode, nsp, id)
+export const writePacketHead = (w: Writer, type: number, nsp: string, id: number | undefined): void => write(w, type, nsp, id)
+
+export const readHead = (r: Reader, bounds: Bounds): Head => {
+  const first = r.byte()
+  const nsp = first & withNamespace ? r.text('namespace', bounds.namespaceBytes) : '/'
+  const id = first & withId ? r.varint() : undefined
+  if (first & withNamespace && (nsp === '/' || nsp[0] !== '/')) broken('a namespace begins with "/" and is longer')
+  if (first & message) return { opcode: first & 0x1f, type: event, nsp, id }
+  const type = first & 0x1f
+  return type <= 4 ? { opcode: null, type, nsp, id } : broken(`no packet has the type ${type}`)
+}

@@ -1,0 +1,328 @@
+// The JSON form of every message: the event is named by the message's kind, its payload is the message without it.
+//
+//   jsonEvent(message): [kind, payload]
+//   readClientMessage(kind, payload, bounds?): Read<ClientMessage>
+//   readServerMessage(kind, payload, bounds?): Read<ServerMessage | Welcome>
+//   readHello(payload, bounds?, versions?): Read<Hello>      the payload of Socket.IO's CONNECT, in either form of the protocol
+//   readRefusal(payload): Refusal | null                     `data` of Socket.IO's CONNECT_ERROR
+//
+// Invariant: a message is made anew from own properties that passed the checks of fields.ts; unknown properties are left out, not
+// refused, so that a client in another language may send its own besides ours.
+
+import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
+import { type Refusal, refusal } from './errors.ts'
+import {
+  type About,
+  authorOf,
+  broken,
+  chainOf,
+  colorOf,
+  detailOf,
+  docId,
+  endsAt,
+  epochOf,
+  errorCodeOf,
+  glimpse,
+  handleOf,
+  isWellFormed,
+  jsonOf,
+  keyOf,
+  measure,
+  opOf,
+  peerOf,
+  positive,
+  presentable,
+  type Read,
+  refuse,
+  sound,
+  typeName,
+  unreadable,
+  userId,
+  userName,
+  whole,
+} from './fields.ts'
+import type { Position } from './ids.ts'
+import type {
+  CatchUp,
+  ClientMessage,
+  Hello,
+  PeerEntry,
+  PresenceChange,
+  PresenceState,
+  ServerMessage,
+  Snapshot,
+  User,
+  Welcome,
+  WireCommit,
+} from './messages.ts'
+import { negotiate, type ProtocolVersions, protocolVersions } from './version.ts'
+
+/** The name and the payload with which a message travels as a plain event. */
+export const jsonEvent = (
+  message: ClientMessage | ServerMessage | Welcome,
+): [kind: string, payload: { readonly [key: string]: unknown }] => {
+  const { kind, ...payload } = message
+  return [kind, 'refusal' in payload ? { ...payload, refusal: presentable(payload.refusal) } : payload]
+}
+
+// ---- parts
+
+type Fields = { readonly [key: string]: unknown }
+
+/** Own properties only: `own({}, 'constructor')` is undefined. */
+const own = (fields: Fields, key: string): unknown => (Object.hasOwn(fields, key) ? fields[key] : undefined)
+
+const fieldsOf = (value: unknown, what: string): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Fields)
+    : refuse('malformed', `${what} must be an object, not ${glimpse(value)}`)
+
+const listOf = (value: unknown, what: string, bounds: Bounds): readonly unknown[] => {
+  if (!Array.isArray(value)) return refuse('malformed', `${what} must be an array, not ${glimpse(value)}`)
+  return value.length <= bounds.messageBytes ? value : refuse('malformed', `${what} has ${value.length} items`)
+}
+
+const positionOf = (value: unknown): Position => {
+  const fields = fieldsOf(value, 'position')
+  return {
+    epoch: epochOf(own(fields, 'epoch')),
+    version: whole(own(fields, 'version'), 'version'),
+    chain: chainOf(own(fields, 'chain')),
+  }
+}
+
+const userOf = (value: unknown): User => {
+  const fields = fieldsOf(value, 'user')
+  const name = own(fields, 'name')
+  const color = own(fields, 'color')
+  return {
+    id: userId(own(fields, 'id')),
+    ...(name === undefined ? {} : { name: userName(name) }),
+    ...(color === undefined ? {} : { color: colorOf(color) }),
+  }
+}
+
+const stateOf = (value: unknown, bounds: Bounds): PresenceState => {
+  const state = fieldsOf(value, 'presence state') as PresenceState
+  const size = measure(state, bounds, 'presence state')
+  if (size > bounds.presenceBytes)
+    refuse('presence-too-large', `the state has ${size} bytes, the limit is ${bounds.presenceBytes}`)
+  return state
+}
+
+const peerEntryOf = (value: unknown, bounds: Bounds): PeerEntry => {
+  const fields = fieldsOf(value, 'a peer')
+  return {
+    peer: peerOf(own(fields, 'peer')),
+    user: userOf(own(fields, 'user')),
+    author: authorOf(own(fields, 'author')),
+    version: whole(own(fields, 'version'), 'version'),
+    state: stateOf(own(fields, 'state'), bounds),
+  }
+}
+
+const changeOf = (value: unknown, bounds: Bounds): PresenceChange => {
+  const fields = fieldsOf(value, 'a change')
+  const kind = own(fields, 'kind')
+  if (kind === 'gone') return { kind, peer: peerOf(own(fields, 'peer')) }
+  if (kind !== 'here') return refuse('malformed', `a change must be 'here' or 'gone', not ${glimpse(kind)}`)
+  return { kind, ...peerEntryOf(fields, bounds) }
+}
+
+const commitOf = (value: unknown, bounds: Bounds): WireCommit => {
+  const fields = fieldsOf(value, 'a commit')
+  return {
+    author: authorOf(own(fields, 'author')),
+    seq: positive(own(fields, 'seq'), 'seq'),
+    op: opOf(own(fields, 'op'), bounds),
+  }
+}
+
+const commitsOf = (fields: Fields, bounds: Bounds): Omit<CatchUp, 'kind'> => {
+  const from = whole(own(fields, 'from'), 'from')
+  const commits = listOf(own(fields, 'commits'), 'commits', bounds).map(commit => commitOf(commit, bounds))
+  return { from, commits, position: endsAt(positionOf(own(fields, 'position')), from, commits.length) }
+}
+
+const snapshotOf = (fields: Fields, bounds: Bounds): Snapshot => {
+  const value = own(fields, 'value')
+  if (typeof value === 'string' && !isWellFormed(value)) return refuse('malformed', 'the text has a lone surrogate')
+  const landed = own(fields, 'landed')
+  const row = landed === null ? null : fieldsOf(landed, 'landed')
+  return {
+    kind: 'snapshot',
+    position: positionOf(own(fields, 'position')),
+    value: typeof value === 'string' ? value : jsonOf(value, bounds, 'the snapshot'),
+    landed: row && { seq: positive(own(row, 'seq'), 'seq'), version: whole(own(row, 'version'), 'version') },
+    pruned: whole(own(fields, 'pruned'), 'pruned'),
+  }
+}
+
+const contentOf = (value: unknown, bounds: Bounds): CatchUp | Snapshot => {
+  const fields = fieldsOf(value, 'content')
+  const kind = own(fields, 'kind')
+  if (kind === 'commits') return { kind, ...commitsOf(fields, bounds) }
+  return kind === 'snapshot'
+    ? snapshotOf(fields, bounds)
+    : refuse('malformed', `content must be commits or a snapshot, not ${glimpse(kind)}`)
+}
+
+const refusalOf = (value: unknown): Refusal => {
+  const fields = fieldsOf(value, 'refusal')
+  const code = errorCodeOf(own(fields, 'code'))
+  const detail = own(fields, 'detail')
+  const after = own(fields, 'after')
+  return refusal(
+    code,
+    detail === undefined ? undefined : detailOf(detail),
+    after === undefined ? undefined : whole(after, 'after'),
+  )
+}
+
+// ---- messages
+
+const readClient = (kind: string, fields: Fields, bounds: Bounds, about: About): ClientMessage => {
+  switch (kind) {
+    case 'join': {
+      const doc = (about.doc = docId(own(fields, 'doc')))
+      const type = typeName(own(fields, 'type'))
+      const position = own(fields, 'position')
+      return { kind, doc, type, position: position === null ? null : positionOf(position) }
+    }
+    case 'leave':
+      return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))) }
+    case 'submit': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      const seq = (about.seq = positive(own(fields, 'seq'), 'seq'))
+      const position = positionOf(own(fields, 'position'))
+      return { kind, handle, seq, position, op: opOf(own(fields, 'op'), bounds) }
+    }
+    case 'present': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      const version = whole(own(fields, 'version'), 'version')
+      return { kind, handle, version, state: stateOf(own(fields, 'state'), bounds) }
+    }
+    default:
+      return broken(`no message of a client is called ${glimpse(kind)}`)
+  }
+}
+
+const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About): ServerMessage | Welcome => {
+  switch (kind) {
+    case 'welcome': {
+      const limits = fieldsOf(own(fields, 'limits'), 'limits')
+      return {
+        kind,
+        protocol: positive(own(fields, 'protocol'), 'protocol'),
+        author: authorOf(own(fields, 'author')),
+        user: userOf(own(fields, 'user')),
+        limits: {
+          messageBytes: whole(own(limits, 'messageBytes'), 'messageBytes'),
+          opComponents: whole(own(limits, 'opComponents'), 'opComponents'),
+          documentLength: whole(own(limits, 'documentLength'), 'documentLength'),
+          presenceBytes: whole(own(limits, 'presenceBytes'), 'presenceBytes'),
+        },
+      }
+    }
+    case 'joined': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      const doc = (about.doc = docId(own(fields, 'doc')))
+      const right = own(fields, 'right')
+      if (right !== 'read' && right !== 'write') return refuse('malformed', `right must be read or write, not ${glimpse(right)}`)
+      return {
+        kind,
+        doc,
+        handle,
+        right,
+        peer: peerOf(own(fields, 'peer')),
+        peers: listOf(own(fields, 'peers'), 'peers', bounds).map(peer => peerEntryOf(peer, bounds)),
+        durable: whole(own(fields, 'durable'), 'durable'),
+        content: contentOf(own(fields, 'content'), bounds),
+      }
+    }
+    case 'commits': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      return { kind, handle, ...commitsOf(fields, bounds), durable: whole(own(fields, 'durable'), 'durable') }
+    }
+    case 'durable':
+      return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), version: whole(own(fields, 'version'), 'version') }
+    case 'beat': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      return { kind, handle, position: positionOf(own(fields, 'position')), durable: whole(own(fields, 'durable'), 'durable') }
+    }
+    case 'presence': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      return { kind, handle, changes: listOf(own(fields, 'changes'), 'changes', bounds).map(change => changeOf(change, bounds)) }
+    }
+    case 'left':
+      return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), refusal: refusalOf(own(fields, 'refusal')) }
+    case 'refused': {
+      const doc = own(fields, 'doc')
+      const handle = own(fields, 'handle')
+      const seq = own(fields, 'seq')
+      return {
+        kind,
+        doc: doc === null ? null : docId(doc),
+        handle: handle === null ? null : handleOf(handle),
+        seq: seq === null ? null : positive(seq, 'seq'),
+        refusal: refusalOf(own(fields, 'refusal')),
+      }
+    }
+    default:
+      return broken(`no message of a server is called ${glimpse(kind)}`)
+  }
+}
+
+const read =
+  <M>(readKind: (kind: string, fields: Fields, bounds: Bounds, about: About) => M, usual: Bounds) =>
+  (kind: string, payload: unknown, bounds: Bounds = usual): Read<M> => {
+    const about: About = { doc: null, handle: null, seq: null }
+    try {
+      return { ok: true, message: readKind(kind, fieldsOf(payload, 'the payload'), bounds, about) }
+    } catch (fault) {
+      return unreadable(fault, about)
+    }
+  }
+
+export const readClientMessage = read(readClient, serverBounds)
+export const readServerMessage = read(readServer, clientBounds)
+
+/**
+ * What a client says on connecting. The versions are looked at first, so that a client of another age, whose other fields may
+ * differ, is told `unsupported-protocol`. Where this is ok, `negotiate(hello.protocol)` is a number.
+ */
+export const readHello = (
+  payload: unknown,
+  bounds: Bounds = serverBounds,
+  versions: ProtocolVersions = protocolVersions,
+): Read<Hello> => {
+  const nothing: About = { doc: null, handle: null, seq: null }
+  try {
+    const fields = fieldsOf(payload, 'the payload of CONNECT')
+    const protocol = own(fields, 'protocol')
+    if (!Array.isArray(protocol) || protocol.length !== 2)
+      return refuse('malformed', `protocol must be [lowest, highest], not ${glimpse(protocol)}`)
+    const range = [positive(protocol[0], 'the lowest version'), positive(protocol[1], 'the highest version')] as const
+    const agreed = negotiate(range, versions)
+    if (typeof agreed !== 'number') return { ok: false, refusal: agreed, broken: false, ...nothing }
+    const token = own(fields, 'token')
+    const message: Hello = {
+      protocol: range,
+      key: keyOf(own(fields, 'key')),
+      ...(token === undefined ? {} : { token: sound(token, 'token', bounds.tokenBytes, 'unauthenticated') }),
+    }
+    return { ok: true, message }
+  } catch (fault) {
+    return unreadable(fault, nothing)
+  }
+}
+
+/** The refusal with which a server answered CONNECT; null when it is none of ours (a proxy's, another server's). */
+export const readRefusal = (payload: unknown): Refusal | null => {
+  try {
+    return refusalOf(payload)
+  } catch {
+    // Whatever else it is, it is not a row of the table; the caller has the text of the error itself.
+    return null
+  }
+}
