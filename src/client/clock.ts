@@ -1,0 +1,17 @@
+// Time for the client's shell: milliseconds, and one-shot alarms.
+// Invariant: nothing else in the client asks the machine for the time, so every wait can be driven by a test.
+
+export interface Clock {
+  /** Milliseconds from any fixed moment; never runs backwards. */
+  now(): number
+  /** Calls once after `ms`; returns how to call it off. */
+  after(ms: number, call: () => void): () => void
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(ms, call) {
+    const timer = setTimeout(call, ms)
+    return () => clearTimeout(timer)
+  },
+}

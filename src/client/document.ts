@@ -1,0 +1,681 @@
+// A document as an application holds it: its text, its edits and its events, over the pure session.
+// Invariant: `snapshot` is what the events told so far have made of it; whoever applies every change event has the same.
+
+import { fromEdits, type TextOp, toEdits } from '../ot/op.ts'
+import { applyAll, moveOver } from '../ot/queue.ts'
+import { Text } from '../ot/rope.ts'
+import { snapOutward } from '../ot/text.ts'
+import type { DocumentType } from '../ot/type.ts'
+import { type Refusal, refusal } from '../protocol/errors.ts'
+import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
+import type { ClientMessage, PresenceState, ServerMessage } from '../protocol/messages.ts'
+import { unreachable } from '../protocol/unreachable.ts'
+import type { Clock } from './clock.ts'
+import { Emitter } from './emitter.ts'
+import { closedHere, InkwellError } from './errors.ts'
+import { Appearance, type Peer, Peers } from './peers.ts'
+import {
+  levelOf,
+  openSession,
+  type Session,
+  type Draft as SessionDraft,
+  type SessionEffect,
+  type SessionEvent,
+  seqOfTyped,
+  step,
+} from './session.ts'
+import { type Range, UndoStack } from './undo.ts'
+
+/**
+ * `saved`: the server holds every edit at the durability its store promises. `saving`: some are on their way.
+ * `offline`: there is no line; edits are kept and sent later. `read-only`: the user may not write. `closed`: here or by the server.
+ */
+export type DocumentStatus = 'saved' | 'saving' | 'offline' | 'read-only' | 'closed'
+
+export interface Change<O> {
+  /** Made on the snapshot that the change before this one left. */
+  readonly op: O
+  /** `resync`: history was replaced by a difference. `withdrawn`: an edit of mine was taken out, see the event `draft`. */
+  readonly origin: 'local' | 'remote' | 'undo' | 'redo' | 'resync' | 'withdrawn'
+  /** Whose edit it is; null where no one author can be named. */
+  readonly author: AuthorId | null
+  /** With `undo` and `redo`: what was selected then, where the edit told. */
+  readonly selection: Range | null
+  /** With `local`, `undo` and `redo`: the `source` given with the edit, so that an editor knows its own. */
+  readonly source: unknown
+}
+
+/** An edit of mine that is not in the document. */
+export interface Draft<S, O> {
+  /** `refused`: the server would not have it. `unknowable`: it may be in already. `unsent`: the document was closed before it was. */
+  readonly cause: 'refused' | 'unknowable' | 'unsent'
+  /** Why; null where nobody refused. */
+  readonly error: InkwellError | null
+  /** What the edit put in; empty for documents that are no text. */
+  readonly text: string
+  /** The edit as it was made, on `before`. */
+  readonly op: O
+  readonly before: S
+  /** Makes the edit again in the document as it is now. @throws {InkwellError} when it cannot be edited */
+  restore(): void
+}
+
+export interface DocumentEvents<S, O> {
+  change: Change<O>
+  status: DocumentStatus
+  draft: Draft<S, O>
+  /** Every refusal that concerns this document, also of what is tried again by itself: `advice` says which. */
+  error: InkwellError
+}
+
+export interface EditOptions {
+  /** `join`: undone together with the edits before it where time and place allow. `new`: begins a group. `never`: undo passes it by. */
+  readonly undo?: 'join' | 'new' | 'never'
+  readonly selectionBefore?: Range
+  readonly selectionAfter?: Range
+  /** Comes back in the change event. */
+  readonly source?: unknown
+}
+
+export interface Presence {
+  /**
+   * What the others see of me here. Positions under `cursor`, as `{ anchor, head }` or `{ ranges: [{ anchor, head }, …] }`, are of
+   * the present text; edits move them here and there. At most one message per 50 ms goes out, and none that the others can work out.
+   */
+  set(state: PresenceState): void
+  /** The others, their positions moved into the present text. */
+  readonly peers: readonly Peer[]
+  /**
+   * Someone came, went, changed their state, or was moved by somebody else's edit. Not told for my own edits: whoever draws carets
+   * maps them through those, or reads `peers` again.
+   */
+  on(name: 'change', listener: (peers: readonly Peer[]) => void): () => void
+}
+
+export interface Document<S, O> {
+  readonly id: string
+  readonly type: DocumentType<S, O>
+  readonly snapshot: S
+  /** How many commits of the log are in the snapshot; my own pending edits are not counted. */
+  readonly version: Version
+  readonly status: DocumentStatus
+  /** This client's name as an author; null until the first welcome. */
+  readonly author: AuthorId | null
+  readonly canUndo: boolean
+  readonly canRedo: boolean
+  readonly presence: Presence
+
+  /**
+   * Makes an edit, at once, also offline.
+   *
+   * May be called while an event is being told: the op is then of `snapshot` as it is at that moment, and is told to everyone before
+   * what is still to come, which is moved over it.
+   *
+   * @throws {RangeError} when the op does not fit the snapshot
+   * @throws {InkwellError} when the document is closed or read-only
+   */
+  apply(op: O, options?: EditOptions): void
+  /** Takes back my last group of edits, and nothing of anybody else's. False when there is nothing to take back. */
+  undo(source?: unknown): boolean
+  redo(source?: unknown): boolean
+  /** The next edit begins an undo group of its own. */
+  boundary(): void
+  /**
+   * Resolves when all edits made so far have come that far. Only `durable` is a promise: around the loss of a server what is
+   * merely sequenced can vanish and is then sent again. Rejects when an edit is handed back as a draft, or the document closes first.
+   */
+  settled(level?: 'sequenced' | 'durable'): Promise<void>
+  on<Name extends keyof DocumentEvents<S, O>>(name: Name, listener: (event: DocumentEvents<S, O>[Name]) => void): () => void
+  /** Waits up to five seconds for what is on its way, then leaves. What could not be sent comes as drafts. */
+  close(): Promise<void>
+}
+
+/** Positions count UTF-16 units. One inside a surrogate pair is moved to the outer side of the pair. */
+export interface TextDocument extends Document<Text, TextOp> {
+  readonly text: string
+  readonly length: number
+  /** @throws {RangeError} naming the value and its limit; so do the next two */
+  insert(at: number, text: string, options?: EditOptions): void
+  /** Deletes [from, to). */
+  delete(from: number, to: number, options?: EditOptions): void
+  /** Puts text in the place of [from, to). */
+  replace(from: number, to: number, text: string, options?: EditOptions): void
+}
+
+/** Milliseconds without an answer on a live line after which a submission is sent once more; the server drops doubles. */
+const answerWithin = 10_000
+
+/** Milliseconds between two presence messages of a document. Twenty a second look smooth. */
+const presencePause = 50
+
+/** Milliseconds for which `close` waits for edits on their way. */
+const closeGrace = 5_000
+
+/** Milliseconds before joining again after a message that could not be understood. */
+const distrustPause = 1_000
+
+/** What the document needs of its client. */
+export interface DocumentPort {
+  readonly clock: Clock
+  send(message: ClientMessage): void
+  /** The document has come to its end. */
+  closed(): void
+}
+
+interface Waiter {
+  readonly seq: Seq
+  readonly level: 'sequenced' | 'durable'
+  resolve(): void
+  reject(error: InkwellError): void
+}
+
+/** A change made here, in `seen` already, that is still to be told. */
+interface Telling<O> {
+  readonly kind: 'tell'
+  readonly change: Change<O>
+}
+
+type Task<S, O> = SessionEffect<S, O> | Telling<O>
+
+/** Drives one session: events in, effects out, in order. */
+export class LiveDocument<S, O> implements Document<S, O> {
+  readonly id: DocId
+  readonly type: DocumentType<S, O>
+  readonly presence: Presence
+  /** Settles with the answer to the first join. */
+  readonly opened: Promise<void>
+
+  private session: Session<S, O>
+  private seen: S
+  private readonly port: DocumentPort
+  private readonly events = new Emitter<DocumentEvents<S, O>>()
+  private readonly presenceEvents = new Emitter<{ change: readonly Peer[] }>()
+  private readonly undoStack: UndoStack<S, O>
+  private readonly peers: Peers<S, O>
+  private readonly appearance: Appearance<S, O>
+
+  /** What is still to be done, in order; `todo[at]` is next. */
+  private todo: Task<S, O>[] = []
+  private at = 0
+  private busy = false
+
+  private told: DocumentStatus = 'offline'
+  private right: 'read' | 'write' = 'write'
+  private peersMoved = false
+  private waiters: Waiter[] = []
+  private closing: Promise<void> | null = null
+  private endedBy: InkwellError | null = null
+  private readonly opening: { resolve(): void; reject(error: InkwellError): void }
+
+  private timedSeq: Seq | null = null
+  private stopAnswerTimer = nothing
+  private stopWait = nothing
+  private stopPresence: (() => void) | null = null
+  private lastPresence = Number.NEGATIVE_INFINITY
+
+  constructor(id: DocId, type: DocumentType<S, O>, port: DocumentPort) {
+    this.id = id
+    this.type = type
+    this.port = port
+    this.session = openSession(type, id)
+    this.seen = this.session.shown
+    this.undoStack = new UndoStack(type, this.seen instanceof Text ? { touches: touchesText as (undo: O, op: O) => boolean } : {})
+    this.peers = new Peers(type)
+    this.appearance = new Appearance(type)
+    let opening = { resolve: nothing, reject: nothing as (error: InkwellError) => void }
+    this.opened = new Promise<void>((resolve, reject) => (opening = { resolve, reject }))
+    this.opened.catch(nothing) // whoever waits for it is told; nobody has to
+    this.opening = opening
+    const self = this
+    this.presence = {
+      set: state => this.appear(state),
+      get peers() {
+        return self.peersShown()
+      },
+      on: (name, listener) => this.presenceEvents.on(name, listener),
+    }
+  }
+
+  // ---- what an application reads
+
+  get snapshot(): S {
+    return this.seen
+  }
+
+  get text(): string {
+    return this.seenText().toString()
+  }
+
+  get length(): number {
+    return this.seenText().length
+  }
+
+  get version(): Version {
+    return this.session.position?.version ?? 0
+  }
+
+  get author(): AuthorId | null {
+    return this.session.author
+  }
+
+  get status(): DocumentStatus {
+    const { link, units, confirmed } = this.session
+    if (link.kind === 'closed') return 'closed'
+    if (link.kind !== 'live') return 'offline'
+    if (link.right === 'read') return 'read-only'
+    return units.length + confirmed.length > 0 ? 'saving' : 'saved'
+  }
+
+  get canUndo(): boolean {
+    return this.writable && this.undoStack.canUndo
+  }
+
+  get canRedo(): boolean {
+    return this.writable && this.undoStack.canRedo
+  }
+
+  on<Name extends keyof DocumentEvents<S, O>>(name: Name, listener: (event: DocumentEvents<S, O>[Name]) => void): () => void {
+    return this.events.on(name, listener)
+  }
+
+  // ---- edits
+
+  insert(at: number, text: string, options?: EditOptions): void {
+    this.replace(at, at, text, options)
+  }
+
+  delete(from: number, to: number, options?: EditOptions): void {
+    this.replace(from, to, '', options)
+  }
+
+  replace(from: number, to: number, text: string, options?: EditOptions): void {
+    const seen = this.seenText()
+    requirePosition(from, 0, seen.length)
+    requirePosition(to, from, seen.length)
+    requireWellFormed(text)
+    const [start, end] = snapOutward(seen, from, to)
+    this.apply(fromEdits([[start, end, text]], seen.length) as O, options) // seenText has shown that O is TextOp
+  }
+
+  apply(op: O, { undo = 'join', selectionBefore, selectionAfter, source }: EditOptions = {}): void {
+    this.requireWritable()
+    const { type, seen } = this
+    if (type.baseSize(op) !== type.size(seen)) {
+      throw new RangeError(`op of base length ${type.baseSize(op)} on a ${type.name} of ${type.size(seen)}`)
+    }
+    const fault = type.fault(op, seen)
+    if (fault !== null) throw new RangeError(fault)
+    if (type.isNoop(op)) return
+    if (undo === 'never') this.undoStack.follow(op)
+    else {
+      this.undoStack.record(op, {
+        before: seen,
+        now: this.port.clock.now(),
+        group: undo,
+        selectionBefore: selectionBefore ?? null,
+        selectionAfter: selectionAfter ?? null,
+      })
+    }
+    this.enact(op, 'local', null, source)
+  }
+
+  undo(source?: unknown): boolean {
+    return this.takeBack('undo', source)
+  }
+
+  redo(source?: unknown): boolean {
+    return this.takeBack('redo', source)
+  }
+
+  boundary(): void {
+    this.undoStack.boundary()
+  }
+
+  private takeBack(which: 'undo' | 'redo', source: unknown): boolean {
+    this.requireWritable()
+    const taken = this.undoStack[which](this.seen)
+    if (taken === null) return false
+    this.enact(taken.op, which, taken.selection, source)
+    return true
+  }
+
+  /**
+   * Carries out an edit of mine that was made on `seen`. Changes that are known to the session but not told yet lie between the two;
+   * op and they change places, so that everybody is told first of the op and then of them:
+   *
+   *     //   seen ── not told yet ──▶ session.shown
+   *     //    │ op                        │ op'  goes to the session
+   *     //    ▼                           ▼
+   *     //      ── told after op ────▶
+   */
+  private enact(op: O, origin: 'local' | 'undo' | 'redo', selection: Range | null, source: unknown): void {
+    const { type } = this
+    this.seen = type.apply(this.seen, op)
+    this.appearance.follow(op, true)
+    const rest = this.todo.slice(this.at)
+    const untold = rest.filter(task => task.kind === 'change')
+    const { units: moved, shown } = moveOver(type, untold, op)
+    let next = 0
+    const after = rest.map(task => (task.kind === 'change' ? moved[next++]! : task))
+    let first = 0
+    while (after[first]?.kind === 'tell') first++ // made here just before, and told before
+    after.splice(first, 0, { kind: 'tell', change: { op, origin, author: this.session.author, selection, source } })
+    this.todo = after
+    this.at = 0
+    this.dispatch({ kind: 'edit', op: shown })
+  }
+
+  // ---- the line
+
+  /** A line is there. */
+  up(author: AuthorId): void {
+    this.dispatch({ kind: 'up', author })
+  }
+
+  down(): void {
+    this.stopWait()
+    this.peers.clear()
+    this.peersMoved = true
+    this.dispatch({ kind: 'down' })
+  }
+
+  receive(message: ServerMessage): void {
+    let stepped: ReturnType<typeof step<S, O>>
+    try {
+      stepped = step(this.session, { kind: 'message', message })
+    } catch (error) {
+      // The step changed nothing. What cannot be applied here was not made for this text: ask for the history anew.
+      this.events.emit('error', new InkwellError(refusal('internal', `message ${message.kind}: ${String(error)}`)))
+      this.wait(distrustPause, { kind: 'join' })
+      return
+    }
+    this.take(stepped)
+  }
+
+  /** There will be no line any more. */
+  fail(error: InkwellError): void {
+    if (this.session.link.kind === 'closed') return
+    this.events.emit('error', error)
+    this.finish(error)
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.leave()
+    return this.closing
+  }
+
+  private async leave(): Promise<void> {
+    const { link, units } = this.session
+    if (link.kind === 'live' && link.right === 'write' && units.length > 0) {
+      await new Promise<void>(resolve => {
+        const stop = this.port.clock.after(closeGrace, resolve)
+        const done = () => {
+          stop()
+          resolve()
+        }
+        this.waiters.push({ seq: seqOfTyped(this.session), level: 'sequenced', resolve: done, reject: done })
+      })
+    }
+    this.finish(null)
+  }
+
+  private finish(error: InkwellError | null): void {
+    if (this.session.link.kind === 'closed') return
+    this.endedBy = error
+    this.dispatch({ kind: 'close' })
+  }
+
+  settled(level: 'sequenced' | 'durable' = 'durable'): Promise<void> {
+    const seq = seqOfTyped(this.session)
+    if (this.has(level, seq)) return Promise.resolve()
+    if (this.session.link.kind === 'closed') return Promise.reject(this.endedBy ?? closedHere('document'))
+    return new Promise((resolve, reject) => this.waiters.push({ seq, level, resolve, reject }))
+  }
+
+  private has(level: 'sequenced' | 'durable', seq: Seq): boolean {
+    const { units, confirmed } = this.session
+    // An edit that the next one undid is never sent, so its number may never come.
+    if (units.length === 0 && (level === 'sequenced' || confirmed.length === 0)) return true
+    const reached = levelOf(this.session, seq)
+    return reached === 'durable' || reached === level
+  }
+
+  // ---- the loop
+
+  private dispatch(event: SessionEvent<O>): void {
+    this.take(step(this.session, event))
+  }
+
+  /** The session is a step further at once; what follows from it is done in its turn. */
+  private take([session, effects]: ReturnType<typeof step<S, O>>): void {
+    this.session = session
+    this.todo.push(...effects)
+    if (this.busy) return
+    this.busy = true
+    try {
+      do {
+        while (this.at < this.todo.length) this.carryOut(this.todo[this.at++]!)
+        this.todo = []
+        this.at = 0
+        this.settle()
+      } while (this.todo.length > 0)
+    } finally {
+      this.busy = false
+    }
+  }
+
+  private carryOut(task: Task<S, O>): void {
+    switch (task.kind) {
+      case 'tell':
+        return this.events.emit('change', task.change)
+      case 'change':
+        this.seen = this.type.apply(this.seen, task.op)
+        this.undoStack.follow(task.op)
+        this.appearance.follow(task.op, false)
+        return this.events.emit('change', {
+          op: task.op,
+          origin: task.origin,
+          author: task.author,
+          selection: null,
+          source: undefined,
+        })
+      case 'commit':
+        this.peers.commit(task.version, task.op, task.author)
+        this.appearance.commit(task.op, task.author === this.session.author)
+        this.peersMoved = true
+        return
+      case 'reset':
+        this.peers.reset(task.version, task.diff)
+        this.appearance.reset()
+        this.peersMoved = true
+        return
+      case 'peers':
+        this.peers.joined(task.peers)
+        this.appearance.reset()
+        this.peersMoved = true
+        return
+      case 'presence':
+        this.peers.changed(task.changes)
+        this.peersMoved = true
+        return
+      case 'persist':
+        return // nothing is kept on disk yet: a page that closes with unsent edits loses them
+      case 'send':
+        return this.port.send(task.message)
+      case 'draft':
+        return this.handBack(task.draft)
+      case 'refused':
+        return this.events.emit('error', new InkwellError(task.refusal))
+      case 'wait':
+        return this.wait(task.ms, { kind: task.next })
+      case 'closed':
+        return this.ended(task.refusal)
+      default:
+        unreachable(task)
+    }
+  }
+
+  /** All effects are carried out: what follows from the state as it is now. */
+  private settle(): void {
+    const { link } = this.session
+    if (link.kind === 'live') {
+      this.right = link.right
+      this.opening.resolve()
+    }
+    this.watchAnswer()
+    const { status } = this
+    if (status !== this.told) {
+      this.told = status
+      this.events.emit('status', status)
+    }
+    if (this.waiters.length > 0) {
+      const reached = this.waiters.filter(({ level, seq }) => this.has(level, seq))
+      this.waiters = this.waiters.filter(waiter => !reached.includes(waiter))
+      for (const waiter of reached) waiter.resolve()
+    }
+    if (this.peersMoved) {
+      this.peersMoved = false
+      this.presenceEvents.emit('change', this.presence.peers)
+    }
+    this.tellPresence()
+  }
+
+  private ended(refused: Refusal | null): void {
+    const error = refused === null ? this.endedBy : new InkwellError(refused)
+    const { type, session } = this
+    this.endedBy = error
+    this.stopWait()
+    this.stopPresence?.()
+    this.peers.clear()
+    this.peersMoved = true
+    for (const [i, { op }] of session.units.entries()) {
+      this.tellDraft('unsent', error, op, applyAll(type, session.agreed, session.units.slice(0, i)))
+    }
+    this.rejectWaiters(error ?? closedHere('document'))
+    this.opening.reject(error ?? closedHere('document'))
+    this.port.closed()
+  }
+
+  // ---- timers
+
+  private wait(ms: number, event: SessionEvent<O>): void {
+    this.stopWait()
+    this.stopWait = this.port.clock.after(ms, () => this.dispatch(event))
+  }
+
+  /** Watches the submission in flight: an answer that does not come on a line that seems to live must not stop everything for good. */
+  private watchAnswer(): void {
+    const { link, units } = this.session
+    const inFlight = link.kind === 'live' && link.sent ? (units[0]?.seq ?? null) : null
+    if (inFlight === this.timedSeq) return
+    this.stopAnswerTimer()
+    this.stopAnswerTimer = nothing
+    this.timedSeq = inFlight
+    if (inFlight === null) return
+    this.stopAnswerTimer = this.port.clock.after(answerWithin, () => {
+      this.timedSeq = null
+      this.dispatch({ kind: 'resend' })
+    })
+  }
+
+  // ---- presence
+
+  private appear(state: PresenceState): void {
+    if (this.session.link.kind === 'closed') return
+    this.appearance.set(state)
+    this.tellPresence()
+  }
+
+  /** The first news goes out at once, what comes within the pause goes out together at its end. */
+  private tellPresence(): void {
+    const { link, position } = this.session
+    if (link.kind !== 'live' || position === null || this.stopPresence !== null || this.untold) return
+    const state = this.appearance.news(this.session)
+    if (state === null) return
+    const { clock } = this.port
+    const pause = this.lastPresence + presencePause - clock.now()
+    if (pause > 0) {
+      this.stopPresence = clock.after(pause, () => {
+        this.stopPresence = null
+        this.tellPresence()
+      })
+      return
+    }
+    this.lastPresence = clock.now()
+    this.appearance.telling(state)
+    this.port.send({ kind: 'present', handle: link.handle, version: position.version, state })
+  }
+
+  /** Changes wait to be told: positions in `seen` are not yet those of the text that the session shows. */
+  private get untold(): boolean {
+    return this.at < this.todo.length
+  }
+
+  private peersShown(): Peer[] {
+    return this.peers.shown(this.session, this.seen instanceof Text ? this.seen.length : Number.POSITIVE_INFINITY)
+  }
+
+  // ---- drafts
+
+  private handBack({ cause, refusal, op, before }: SessionDraft<S, O>): void {
+    const error = refusal === null ? null : new InkwellError(refusal)
+    this.tellDraft(cause, error, op, before)
+    const reason = 'An edit was taken out of the document and handed back as a draft.'
+    this.rejectWaiters(error ?? new InkwellError({ code: 'bad-seq', advice: 'stop', message: reason }))
+  }
+
+  private tellDraft(cause: Draft<S, O>['cause'], error: InkwellError | null, op: O, before: S): void {
+    const { type } = this
+    if (type.isNoop(op)) return
+    const text = before instanceof Text ? insertedText(op as TextOp) : '' // a snapshot that is a Text has ops that are TextOps
+    const restore = () => this.apply(type.transform(op, type.diff(before, this.seen), 'left'), { undo: 'new' })
+    this.events.emit('draft', { cause, error, text, op, before, restore })
+  }
+
+  private rejectWaiters(error: InkwellError): void {
+    const { waiters } = this
+    this.waiters = []
+    for (const waiter of waiters) waiter.reject(error)
+  }
+
+  // ---- small change
+
+  private get writable(): boolean {
+    return this.session.link.kind !== 'closed' && this.closing === null && this.right === 'write'
+  }
+
+  private requireWritable(): void {
+    if (this.session.link.kind === 'closed' || this.closing !== null) throw closedHere('document')
+    if (this.right !== 'write') throw new InkwellError(refusal('forbidden', 'the document is read-only'))
+  }
+
+  private seenText(): Text {
+    if (this.seen instanceof Text) return this.seen
+    throw new TypeError(`a document of type ${this.type.name} is no text: use snapshot and apply`)
+  }
+}
+
+const nothing = (): void => {}
+
+/** Whether an edit of a text touches what the inverse op `undo` would change. */
+const touchesText = (undo: TextOp, op: TextOp): boolean => {
+  const places = toEdits(undo)
+  return toEdits(op).some(([from, to]) => places.some(([start, end]) => from <= end && to >= start))
+}
+
+const insertedText = (op: TextOp): string => op.inserted
+
+const requirePosition = (at: number, least: number, most: number): void => {
+  if (!Number.isSafeInteger(at) || at < least || at > most)
+    throw new RangeError(`position ${at} is not a whole number from ${least} to ${most}`)
+}
+
+const requireWellFormed = (text: string): void => {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code < 0xd800 || code > 0xdfff) continue
+    const next = text.charCodeAt(i + 1)
+    if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) throw new RangeError(`the text has a lone surrogate at offset ${i}`)
+    i++
+  }
+}

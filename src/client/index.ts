@@ -1,0 +1,19 @@
+// The client's face: connect to a server, open documents, edit them.
+// Invariant: nothing here needs more than a browser has.
+export type { DocumentType } from '../ot/type.ts'
+export type { Advice, ErrorCode } from '../protocol/errors.ts'
+export type { AuthorId, ClientKey, DocId, PeerId } from '../protocol/ids.ts'
+export type { PresenceState, User } from '../protocol/messages.ts'
+export type {
+  Change,
+  Document,
+  DocumentEvents,
+  DocumentStatus,
+  Draft,
+  EditOptions,
+  Presence,
+  TextDocument,
+} from './document.ts'
+export { InkwellError } from './errors.ts'
+export type { Peer } from './peers.ts'
+export type { Range } from './undo.ts'
