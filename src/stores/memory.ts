@@ -1,11 +1,11 @@
 // The store that forgets everything when its process ends: the readable statement of what a store is.
 // Invariant: every operation is one synchronous step, so what it checks, changes and announces cannot part.
 
-import { randomBytes } from 'node:crypto'
 import type { Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Refusal, Store } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Position, Seq, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
+import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
 import { localPresence } from './presence.ts'
 
@@ -16,11 +16,8 @@ export interface MemoryOptions {
   readonly epochs?: () => Epoch
 }
 
-/** A new epoch: 96 random bits, so that no two logs that ever existed share one. */
-export const freshEpoch = (): Epoch => randomBytes(12).toString('base64url') as Epoch
-
 /** The order of document ids in listings: that of their UTF-8 bytes, which is the one that every store can keep. */
-export const compareIds = (a: DocId, b: DocId): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+const compareIds = (a: DocId, b: DocId): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
 interface Row {
   readonly seq: Seq

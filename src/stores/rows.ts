@@ -1,0 +1,126 @@
+// How the embedded store spells its rows as bytes.
+// Invariant: keys sort as their meaning does (by document, then by version or author), and what is encoded decodes to the same value.
+
+import type { Checkpoint, Entry } from '../engine/ports.ts'
+import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
+
+/** What is known of a document without reading its entries. `number` stands for its id in keys, which are therefore short. */
+export interface Head {
+  readonly number: number
+  readonly epoch: Epoch
+  readonly version: Version
+  readonly chain: Chain
+  readonly horizon: Version
+  /** Entries at and below this are trimmed; the chain at it is kept, because positions at it are still good. */
+  readonly floor: { readonly version: Version; readonly chain: Chain }
+  /** Version and prune mark of the stored checkpoint; 0 and 0: there is none. */
+  readonly checkpointed: Version
+  readonly pruned: Version
+}
+
+/** An author's last edit. */
+export interface AuthorRow {
+  readonly seq: Seq
+  readonly version: Version
+}
+
+const integerBytes = 6 // 2^48 versions: at a thousand a second, nine thousand years
+const chainBytes = 8
+
+/** LMDB keys end at 1,978 bytes; ids of documents and authors are far shorter by contract. */
+const longestId = 1_024
+
+export const idKey = (doc: DocId): Buffer => {
+  const key = Buffer.from(doc)
+  if (key.length === 0 || key.length > longestId) throw new RangeError(`a document id of ${key.length} bytes`)
+  return key
+}
+
+export const readId = (key: Uint8Array): DocId => Buffer.from(key).toString() as DocId
+
+const pair = (number: number, version: Version): Buffer => {
+  const key = Buffer.allocUnsafe(2 * integerBytes)
+  key.writeUIntBE(number, 0, integerBytes)
+  key.writeUIntBE(version, integerBytes, integerBytes)
+  return key
+}
+
+export const entryKey = pair
+
+export const checkpointKey = (number: number): Buffer => pair(number, 0)
+
+export const authorKey = (number: number, author: AuthorId | ''): Buffer => {
+  const name = Buffer.from(author)
+  if (name.length > longestId) throw new RangeError(`an author id of ${name.length} bytes`)
+  const key = Buffer.allocUnsafe(integerBytes + name.length)
+  key.writeUIntBE(number, 0, integerBytes)
+  name.copy(key, integerBytes)
+  return key
+}
+
+/** The key after every author of the document. */
+export const afterAuthors = (number: number): Buffer => authorKey(number + 1, '')
+
+export const authorOf = (key: Uint8Array): AuthorId => Buffer.from(key).toString('utf8', integerBytes) as AuthorId
+
+export const authorBytes = ({ seq, version }: AuthorRow): Buffer => pair(seq, version)
+
+export const readAuthor = (bytes: Buffer): AuthorRow => ({
+  seq: bytes.readUIntBE(0, integerBytes),
+  version: bytes.readUIntBE(integerBytes, integerBytes),
+})
+
+/** seq, chain, length of the author, author, body: everything of an entry but its version, which is its key's. */
+export const entryBytes = ({ seq, chain, author, body }: Entry): Buffer => {
+  const authorLength = Buffer.byteLength(author)
+  const bytes = Buffer.allocUnsafe(entryFixed + authorLength + Buffer.byteLength(body))
+  bytes.writeUIntBE(seq, 0, integerBytes)
+  bytes.write(chain, integerBytes, 'hex')
+  bytes.writeUInt16BE(authorLength, integerBytes + chainBytes)
+  bytes.write(author, entryFixed)
+  bytes.write(body, entryFixed + authorLength)
+  return bytes
+}
+
+const entryFixed = integerBytes + chainBytes + 2
+
+export const chainOf = (bytes: Buffer): Chain => bytes.toString('hex', integerBytes, integerBytes + chainBytes) as Chain
+
+export const readEntry = (version: Version, bytes: Buffer): Entry => {
+  const bodyAt = entryFixed + bytes.readUInt16BE(integerBytes + chainBytes)
+  return {
+    author: bytes.toString('utf8', entryFixed, bodyAt) as AuthorId,
+    seq: bytes.readUIntBE(0, integerBytes),
+    body: bytes.toString('utf8', bodyAt),
+    version,
+    chain: chainOf(bytes),
+  }
+}
+
+export const headBytes = (head: Head): Buffer =>
+  Buffer.from(
+    JSON.stringify([
+      head.number,
+      head.epoch,
+      head.version,
+      head.chain,
+      head.horizon,
+      head.floor.version,
+      head.floor.chain,
+      head.checkpointed,
+      head.pruned,
+    ]),
+  )
+
+export const readHead = (bytes: Buffer): Head => {
+  const [number, epoch, version, chain, horizon, floorVersion, floorChain, checkpointed, pruned] = JSON.parse(bytes.toString())
+  return { number, epoch, version, chain, horizon, floor: { version: floorVersion, chain: floorChain }, checkpointed, pruned }
+}
+
+/** A line of JSON, then the body as it is: bodies are long and must not be parsed twice. */
+export const checkpointBytes = ({ body, ...rest }: Checkpoint): Buffer => Buffer.from(`${JSON.stringify(rest)}\n${body}`)
+
+export const readCheckpoint = (bytes: Buffer): Checkpoint => {
+  const line = bytes.indexOf(0x0a)
+  return { ...JSON.parse(bytes.toString('utf8', 0, line)), body: bytes.toString('utf8', line + 1) }
+}
