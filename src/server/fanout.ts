@@ -1,0 +1,173 @@
+// How a message reaches its readers: encoded once, and the same bytes written to every socket.
+// Invariant: what is delivered to one socket leaves in the order in which it was delivered, and what waits for a socket that does not
+// read is bounded.
+
+import type { IncomingMessage } from 'node:http'
+import type { Server, Socket } from 'socket.io'
+import type { Outlet } from '../engine/index.ts'
+import { encodeServerFrame } from '../protocol/codec.ts'
+import { jsonEvent } from '../protocol/json.ts'
+import type { ServerMessage, Welcome } from '../protocol/messages.ts'
+
+/** In which of its two forms an endpoint speaks the protocol. */
+export type Form = 'binary' | 'json'
+
+type Engine = Server['engine']
+type EngineSocket = Socket['conn']
+
+/**
+ * One message in one form: the packet, and the whole WebSocket frame around it. engine.io takes the frame where it can and falls back
+ * to the packet where it cannot (polling, or a version that no longer knows the option).
+ */
+interface Parcel {
+  readonly packet: string | Buffer
+  readonly bytes: number
+  readonly options: { readonly compress: false; readonly wsPreEncodedFrame: readonly [Buffer] }
+}
+
+/** A line to one client. Socket.IO's own packets go the same way, so the order of all is one. */
+export class Line implements Outlet {
+  readonly form: Form
+  /** Bytes that engine.io holds back because the socket has not taken the ones before. */
+  waiting = 0
+  private readonly conn: EngineSocket
+
+  constructor(form: Form, conn: EngineSocket) {
+    this.form = form
+    this.conn = conn
+  }
+
+  get open(): boolean {
+    return this.conn.readyState === 'open'
+  }
+
+  write({ packet, bytes, options }: Parcel, most: number): void {
+    if (this.waiting > most) return this.cut() // held against what waited before: one long message alone cuts nobody off
+    if (!this.conn.transport.writable) this.waiting += bytes
+    this.conn.send(packet, options)
+  }
+
+  /** Sends what waits, then closes; the client sees a broken line and comes back. */
+  close(): void {
+    this.conn.close()
+  }
+
+  /** Ends the line at once: for a peer that does not read, a polite end would wait for ever. */
+  cut(): void {
+    const { transport } = this.conn
+    const { terminate } = inside(transport)
+    if (terminate === undefined) this.conn.close(true)
+    else terminate()
+  }
+
+  /** Lets go of the request that opened the line: half of what an idle connection would keep in memory. */
+  forgetRequest(socket: Socket): void {
+    const conn: { request: IncomingMessage | null } = this.conn
+    conn.request = null
+    const slot: { handshake: unknown } = socket
+    slot.handshake = forgotten
+  }
+}
+
+const forgotten = Object.freeze({ headers: Object.freeze({}), query: Object.freeze({}), auth: Object.freeze({}) })
+
+/** What engine.io and ws do not document but have had for years; where it is gone, the ordinary way is taken. */
+const inside = (
+  transport: object,
+): { terminate: (() => void) | undefined; tcp: { cork(): void; uncork(): void } | undefined } => {
+  const { socket } = transport as { socket?: { terminate?: () => void; _socket?: { cork?(): void; uncork?(): void } | null } }
+  const tcp = socket?._socket
+  return {
+    terminate: typeof socket?.terminate === 'function' ? () => socket.terminate?.() : undefined,
+    tcp:
+      typeof tcp?.cork === 'function' && typeof tcp.uncork === 'function' ? (tcp as { cork(): void; uncork(): void }) : undefined,
+  }
+}
+
+export class Fanout {
+  private readonly lines = new Map<EngineSocket, Line>()
+  private readonly most: number
+
+  /** @param most bytes that may wait for one line; then it is cut, and its client reads what it missed when it comes back */
+  constructor(most: number) {
+    this.most = most
+  }
+
+  /** Follows an engine.io server: what it sends in one go to one socket leaves in one system call. */
+  watch(engine: Engine): void {
+    let corked: { uncork(): void } | undefined
+    engine.on('flush', (conn: EngineSocket, packets: readonly unknown[]) => {
+      const line = this.lines.get(conn)
+      if (line !== undefined) line.waiting = 0
+      if (packets.length < 2) return
+      const { tcp } = inside(conn.transport)
+      tcp?.cork()
+      corked = tcp
+    })
+    // engine.io emits both around one synchronous send, so there is never more than one corked socket.
+    engine.on('drain', () => {
+      corked?.uncork()
+      corked = undefined
+    })
+  }
+
+  open(form: Form, conn: EngineSocket): Line {
+    const line = new Line(form, conn)
+    this.lines.set(conn, line)
+    return line
+  }
+
+  forget(conn: EngineSocket): void {
+    this.lines.delete(conn)
+  }
+
+  get all(): readonly Line[] {
+    return [...this.lines.values()]
+  }
+
+  deliver(lines: readonly Line[], message: ServerMessage | Welcome): void {
+    const parcels: { [form in Form]?: Parcel } = {}
+    for (const line of lines) {
+      if (line.open) line.write((parcels[line.form] ??= parcel[line.form](message)), this.most)
+    }
+  }
+}
+
+const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome) => Parcel } = {
+  binary: message => {
+    const bytes = encodeServerFrame(message)
+    const packet = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return wrap(packet, packet, binaryFrame)
+  },
+  json: message => {
+    // An EVENT packet of the namespace "/", as Socket.IO's own parser writes it; engine.io's "4" in front of it makes it a message.
+    const packet = `2${JSON.stringify(jsonEvent(message))}`
+    return wrap(packet, Buffer.from(`4${packet}`), textFrame)
+  },
+}
+
+const textFrame = 0x81 // FIN and the opcode
+const binaryFrame = 0x82
+
+const wrap = (packet: string | Buffer, payload: Buffer, first: number): Parcel => {
+  const frame = webSocketFrame(payload, first)
+  return { packet, bytes: frame.length, options: { compress: false, wsPreEncodedFrame: [frame] } }
+}
+
+/** An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write. */
+const webSocketFrame = (payload: Buffer, first: number): Buffer => {
+  const { length } = payload
+  const head = length < 126 ? 2 : length < 0x10000 ? 4 : 10
+  const frame = Buffer.allocUnsafe(head + length)
+  frame[0] = first
+  if (head === 2) frame[1] = length
+  else if (head === 4) {
+    frame[1] = 126
+    frame.writeUInt16BE(length, 2)
+  } else {
+    frame[1] = 127
+    frame.writeBigUInt64BE(BigInt(length), 2)
+  }
+  payload.copy(frame, head)
+  return frame
+}

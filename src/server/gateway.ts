@@ -1,0 +1,266 @@
+// The socket edge: turns Socket.IO connections into conversations with the engine, in both forms of the protocol.
+// Invariant: nothing that one socket sends, and no mistake of ours in answering it, reaches another socket or ends the process.
+
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
+import { type DefaultEventsMap, Server, type Socket } from 'socket.io'
+import type { Connection, Engine } from '../engine/index.ts'
+import { serverBounds } from '../protocol/bounds.ts'
+import { type Refusal, refusal } from '../protocol/errors.ts'
+import type { AuthorId } from '../protocol/ids.ts'
+import { readHello } from '../protocol/json.ts'
+import type { ClientMessage, Refused, User, Welcome } from '../protocol/messages.ts'
+import { createParser } from '../protocol/parser.ts'
+import { negotiate } from '../protocol/version.ts'
+import type { Fanout, Form, Line } from './fanout.ts'
+import { authorOf, guest, soundUser } from './identity.ts'
+import type { Settings } from './options.ts'
+import type { OriginRule } from './origins.ts'
+
+/** Who a socket is, from its hello on; `talk` from its welcome on. */
+interface Visit {
+  readonly welcome: Welcome
+  talk: Talk | null
+}
+
+interface Talk {
+  readonly line: Line
+  readonly connection: Connection
+  malformed: number
+}
+
+type Io = Server<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
+type IoSocket = Socket<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
+type EngineSocket = IoSocket['conn']
+
+/** Carried by `connect_error`: `message` for a log, `data` for the client. */
+class Refusing extends Error {
+  readonly data: Refusal
+  constructor(why: Refusal) {
+    super(why.message)
+    this.data = why
+  }
+}
+
+export interface GatewayParts {
+  readonly settings: Settings
+  readonly engine: Engine
+  readonly fanout: Fanout
+  readonly allows: OriginRule
+}
+
+export class Gateway {
+  private readonly settings: Settings
+  private readonly engine: Engine
+  private readonly fanout: Fanout
+  private readonly allows: OriginRule
+  /** A connection says hello once; Socket.IO itself would take a second one while the first is being thought about. */
+  private readonly greeted = new WeakSet<EngineSocket>()
+  private readonly talks = new Set<Talk>()
+  private draining = false
+
+  constructor({ settings, engine, fanout, allows }: GatewayParts) {
+    this.settings = settings
+    this.engine = engine
+    this.fanout = fanout
+    this.allows = allows
+  }
+
+  /** A Socket.IO server that listens nowhere: the door hands it its requests. */
+  endpoint(form: Form, path: string): Io {
+    const { limits, transports, log } = this.settings
+    const { messageBytes, opComponents, presenceBytes } = limits
+    const polling = transports.includes('polling')
+    const io: Io = new Server({
+      path,
+      transports: [...transports],
+      parser: createParser({ end: 'server', form, bounds: { ...serverBounds, messageBytes, opComponents, presenceBytes } }),
+      serveClient: false,
+      perMessageDeflate: false, // a compressor for each connection would be fifteen times the memory of all the rest
+      // A message somewhat too long is answered; one that is far too long is not even read, and its connection ends.
+      maxHttpBufferSize: messageBytes + overlong,
+      connectTimeout: limits.connectTimeout,
+      pingInterval: limits.pingInterval,
+      pingTimeout: limits.pingTimeout,
+      allowRequest: (request, answer) => {
+        if (this.allows(request)) answer(null, true)
+        else answer(refusal('origin-refused').message, false)
+      },
+      // Only polling asks for it. A middleware costs every handshake, so without polling there is none.
+      ...(polling ? { cors: (request: Asking, answer: CorsAnswer) => answer(null, { origin: this.allows(request) }) } : {}),
+    })
+    io.attach(createHttpServer()) // makes the engine.io server; this http.Server never listens
+    tighten(io.engine)
+    this.fanout.watch(io.engine)
+    io.engine.on('connection_error', ({ code, message }: { code: number; message: string }) =>
+      log.debug({ code, message }, 'handshake refused'),
+    )
+    io.use((socket, next) => void this.greet(socket).then(next))
+    io.on('connection', socket => {
+      try {
+        this.welcome(form, socket)
+      } catch (error) {
+        log.error({ err: error }, 'a connection could not be welcomed')
+        socket.conn.close()
+      }
+    })
+    return io
+  }
+
+  /** Nothing new is begun, and everybody is told to look for another node, each after a time of its own. */
+  drain(spread: (index: number) => number): void {
+    this.draining = true
+    let index = 0
+    for (const { line } of this.talks) {
+      const why = refusal('draining', undefined, spread(index++))
+      this.fanout.deliver([line], { kind: 'refused', doc: null, handle: null, seq: null, refusal: why })
+    }
+  }
+
+  get size(): number {
+    return this.talks.size
+  }
+
+  /** Reads a hello and finds out who says it; the answer goes to Socket.IO, which passes it on or closes. */
+  private async greet(socket: IoSocket): Promise<Error | undefined> {
+    const { conn } = socket
+    const answer = await this.visitOf(socket).catch(error => {
+      this.settings.log.error({ err: error }, 'a hello could not be answered')
+      return refusal('internal')
+    })
+    if ('welcome' in answer) {
+      socket.data = answer
+      return undefined
+    }
+    this.settings.log.debug({ code: answer.code }, 'hello refused')
+    setImmediate(() => conn.close()) // Socket.IO has written the refusal by then
+    return new Refusing(answer)
+  }
+
+  private async visitOf(socket: IoSocket): Promise<Visit | Refusal> {
+    const { conn, handshake, request } = socket
+    if (this.greeted.has(conn)) return refusal('malformed', 'this connection has said hello before')
+    this.greeted.add(conn)
+    if (this.draining) return refusal('draining')
+    const hello = readHello(handshake.auth)
+    if (!hello.ok) return hello.refusal
+    const { key, token, protocol } = hello.message
+    const agreed = negotiate(protocol)
+    if (typeof agreed !== 'number') return agreed
+    const author = authorOf(key)
+    const user = await identify(this.settings, token, request, author)
+    if ('code' in user) return user
+    const { messageBytes, opComponents, documentLength, presenceBytes } = this.settings.limits
+    const limits = { messageBytes, opComponents, documentLength, presenceBytes }
+    return { welcome: { kind: 'welcome', protocol: agreed, author, user, limits }, talk: null }
+  }
+
+  private welcome(form: Form, socket: IoSocket): void {
+    const { welcome } = socket.data
+    const line = this.fanout.open(form, socket.conn)
+    line.forgetRequest(socket)
+    this.fanout.deliver([line], welcome)
+    const talk: Talk = { line, connection: this.engine.connect(welcome, line), malformed: 0 }
+    socket.data.talk = talk
+    this.talks.add(talk)
+    socket.onAny(this.heard)
+    socket.on('disconnect', this.gone)
+  }
+
+  // These two are shared by all sockets; Socket.IO calls them with the socket as `this`.
+
+  private readonly heard = ((gateway: Gateway) =>
+    function (this: IoSocket, event: string, content: unknown): void {
+      const { talk } = this.data
+      if (talk === null || !talk.line.open) return
+      try {
+        gateway.hear(talk, event, content)
+      } catch (error) {
+        gateway.settings.log.error({ err: error, event }, 'a message could not be answered')
+        gateway.refuse(talk, { ...nothing, refusal: refusal('internal') })
+      }
+    })(this)
+
+  private readonly gone = ((gateway: Gateway) =>
+    function (this: IoSocket): void {
+      const { talk } = this.data
+      if (talk === null) return
+      this.data.talk = null
+      gateway.talks.delete(talk)
+      gateway.fanout.forget(this.conn)
+      talk.line.close() // it has left the namespace and has nothing more to say
+      try {
+        talk.connection.close()
+      } catch (error) {
+        gateway.settings.log.error({ err: error }, 'a connection could not be closed')
+      }
+    })(this)
+
+  private hear(talk: Talk, event: string, content: unknown): void {
+    switch (event) {
+      case 'join':
+        if (this.draining) {
+          const { doc } = content as ClientMessage & { kind: 'join' }
+          return this.refuse(talk, { ...nothing, doc, refusal: refusal('draining') })
+        }
+        return talk.connection.receive(content as ClientMessage)
+      case 'leave':
+      case 'submit':
+      case 'present':
+        return talk.connection.receive(content as ClientMessage) // the parser gives these names to sound messages only
+      case 'refused':
+        return this.objectTo(talk, content as Refused) // the parser's own finding; no peer can send it
+      default:
+        return this.objectTo(talk, { ...nothing, refusal: refusal('malformed', 'no message of a client has this name') })
+    }
+  }
+
+  private objectTo(talk: Talk, answer: Refused): void {
+    this.refuse(talk, answer)
+    if (++talk.malformed <= this.settings.limits.malformedMessages) return
+    this.settings.log.warn({ malformed: talk.malformed }, 'a connection is closed: it sends too much that is no message')
+    talk.line.close()
+  }
+
+  private refuse({ line }: Talk, answer: Refused): void {
+    this.fanout.deliver([line], answer)
+  }
+}
+
+const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
+
+const overlong = 65_536 // bytes above the limit that are still read, so that the sender learns what was wrong
+
+type Asking = Parameters<OriginRule>[0]
+type CorsAnswer = (error: Error | null, options: { origin: boolean }) => void
+
+/**
+ * Who stands behind a token; a refusal when nobody does or it cannot be found out. `author` names a guest where there is one.
+ * @throws when the application vouches for somebody who is no User
+ */
+export const identify = async (
+  { authenticate, log }: Settings,
+  token: string | undefined,
+  request: IncomingMessage,
+  author: AuthorId | null,
+): Promise<User | Refusal> => {
+  if (authenticate === null) return guest(author)
+  let user: User | null
+  try {
+    user = await authenticate(token, request)
+  } catch (error) {
+    log.error({ err: error }, 'authenticate failed')
+    return refusal('unavailable')
+  }
+  return user === null || user === undefined ? refusal('unauthenticated') : soundUser(user)
+}
+
+/**
+ * ws reads 16,384 fragments and 262,144 chunks of a message before it objects, and engine.io passes no other number on. Browsers cut
+ * a message of a megabyte into some hundred.
+ */
+const tighten = (engine: object): void => {
+  const options = (engine as { ws?: { options?: { maxFragments?: number; maxBufferedChunks?: number } } }).ws?.options
+  if (options === undefined) return // another ws engine, or none
+  options.maxFragments = 1_024
+  options.maxBufferedChunks = 8_192
+}

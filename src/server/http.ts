@@ -1,0 +1,143 @@
+// The server's HTTP side: is it alive, is it ready, what is in a document.
+// Invariant: every answer that is not the thing asked for is a row of the error table with the status that goes with it.
+
+import type { IncomingMessage } from 'node:http'
+import fastifyStatic from '@fastify/static'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { z } from 'zod'
+import type { Engine } from '../engine/index.ts'
+import { type ErrorCode, type Refusal, refusal } from '../protocol/errors.ts'
+import { docId, docIdBytes, Fault } from '../protocol/fields.ts'
+import type { DocId } from '../protocol/ids.ts'
+import { identify } from './gateway.ts'
+import type { Settings } from './options.ts'
+
+export interface HttpParts {
+  readonly settings: Settings
+  readonly engine: Engine
+  /** Why the server cannot serve now; nothing: it can. */
+  readonly unready: () => Promise<readonly string[]>
+  readonly draining: () => boolean
+}
+
+const statuses: { readonly [code in ErrorCode]?: number } = {
+  unauthenticated: 401,
+  forbidden: 403,
+  'origin-refused': 403,
+  'not-found': 404,
+  'history-gone': 410,
+  'message-too-large': 413,
+  'slow-down': 429,
+  internal: 500,
+  unavailable: 503,
+  draining: 503,
+}
+
+/** What stops a request on its way; only `answer` sees it. */
+class Stop extends Error {
+  readonly refusal: Refusal
+  constructor(why: Refusal) {
+    super(why.message)
+    this.refusal = why
+  }
+}
+
+const pageOf = z.strictObject({
+  after: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+})
+
+export const httpSide = async ({ settings, engine, unready, draining }: HttpParts): Promise<FastifyInstance> => {
+  const { log, authorize, demo } = settings
+
+  const send = (reply: FastifyReply, why: Refusal): FastifyReply => {
+    if (why.advice === 'retry') reply.header('retry-after', Math.ceil((why.after ?? 1_000) / 1_000))
+    if (why.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
+    return reply.code(statuses[why.code] ?? 400).send(why)
+  }
+
+  const answer = (error: unknown, reply: FastifyReply): FastifyReply => {
+    if (error instanceof Stop || error instanceof Fault) return send(reply, error.refusal)
+    const status = (error as { statusCode?: unknown }).statusCode
+    if (typeof status === 'number' && status < 500) return send(reply, refusal('malformed'))
+    log.error({ err: error }, 'an HTTP request could not be answered')
+    return send(reply, refusal('internal'))
+  }
+
+  const app = fastify({
+    logger: false,
+    routerOptions: { maxParamLength: 3 * docIdBytes }, // every byte of an id may be percent-encoded
+    bodyLimit: 1_024, // nothing here takes a body
+    frameworkErrors: (error, _request, reply) => void answer(error, reply),
+  })
+
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
+    if (!reply.hasHeader('content-security-policy'))
+      reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+  })
+  app.setErrorHandler((error, _request, reply) => answer(error, reply))
+  app.setNotFoundHandler((_request, reply) => send(reply, refusal('not-found')))
+
+  app.get('/livez', async () => ({ status: 'ok' }))
+
+  app.get('/readyz', async (_request, reply) => {
+    const reasons = await unready()
+    return reasons.length === 0 ? { status: 'ok' } : reply.code(503).send({ status: 'unready', reasons })
+  })
+
+  /** The document that a request names, once its sender may read it. */
+  const readable = async (request: FastifyRequest): Promise<DocId> => {
+    const doc = docId((request.params as { id: unknown }).id)
+    if (draining()) throw new Stop(refusal('draining'))
+    const user = await identify(settings, bearer(request.raw), request.raw, null)
+    if ('code' in user) throw new Stop(user)
+    const right = await attempt('authorize', async () => authorize(user, doc))
+    if (right === 'none') throw new Stop(refusal('forbidden', 'reading'))
+    return doc
+  }
+
+  /** What lies behind may be away for a while; that is no mistake of ours. */
+  const attempt = async <T>(what: string, call: () => Promise<T>): Promise<T> =>
+    call().catch(error => {
+      log.error({ err: error }, `${what} failed`)
+      throw new Stop(refusal('unavailable'))
+    })
+
+  app.get('/v1/documents/:id', async request => {
+    const id = await readable(request)
+    const found = await attempt('reading a document', () => engine.read(id))
+    if (found === null) throw new Stop(refusal('not-found', 'nobody has written to this document'))
+    const { epoch, version, type, value } = found
+    return { id, type, epoch, version, ...(typeof value === 'string' ? { text: value } : { value }) }
+  })
+
+  app.get('/v1/documents/:id/commits', async request => {
+    const page = pageOf.safeParse(request.query)
+    if (!page.success) throw new Stop(refusal('malformed', z.prettifyError(page.error)))
+    const id = await readable(request)
+    const found = await attempt('reading commits', () => engine.commits(id, page.data.after, page.data.limit))
+    if ('code' in found) throw new Stop(found)
+    return { id, ...found }
+  })
+
+  if (demo !== null) {
+    await app.register(fastifyStatic, {
+      root: demo,
+      setHeaders: reply => {
+        // The editor's styles are made at run time; scripts come from here alone.
+        reply.setHeader(
+          'content-security-policy',
+          "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
+            "connect-src 'self' ws: wss:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        )
+      },
+    })
+  }
+
+  await app.ready()
+  return app
+}
+
+const bearer = ({ headers }: IncomingMessage): string | undefined => /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]

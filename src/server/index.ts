@@ -1,0 +1,10 @@
+// The server's face: create a server, give it a store, say who may enter.
+export { defaultLimits, type EngineEvent, type Limits } from '../engine/index.ts'
+export type { Store } from '../engine/ports.ts'
+export type { DocId } from '../protocol/ids.ts'
+export type { Right, User } from '../protocol/messages.ts'
+export { embeddedStore } from '../stores/embedded.ts'
+export { memoryStore } from '../stores/memory.ts'
+export type { Authenticate } from './identity.ts'
+export { ConfigurationError, defaultLineLimits, type LineLimits, type ServerLimits, type ServerOptions } from './options.ts'
+export { createServer, type InkwellServer } from './server.ts'

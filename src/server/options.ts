@@ -1,0 +1,183 @@
+// What an application may say about its server, and what holds when it says nothing.
+// Invariant: all faults of a configuration are told at once, before anything is opened or listens.
+
+import type { Server as HttpServer } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
+import { z } from 'zod'
+import { defaultLimits, type Limits } from '../engine/index.ts'
+import type { Clock, Store } from '../engine/ports.ts'
+import { textType } from '../ot/text.ts'
+import type { AnyDocumentType } from '../ot/type.ts'
+import type { DocId } from '../protocol/ids.ts'
+import type { Right, User } from '../protocol/messages.ts'
+import { systemClock } from './clock.ts'
+import type { Authenticate } from './identity.ts'
+import { type Logger, type LogLevel, loggerOf, logLevels } from './log.ts'
+import { type Origins, originFault } from './origins.ts'
+
+/** Bounds of the server's edge; the engine's own are beside them. */
+export interface LineLimits {
+  /** Bytes that wait for one client that does not read before its line is cut; it then reads what it missed on coming back. */
+  readonly waitingBytes: number
+  /** Messages that are none, after which a connection is closed. */
+  readonly malformedMessages: number
+  /** Milliseconds from opening a line to being welcome. */
+  readonly connectTimeout: number
+  /** Milliseconds between two pings of the server; */
+  readonly pingInterval: number
+  /** milliseconds to answer one. A dead line is noticed after both. */
+  readonly pingTimeout: number
+}
+
+export const defaultLineLimits: LineLimits = {
+  waitingBytes: 16_777_216, // one very large document on its way to a slow reader
+  malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
+  connectTimeout: 10_000, // a token check that takes longer helps nobody
+  pingInterval: 25_000, // load balancers close a quiet connection after 60 s
+  pingTimeout: 20_000, // a phone that changes cells
+}
+
+export type ServerLimits = Limits & LineLimits
+
+export type Transport = 'websocket' | 'polling'
+
+export interface ServerOptions {
+  /** Default: `embeddedStore({ path: './inkwell-data' })`. The server closes it when it closes. */
+  readonly store?: Store
+  /** Default in development: everyone is a guest, and the log says so. Without it no server starts in production. */
+  readonly authenticate?: Authenticate
+  /** What a user may do in a document. A throw counts as "try again later". Default: everyone who got in may write everywhere. */
+  readonly authorize?: (user: User, documentId: DocId) => Right | Promise<Right>
+  /** Default: text alone. */
+  readonly types?: readonly AnyDocumentType[]
+  readonly limits?: Partial<ServerLimits>
+  /** Origins of the web pages that may connect. Default: pages of this host, and in development pages of any port of localhost. */
+  readonly origins?: Origins
+  /** A server of the application's own, which it listens with and closes itself; its request listener must be there already. */
+  readonly attach?: HttpServer | HttpsServer
+  /** Default: WebSocket alone. HTTP long-polling is for networks that break WebSockets; over several nodes it needs sticky sessions. */
+  readonly transports?: readonly Transport[]
+  /** Default `/socket.io/`. */
+  readonly path?: string
+  /** Where Socket.IO clients of any language speak the protocol in JSON. Default `/json/`; false: nowhere. */
+  readonly jsonPath?: string | false
+  /** A folder of static files served at `/`. Not with `attach`. */
+  readonly demo?: string
+  /** A pino logger of the application's own, or a level. Default `info`, to standard output. */
+  readonly logger?: Logger | LogLevel
+  readonly clock?: Clock
+}
+
+/** Options with nothing left open but the store, which is opened only once everything else is sound. */
+export interface Settings {
+  readonly development: boolean
+  readonly store: Store | null
+  readonly authenticate: Authenticate | null
+  readonly authorize: (user: User, documentId: DocId) => Right | Promise<Right>
+  readonly authorizes: boolean
+  readonly types: readonly AnyDocumentType[]
+  readonly limits: ServerLimits
+  readonly origins: Origins | null
+  readonly attach: HttpServer | HttpsServer | null
+  readonly transports: readonly Transport[]
+  readonly path: string
+  readonly jsonPath: string | null
+  readonly demo: string | null
+  readonly log: Logger
+  readonly clock: Clock
+}
+
+/** A configuration with which no server can start: every fault of it, one sentence each. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+  readonly faults: readonly string[]
+  constructor(faults: readonly string[]) {
+    super(
+      faults.length === 1
+        ? faults[0]
+        : `The configuration has ${faults.length} faults:\n${faults.map(fault => `- ${fault}`).join('\n')}`,
+    )
+    this.faults = faults
+  }
+}
+
+const isFunction = (value: unknown): boolean => typeof value === 'function'
+const func = z.custom(isFunction, 'must be a function')
+const having = (what: string, ...members: readonly string[]) =>
+  z.custom<object>(
+    value => typeof value === 'object' && value !== null && members.every(member => member in value),
+    `must be ${what}`,
+  )
+const path = z.string().regex(/^\/[\w./-]*$/, 'must begin with a slash, e.g. /socket.io/')
+const bound = z.number().int().positive()
+
+const limitsShape = z.strictObject(
+  Object.fromEntries(Object.keys({ ...defaultLimits, ...defaultLineLimits }).map(name => [name, bound.optional()])),
+)
+
+const shape = z.strictObject({
+  store: having('a store, e.g. memoryStore() or embeddedStore({ path })', 'log', 'presence', 'ready', 'close').optional(),
+  authenticate: func.optional(),
+  authorize: func.optional(),
+  types: z
+    .array(having('a document type', 'name', 'apply', 'transform'))
+    .min(1)
+    .optional(),
+  limits: limitsShape.optional(),
+  origins: z
+    .array(
+      z.string().superRefine((origin, context) => {
+        const fault = originFault(origin)
+        if (fault !== null) context.addIssue({ code: 'custom', message: fault })
+      }),
+    )
+    .optional(),
+  attach: having('an http.Server', 'on', 'listeners').optional(),
+  transports: z
+    .array(z.enum(['websocket', 'polling']))
+    .min(1)
+    .optional(),
+  path: path.optional(),
+  jsonPath: path.or(z.literal(false)).optional(),
+  demo: z.string().min(1).optional(),
+  logger: z
+    .enum(logLevels)
+    .or(having('a pino logger or a level', 'info', 'child'))
+    .optional(),
+  clock: having('a clock', 'now', 'after').optional(),
+})
+
+/** @throws {ConfigurationError} with all faults */
+export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?: string | undefined }): Settings => {
+  const development = environment.NODE_ENV !== 'production'
+  const { success, error } = shape.safeParse(options)
+  const faults = success ? [] : error.issues.map(issue => `${issue.path.join('.') || 'options'}: ${issue.message}`)
+  const given = options
+  if (given.authenticate === undefined && !development)
+    faults.push('authenticate: is missing, and with NODE_ENV=production nobody gets in without it')
+  if (given.demo !== undefined && given.attach !== undefined) faults.push('demo: needs a server of its own, so not with attach')
+  const socketPath = slashed(given.path ?? '/socket.io/')
+  const jsonPath = given.jsonPath === false ? null : slashed(given.jsonPath ?? '/json/')
+  if (jsonPath !== null && (jsonPath.startsWith(socketPath) || socketPath.startsWith(jsonPath)))
+    faults.push(`jsonPath: ${jsonPath} and path ${socketPath} must not lie inside each other`)
+  if (faults.length > 0) throw new ConfigurationError(faults)
+  return {
+    development,
+    store: given.store ?? null,
+    authenticate: given.authenticate ?? null,
+    authorize: given.authorize ?? (() => 'write'),
+    authorizes: given.authorize !== undefined,
+    types: given.types ?? [textType],
+    limits: { ...defaultLimits, ...defaultLineLimits, ...given.limits },
+    origins: given.origins ?? null,
+    attach: given.attach ?? null,
+    transports: given.transports ?? ['websocket'],
+    path: socketPath,
+    jsonPath,
+    demo: given.demo ?? null,
+    log: loggerOf(given.logger ?? 'info'),
+    clock: given.clock ?? systemClock,
+  }
+}
+
+const slashed = (path: string): string => (path.endsWith('/') ? path : `${path}/`)

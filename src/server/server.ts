@@ -1,0 +1,174 @@
+// One Inkwell server: the engine, its edges, and the order in which they start and stop.
+// Invariant: a server stops accepting before it finishes, finishes before it lets go of its clients, and lets go before the store closes.
+
+import { randomBytes } from 'node:crypto'
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Server as IoServer } from 'socket.io'
+import { createEngine, type Engine } from '../engine/index.ts'
+import { embeddedStore } from '../stores/embedded.ts'
+import { type Room, standInDoor } from './door.ts'
+import { Fanout, type Line } from './fanout.ts'
+import { Gateway } from './gateway.ts'
+import { httpSide } from './http.ts'
+import { writeDown } from './log.ts'
+import { ConfigurationError, type ServerOptions, settle } from './options.ts'
+import { originRule } from './origins.ts'
+
+export interface InkwellServer {
+  /** Listens. Default host: 127.0.0.1, so that nothing is reachable from outside before somebody says so. Not with `attach`. */
+  listen(port: number, host?: string): Promise<{ readonly port: number; readonly url: string }>
+  /** Accepts nothing new and tells clients to look for another node; what is joined goes on. */
+  drain(): void
+  /** Drains, finishes what is under way, lets go of clients, store and port. May be called more than once. */
+  close(): Promise<void>
+  readonly engine: Engine
+  /** For an application's own namespaces. They speak Inkwell's parser and go without Inkwell's authentication. */
+  readonly io: IoServer
+}
+
+const sliceSize = 256 // lines closed in one turn of the event loop
+const reconnectRate = 500 // clients a second that come back to the other nodes when this one drains
+const farewell = 1_000 // ms for clients to answer a close; longer only helps those who do not read
+const readyWithin = 2_000 // ms for a store to say that it is there
+
+/** @throws {ConfigurationError} with everything that is wrong with the options, or why the store cannot be opened */
+export const createServer = async (options: ServerOptions = {}): Promise<InkwellServer> => {
+  const settings = settle(options, process.env)
+  const { log, limits, clock } = settings
+  const store = settings.store ?? embeddedStore({ path: './inkwell-data' })
+  try {
+    await store.ready()
+  } catch (error) {
+    if (settings.store === null) await store.close()
+    throw new ConfigurationError([
+      `store: ${store.name} cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
+    ])
+  }
+
+  const fanout = new Fanout(limits.waitingBytes)
+  const engine = createEngine({
+    store,
+    clock,
+    randomId: () => randomBytes(12).toString('base64url'),
+    types: settings.types,
+    limits,
+    authorize: async (user, doc) => settings.authorize(user, doc),
+    deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message), // the gateway made them all
+    observe: writeDown(log),
+  })
+  const allows = originRule(settings.origins, settings.development)
+  const gateway = new Gateway({ settings, engine, fanout, allows })
+  const io = gateway.endpoint('binary', settings.path)
+  const jsonIo = settings.jsonPath === null ? null : gateway.endpoint('json', settings.jsonPath)
+
+  let draining = false
+  let closing: Promise<void> | null = null
+
+  const unready = async (): Promise<readonly string[]> => {
+    if (draining) return ['draining']
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${readyWithin} ms`)), readyWithin)
+    })
+    try {
+      await Promise.race([store.ready(), late])
+      return []
+    } catch (error) {
+      log.warn({ err: error }, 'the store is not ready')
+      return [`store ${store.name.split(':', 1)[0]} is not ready`] // where it lies is nobody's business
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  const app = await httpSide({ settings, engine, unready, draining: () => draining })
+  const pages: Room['request'] = (request, response) => app.routing(request, response)
+  const rooms: Room[] = [
+    ...[io, ...(jsonIo === null ? [] : [jsonIo])].map(
+      (end): Room => ({
+        prefix: `${end.path()}/`,
+        request: (request, response) => end.engine.handleRequest(request, response),
+        upgrade: (request, socket, head) => end.engine.handleUpgrade(request, socket, head),
+      }),
+    ),
+    ...['/livez', '/readyz', '/v1/documents/'].map((prefix): Room => ({ prefix, request: pages, upgrade: null })),
+  ]
+
+  const own: HttpServer | null =
+    settings.attach === null ? createHttpServer({ headersTimeout: 10_000, requestTimeout: 30_000 }) : null
+  const leaveDoor = standInDoor(settings.attach ?? own!, rooms, own === null ? null : pages)
+
+  if (settings.authenticate === null)
+    log.warn(
+      'ANYBODY MAY ENTER: no authenticate is given, so everyone is a guest. Development only; production refuses to start so.',
+    )
+
+  const stop = async (): Promise<void> => {
+    drain()
+    await engine.close()
+    const lines = fanout.all
+    for (let i = 0; i < lines.length; i += sliceSize) {
+      for (const line of lines.slice(i, i + sliceSize)) line.close()
+      await turn()
+    }
+    const closed = own === null ? null : new Promise<void>(resolve => own.close(() => resolve()))
+    own?.closeIdleConnections()
+    const hurry = setTimeout(() => {
+      for (const line of lines) line.cut()
+      own?.closeAllConnections()
+    }, farewell)
+    await closed
+    if (own === null) for (const line of lines) line.cut()
+    clearTimeout(hurry)
+    leaveDoor()
+    await Promise.all([io.close(), jsonIo?.close()])
+    await app.close()
+    await store.close()
+    log.info('stopped')
+  }
+
+  const drain = (): void => {
+    if (draining) return
+    draining = true
+    log.info({ connections: gateway.size }, 'draining')
+    const window = (1_000 * gateway.size) / reconnectRate
+    gateway.drain(() => Math.round(Math.random() * window))
+  }
+
+  return {
+    engine,
+    io: io as unknown as IoServer, // the same server; its events are the application's to type
+    drain,
+    close: () => (closing ??= stop()),
+    listen: async (port, host = '127.0.0.1') => {
+      if (own === null)
+        throw new ConfigurationError(['listen: this server is attached to one of the application; let that one listen'])
+      await new Promise<void>((resolve, reject) => {
+        own.once('error', reject)
+        own.listen(port, host, () => {
+          own.off('error', reject)
+          resolve()
+        })
+      })
+      const address = own.address() as AddressInfo
+      const url = `http://${urlHost(address)}:${address.port}`
+      const { durability } = store.log
+      const entry = settings.authenticate === null ? 'anybody may enter, as a guest' : 'who may enter is for authenticate to say'
+      const rights = settings.authorizes ? 'what they may do for authorize' : 'all of them may write everywhere'
+      log.info(
+        { url, store: store.name, durability, transports: settings.transports },
+        `listening on ${url}; edits are kept in ${store.name} and count as durable ${lasting[durability]}; ${entry}; ${rights}`,
+      )
+      return { port: address.port, url }
+    },
+  }
+}
+
+const lasting = { memory: 'until this process ends', disk: 'once on disk', replicated: 'once replicated' } as const
+
+const urlHost = ({ address, family }: AddressInfo): string => {
+  if (address === '0.0.0.0' || address === '::') return 'localhost' // a name that works where one reads it
+  return family === 'IPv6' ? `[${address}]` : address
+}

@@ -1,0 +1,97 @@
+// Two people, three lines, one document: the way of an edit through a real server and real sockets.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { defaultLimits } from '../../src/engine/index.ts'
+import { createServer, type InkwellServer, memoryStore, type ServerOptions } from '../../src/server/index.ts'
+import { Pen, RawClient } from './raw.ts'
+
+const servers: InkwellServer[] = []
+const clients: RawClient[] = []
+
+const serving = async (options: ServerOptions = {}): Promise<string> => {
+  const server = await createServer({ store: memoryStore(), logger: 'silent', ...options })
+  servers.push(server)
+  return (await server.listen(0)).url
+}
+
+const opens = async (url: string, doc: string, options = {}): Promise<Pen> => {
+  const pen = await Pen.opens(url, doc, options)
+  clients.push(pen.client)
+  return pen
+}
+
+const connects = (url: string, options = {}): RawClient => {
+  const client = new RawClient(url, options)
+  clients.push(client)
+  return client
+}
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close()
+  await Promise.all(servers.splice(0).map(server => server.close()))
+})
+
+describe('one document', () => {
+  it('[P1] two clients and one that speaks JSON write together and see the same', async () => {
+    const url = await serving()
+    const [ann, ben, cid] = [await opens(url, 'notes'), await opens(url, 'notes'), await opens(url, 'notes', { form: 'json' })]
+    await ann.types('Many pens')
+    await cid.showing('Many pens')
+    await cid.types(', one text', 9)
+    await ben.showing('Many pens, one text')
+    await Promise.all([ann.types('A', 0), ben.types('B', 0), cid.types('C', 0)])
+    await Promise.all([ann, ben, cid].map(pen => pen.reaching(5)))
+    const shown = ann.shows
+    expect([ben.shows, cid.shows]).toEqual([shown, shown])
+    expect([...shown.slice(0, 3)].sort()).toEqual(['A', 'B', 'C'])
+    expect(shown.slice(3)).toBe('Many pens, one text')
+    expect([ben.at, cid.at]).toEqual([ann.at, ann.at])
+  })
+
+  it('a newcomer is welcomed with the bounds that it must keep, under a name made from its key', async () => {
+    const url = await serving({ authenticate: token => ({ id: `user of ${token}`, name: 'Ann', color: '#aa0033' }) })
+    const { messageBytes, opComponents, documentLength, presenceBytes } = defaultLimits
+    for (const form of ['binary', 'json'] as const) {
+      const client = connects(url, { form, token: 'T', key: 'AAAAAAAAAAAAAAAAAAAAAA' })
+      expect(await client.next('welcome')).toEqual({
+        kind: 'welcome',
+        protocol: 1,
+        author: expect.stringMatching(/^[\w-]{16}$/),
+        user: { id: 'user of T', name: 'Ann', color: '#aa0033' },
+        limits: { messageBytes, opComponents, documentLength, presenceBytes },
+      })
+    }
+  })
+
+  it('long-polling works where it is allowed', async () => {
+    const url = await serving({ transports: ['websocket', 'polling'] })
+    const ann = await opens(url, 'notes', { transports: ['polling'] })
+    const cid = await opens(url, 'notes', { transports: ['polling'], form: 'json' })
+    await ann.types('slowly')
+    await cid.showing('slowly')
+    expect(ann.shows).toBe('slowly')
+  })
+})
+
+describe('the embedded store', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'inkwell-server-'))
+  const previous = process.cwd()
+  afterEach(() => process.chdir(previous))
+
+  it('is the default, in ./inkwell-data, and holds what was written when the server starts again', async () => {
+    process.chdir(folder)
+    const first = await createServer({ logger: 'silent' })
+    const ann = await Pen.opens((await first.listen(0)).url, 'notes')
+    await ann.types('still here')
+    await first.close()
+    const second = await createServer({ logger: 'silent' })
+    const ben = await Pen.opens((await second.listen(0)).url, 'notes')
+    expect(ben.shows).toBe('still here')
+    await second.close()
+    process.chdir(previous)
+    rmSync(folder, { recursive: true })
+  })
+})
