@@ -13,6 +13,7 @@ const rows = {
   'message-too-large': ['stop', 'The message is longer than the limit.'],
   // -- the document
   'bad-document-id': ['stop', 'The document id is empty, too long, ill-formed, or has control characters.'],
+  'not-found': ['stop', 'There is nothing here: no such page, or a document that nobody has written to.'],
   'unknown-type': ['stop', 'The server has no document type of this name.'],
   'type-mismatch': ['stop', 'The document is of another type.'],
   forbidden: ['stop', 'The user has no right to do this in the document.'],
