@@ -471,6 +471,13 @@ const encode =
     return writer.end()
   }
 
+/** Of a message that is too large nothing is read but what it is about, so that its sender can tell which one it was. */
+const tooLarge = (r: Reader, opcode: number, bounds: Bounds, about: About): never => {
+  if (opcode === opcodes.leave || opcode === opcodes.submit || opcode === opcodes.present) about.handle = handleOf(r.varint())
+  if (opcode === opcodes.submit) about.seq = positive(r.varint(), 'seq')
+  return refuse('message-too-large', `the message has ${r.end} bytes, the limit is ${bounds.messageBytes}`)
+}
+
 /** Reads the fields behind a head. */
 export type ReadBody<M> = (r: Reader, opcode: number, bounds: Bounds) => Read<M>
 
@@ -479,6 +486,7 @@ const body =
   (r, opcode, bounds) => {
     const about: About = { doc: null, handle: null, seq: null }
     try {
+      if (r.end > bounds.messageBytes) tooLarge(r, opcode, bounds, about)
       const message = read(r, opcode, bounds, about)
       if (r.left > 0) broken(`${r.left} bytes too many after the message`)
       return { ok: true, message }
@@ -491,8 +499,6 @@ const decode =
   <M>(readBody: ReadBody<M>, usual: Bounds) =>
   (frame: Uint8Array, bounds: Bounds = usual): Read<M> => {
     try {
-      if (frame.length > bounds.messageBytes)
-        refuse('message-too-large', `the message has ${frame.length} bytes, the limit is ${bounds.messageBytes}`)
       const r = new Reader(frame)
       const { opcode } = readHead(r, bounds)
       return opcode === null ? broken('the frame is not that of a message') : readBody(r, opcode, bounds)

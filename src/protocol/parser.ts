@@ -12,6 +12,7 @@
 import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
 import { Reader, Writer } from './bytes.ts'
 import { encodeClientFrame, encodeServerFrame, opcodes, readClientBody, readServerBody } from './codec.ts'
+import { refusal } from './errors.ts'
 import { Fault, glimpse, isWellFormed, measure, type Read, type Unreadable } from './fields.ts'
 import { readHead, writePacketHead } from './frame.ts'
 import { jsonEvent, readClientMessage, readServerMessage } from './json.ts'
@@ -186,10 +187,10 @@ const binaryForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
 
     read(frame) {
       const bytes = bytesOf(frame)
-      if (bytes.length > bounds.messageBytes) fail(`a frame has ${bytes.length} bytes, the limit is ${bounds.messageBytes}`)
       const r = new Reader(bytes)
       const { opcode, type, nsp, id } = readHead(r, bounds)
       if (opcode !== null) return packet(event, nsp, arrival(readBody(r, opcode, bounds), end), id)
+      if (r.end > bounds.messageBytes) fail(`a frame has ${r.end} bytes, the limit is ${bounds.messageBytes}`)
       const data = r.left === 0 ? undefined : unpack(bytes, r.at, r.end, bounds, 'a packet', true).value
       const read = packet(type, nsp, data, id)
       checkData(read, bounds)
@@ -225,7 +226,6 @@ const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
 
     read(frame) {
       if (typeof frame !== 'string') return fail('a frame must be text')
-      if (frame.length > bounds.messageBytes) fail(`a frame has ${frame.length} characters, the limit is ${bounds.messageBytes}`)
       const head = textHead.exec(frame)
       if (!head) return fail('a frame does not begin as a packet does')
       const [whole, type, namespace, number] = head
@@ -235,8 +235,15 @@ const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
       const data = whole.length === frame.length ? undefined : parseJson(frame.slice(whole.length))
       if (Number(type) === event && Array.isArray(data) && isKind(data[0])) {
         if (data.length !== 2) fail(`the event ${data[0]} must carry one message`)
-        return packet(event, nsp, arrival(readMessage(data[0], data[1], bounds), end), id)
+        const message = readMessage(data[0], data[1], bounds)
+        return packet(
+          event,
+          nsp,
+          arrival(frame.length > bounds.messageBytes ? tooLarge(message, frame, bounds) : message, end),
+          id,
+        )
       }
+      if (frame.length > bounds.messageBytes) fail(`a frame has ${frame.length} characters, the limit is ${bounds.messageBytes}`)
       const read = packet(Number(type), nsp, data, id)
       checkData(read, bounds)
       if (data !== undefined) measure(data, bounds, 'a packet')
@@ -244,6 +251,20 @@ const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
     },
   }
 }
+
+/** A text must be parsed to know what it is about; the transport has bounded it before. */
+const tooLarge = (read: Read<AnyMessage>, text: string, bounds: Bounds): Unreadable => ({
+  ok: false,
+  refusal: refusal('message-too-large', `the message has ${text.length} characters, the limit is ${bounds.messageBytes}`),
+  broken: !read.ok && read.broken,
+  ...(read.ok ? aboutOf(read.message) : { doc: read.doc, handle: read.handle, seq: read.seq }),
+})
+
+const aboutOf = (message: AnyMessage) => ({
+  doc: 'doc' in message ? message.doc : null,
+  handle: 'handle' in message ? message.handle : null,
+  seq: 'seq' in message ? message.seq : null,
+})
 
 const textHead = /^([0-4])(?:(\/[^,]*)(?:,|$))?(\d{0,15})/
 
