@@ -68,8 +68,10 @@ class Comparison {
     let head = 0
     const most = Math.min(toA - fromA, toB - fromB)
     while (head < most && a.charCodeAt(fromA + head) === b.charCodeAt(fromB + head)) head++
+    if (head > 0 && isHigh(a.charCodeAt(fromA + head - 1))) head--
     let tail = 0
     while (tail < most - head && a.charCodeAt(toA - 1 - tail) === b.charCodeAt(toB - 1 - tail)) tail++
+    if (tail > 0 && isLow(a.charCodeAt(toA - tail))) tail--
     this.match(fromA, fromB, head)
     this.middle(fromA + head, toA - tail, fromB + head, toB - tail, level)
     this.match(toA - tail, toB - tail, tail)

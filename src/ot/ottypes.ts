@@ -118,11 +118,16 @@ export const textOttype: PlainOttype = toOttype(textType, { uri: 'inkwell:text',
 
 function normalizeText(json: Json): Json {
   if (!Array.isArray(json)) throw new OpError('op is not an array of components')
+  for (const component of json) {
+    if (typeof component === 'string' ? !isWellFormed(component) : !Number.isSafeInteger(component)) {
+      throw new OpError(`component ${JSON.stringify(component)} is neither well-formed text nor a whole number`)
+    }
+  }
   const op = textOp(shortestBase(json))
   for (const component of json) {
-    if (typeof component === 'string' && isWellFormed(component)) op.insert(component)
-    else if (Number.isSafeInteger(component)) component >= 0 ? op.retain(component) : op.delete(-component)
-    else throw new OpError(`component ${JSON.stringify(component)} is neither well-formed text nor a whole number`)
+    if (typeof component === 'string') op.insert(component)
+    else if (component >= 0) op.retain(component)
+    else op.delete(-component)
   }
   return textType.opToJson(op.build())
 }
@@ -140,7 +145,7 @@ interface InwardOptions<S, O> {
 /**
  * A public ottype as one of our document types.
  *
- * The convention knows less, so: sizes are 0 (an op is checked by the type's own `checkValidOp`, `checkOp` or `normalize`, no
+ * The convention knows less, so: sizes are 0 (an op is checked by the type's own `checkValidOp`, `checkOp` or `transform`, no
  * stricter than they are, and again by `apply`); no snapshot is unsound but one that `apply` throws at; positions stay unless the
  * type has `transformCursor` or the options say how they move; `invert` needs `invertWithDoc` or `invert`, `diff` needs the
  * type's or the option, otherwise they throw when called. The type's `apply` must not change its argument.
@@ -150,7 +155,7 @@ interface InwardOptions<S, O> {
 export function fromOttype<S, O>(ottype: Ottype<S, O>, options: InwardOptions<S, O> = {}): DocumentType<S, O> {
   const { name } = ottype
   if (ottype.compose === undefined) throw new TypeError(`ottype ${name} cannot compose`)
-  const nothing = options.noop ?? ((ottype.isNoop?.(null as O) === true ? null : []) as O)
+  const nothing = options.noop ?? (nullIsNoop(ottype) ? (null as O) : ([] as O))
   const isNoop = (op: O): boolean => ottype.isNoop?.(op) ?? sameJson(op, nothing)
   const other = (side: Side): Side => (side === 'left' ? 'right' : 'left')
 
@@ -194,8 +199,8 @@ export function fromOttype<S, O>(ottype: Ottype<S, O>, options: InwardOptions<S,
         const op = json as O // the type's own check is what makes it one
         if (ottype.checkValidOp) ottype.checkValidOp(op)
         else if (ottype.checkOp) ottype.checkOp(op)
-        else if (ottype.normalize) return ottype.normalize(op)
-        return op
+        else ottype.transform(op, nothing, 'left') // most types check what they transform
+        return ottype.normalize ? ottype.normalize(op) : op
       } catch (error) {
         throw new OpError(`${name}: ${sentence(error)}`)
       }
@@ -209,6 +214,14 @@ export function fromOttype<S, O>(ottype: Ottype<S, O>, options: InwardOptions<S,
       }
     },
     snapshotToJson: snapshot => (ottype.serialize ? ottype.serialize(snapshot) : snapshot) as Json,
+  }
+}
+
+function nullIsNoop<S, O>(ottype: Ottype<S, O>): boolean {
+  try {
+    return ottype.isNoop?.(null as O) === true
+  } catch {
+    return false // a type whose ops are never null may fail on it
   }
 }
 

@@ -27,7 +27,8 @@ export function edits(random: Random, borders: readonly number[], most: number, 
   const out: Edit[] = []
   let at = 0
   for (let n = below(random, most + 1); n > 0 && at < borders.length; n--) {
-    const from = at + below(random, Math.min(4, borders.length - at))
+    const left = borders.length - at
+    const from = at + below(random, random() < 0.6 ? Math.min(4, left) : left)
     const to = Math.min(borders.length - 1, from + (random() < 0.5 ? 0 : below(random, 5)))
     out.push([borders[from]!, borders[to]!, random() < 0.3 ? '' : text(random)])
     at = to
