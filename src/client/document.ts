@@ -6,9 +6,11 @@ import { applyAll, moveOver } from '../ot/queue.ts'
 import { Text } from '../ot/rope.ts'
 import { snapOutward } from '../ot/text.ts'
 import type { DocumentType } from '../ot/type.ts'
+import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
+import { Fault, measure } from '../protocol/fields.ts'
 import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
-import type { ClientMessage, PresenceState, ServerMessage } from '../protocol/messages.ts'
+import type { ClientLimits, ClientMessage, PresenceState, ServerMessage } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
@@ -81,6 +83,8 @@ export interface Presence {
   /**
    * What the others see of me here. Positions under `cursor`, as `{ anchor, head }` or `{ ranges: [{ anchor, head }, …] }`, are of
    * the present text; edits move them here and there. At most one message per 50 ms goes out, and none that the others can work out.
+   *
+   * @throws {InkwellError} when the state is no JSON object, or larger than the server's limit
    */
   set(state: PresenceState): void
   /** The others, their positions moved into the present text. */
@@ -157,6 +161,8 @@ const distrustPause = 1_000
 /** What the document needs of its client. */
 export interface DocumentPort {
   readonly clock: Clock
+  /** What the server takes; null before the first welcome. */
+  limits(): ClientLimits | null
   send(message: ClientMessage): void
   /** The document has come to its end. */
   closed(): void
@@ -399,6 +405,10 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.finish(error)
   }
 
+  get isClosing(): boolean {
+    return this.closing !== null
+  }
+
   close(): Promise<void> {
     this.closing ??= this.leave()
     return this.closing
@@ -490,12 +500,13 @@ export class LiveDocument<S, O> implements Document<S, O> {
         this.peersMoved = true
         return
       case 'peers':
-        this.peers.joined(task.peers)
+        this.peers.joined(task.peers.filter(({ author }) => author !== this.session.author))
         this.appearance.reset()
         this.peersMoved = true
         return
       case 'presence':
-        this.peers.changed(task.changes)
+        // An entry of my own is this line's, or one that an earlier line left behind.
+        this.peers.changed(task.changes.filter(change => change.kind === 'gone' || change.author !== this.session.author))
         this.peersMoved = true
         return
       case 'persist':
@@ -582,7 +593,11 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private appear(state: PresenceState): void {
     if (this.session.link.kind === 'closed') return
-    this.appearance.set(state)
+    const { presenceBytes } = this.port.limits() ?? serverBounds
+    const bytes = sizeOfState(state)
+    if (bytes > presenceBytes)
+      throw new InkwellError(refusal('presence-too-large', `${bytes} bytes, the limit is ${presenceBytes}`))
+    this.appearance.set(structuredClone(state)) // the application may go on writing in its own
     this.tellPresence()
   }
 
@@ -627,7 +642,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private tellDraft(cause: Draft<S, O>['cause'], error: InkwellError | null, op: O, before: S): void {
     const { type } = this
     if (type.isNoop(op)) return
-    const text = before instanceof Text ? insertedText(op as TextOp) : '' // a snapshot that is a Text has ops that are TextOps
+    const text = before instanceof Text ? (op as TextOp).inserted : '' // a snapshot that is a Text has ops that are TextOps
     const restore = () => this.apply(type.transform(op, type.diff(before, this.seen), 'left'), { undo: 'new' })
     this.events.emit('draft', { cause, error, text, op, before, restore })
   }
@@ -663,7 +678,18 @@ const touchesText = (undo: TextOp, op: TextOp): boolean => {
   return toEdits(op).some(([from, to]) => places.some(([start, end]) => from <= end && to >= start))
 }
 
-const insertedText = (op: TextOp): string => op.inserted
+/** @throws {InkwellError} when the state is no JSON object */
+const sizeOfState = (state: PresenceState): number => {
+  if (typeof state !== 'object' || state === null || Array.isArray(state)) {
+    throw new InkwellError(refusal('malformed', 'a presence state must be an object'))
+  }
+  try {
+    return measure(state, serverBounds, 'the presence state')
+  } catch (fault) {
+    if (fault instanceof Fault) throw new InkwellError(fault.refusal)
+    throw fault
+  }
+}
 
 const requirePosition = (at: number, least: number, most: number): void => {
   if (!Number.isSafeInteger(at) || at < least || at > most)

@@ -4,6 +4,8 @@ export type { DocumentType } from '../ot/type.ts'
 export type { Advice, ErrorCode } from '../protocol/errors.ts'
 export type { AuthorId, ClientKey, DocId, PeerId } from '../protocol/ids.ts'
 export type { PresenceState, User } from '../protocol/messages.ts'
+export { type Client, type ClientEvents, type ClientStatus, type ConnectOptions, connect } from './client.ts'
+export type { Clock } from './clock.ts'
 export type {
   Change,
   Document,
@@ -16,4 +18,5 @@ export type {
 } from './document.ts'
 export { InkwellError } from './errors.ts'
 export type { Peer } from './peers.ts'
+export type { Line, LineEvent, Transport } from './transport.ts'
 export type { Range } from './undo.ts'

@@ -163,7 +163,7 @@ export class Appearance<S, O> {
 
 /** Takes positions in the text shown back through my own edits, latest first, into the agreed text. */
 const toAgreed = <S, O>(type: DocumentType<S, O>, { agreed, units }: Session<S, O>, state: PresenceState): PresenceState => {
-  if (units.length === 0 || state['cursor'] === undefined) return state
+  if (units.length === 0 || state.cursor === undefined) return state
   const back: O[] = []
   let text = agreed
   for (const { op } of units) {
