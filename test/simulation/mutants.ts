@@ -1,0 +1,129 @@
+// The rules R1–R15 (docs/ARCHITECTURE.md), each taken out of the code by the smallest change that does so.
+// Invariant: every `find` stands exactly once in its file, so that a mutant cannot silently become the real thing.
+
+export interface Mutant {
+  readonly rule: string
+  /** What is taken away. */
+  readonly without: string
+  readonly edits: readonly { readonly file: string; readonly find: string; readonly put: string }[]
+  /** A seed that showed it when this was written; a change of the simulation may need another, which is then searched for. */
+  readonly seed: number
+}
+
+const memory = 'src/stores/memory.ts'
+const sequencer = 'src/engine/sequencer.ts'
+const session = 'src/client/session.ts'
+
+export const mutants: readonly Mutant[] = [
+  {
+    rule: 'R1',
+    seed: 9,
+    without: 'the chain in a position: epoch and version alone name a history',
+    edits: [{ file: memory, find: "return chainAt(log, at.version) === at.chain ? null : 'fork'", put: 'return null' }],
+  },
+  {
+    rule: 'R2',
+    seed: 45,
+    without: 'comparing the part of a frame that overlaps with what is held',
+    edits: [
+      {
+        file: sequencer,
+        find: 'return shared === undefined || shared.chain === this.history.chainAt(shared.version)',
+        put: 'return true',
+      },
+    ],
+  },
+  {
+    rule: 'R3',
+    seed: 65,
+    without: 'a checkpoint at or above the version at which the horizon was raised',
+    edits: [{ file: sequencer, find: ' || this.head < saving.atLeast', put: '' }],
+  },
+  {
+    rule: 'R4',
+    seed: 2,
+    without: 'reading the log before commits below a raised horizon are dropped',
+    edits: [
+      {
+        file: sequencer,
+        find: "this.saving = { kind: 'reaching', horizon, atLeast }",
+        put: "this.saving = { kind: 'reaching', horizon, atLeast }\n    this.forget(Math.min(atLeast, this.head))",
+      },
+    ],
+  },
+  {
+    rule: 'R5',
+    seed: 6,
+    without: 'waiting until what a checkpoint holds is durable',
+    edits: [
+      { file: sequencer, find: 'this.saving.checkpoint.version <= this.durableVersion', put: 'true' },
+      { file: memory, find: 'if (version > log.durable || version <= horizon) return false // R5', put: '' },
+    ],
+  },
+  {
+    rule: 'R6',
+    seed: 50,
+    without: 'telling a joiner which of its edits a snapshot holds',
+    edits: [
+      {
+        file: 'src/engine/document.ts',
+        find: 'landed: last === null ? null : { seq: last.seq, version: last.version },',
+        put: 'landed: last === null ? null : null,',
+      },
+    ],
+  },
+  {
+    rule: 'R7',
+    seed: 26,
+    without: 'the prune mark: an author who is not in the table counts as one whose edits are not in',
+    edits: [
+      {
+        file: session,
+        find: 'const unknowable = content.landed === null && sent.length + confirmed.length > 0 && oldest < content.pruned',
+        put: 'const unknowable = content.landed === null && sent.length + confirmed.length > 0 && oldest < -1',
+      },
+    ],
+  },
+  {
+    rule: 'R9',
+    seed: 279,
+    without: 'comparing the commit of an own edit with the edit in flight',
+    edits: [{ file: 'src/ot/queue.ts', find: 'own === 0 && type.equals(units[0]!.op, commit)', put: 'own === 0' }],
+  },
+  {
+    rule: 'R10',
+    seed: 24,
+    without: 'keeping what is confirmed until it is durable',
+    edits: [
+      {
+        file: session,
+        find: 'while (confirmed.length > 0 && confirmed.at(-1)!.seq > landed)',
+        put: 'while (confirmed.length < 0)',
+      },
+    ],
+  },
+  {
+    rule: 'R12',
+    seed: 7,
+    without: 'storing an edit before it is sent',
+    edits: [{ file: session, find: "if (first.seq === null) this.effects.push({ kind: 'persist' })", put: '' }],
+  },
+  {
+    rule: 'R13',
+    seed: 1,
+    without: 'the log refusing a number that an author has used',
+    edits: [{ file: memory, find: 'if (seq <= (log.authors.get(author)?.seq ?? 0)) continue', put: '' }],
+  },
+  {
+    rule: 'R11',
+    seed: 288,
+    without: 'offering again what a failover has taken out of the log',
+    edits: [
+      {
+        file: sequencer,
+        find: "this.load(opened, this.resyncReason === 'horizon' ? undefined : keep)",
+        put: 'this.load(opened, this.resyncReason === keep.name ? keep : undefined)',
+      },
+    ],
+  },
+]
