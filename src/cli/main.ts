@@ -76,7 +76,8 @@ const serve = async (flags: Flags): Promise<void> => {
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 const program = new Command('inkwell').description('Many pens, one text: a real-time collaboration server.').version(version)
-const command = program.command('serve').description('run a server')
+program.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2)) // an unknown flag is a fault of configuration too
+const command = program.command('serve').description('run a server').copyInheritedSettings(program)
 for (const setting of Object.values(settings) as Setting[]) {
   const otherwise = setting.otherwise === undefined ? '' : `, default: ${setting.otherwise}`
   command.addOption(new Option(setting.flag, `${setting.says} (${setting.variable}${otherwise})`))

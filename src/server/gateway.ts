@@ -9,7 +9,7 @@ import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId } from '../protocol/ids.ts'
 import { readHello } from '../protocol/json.ts'
 import type { ClientMessage, Refused, User, Welcome } from '../protocol/messages.ts'
-import { createParser } from '../protocol/parser.ts'
+import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
 import { authorOf, guest, soundUser } from './identity.ts'
@@ -32,7 +32,7 @@ type Io = Server<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
 type IoSocket = Socket<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
 type EngineSocket = IoSocket['conn']
 
-/** Carried by `connect_error`: `message` for a log, `data` for the client. */
+/** A refusal on its way through Socket.IO. As `connect_error`, `message` is for a log and `data` for the client. */
 class Refusing extends Error {
   readonly data: Refusal
   constructor(why: Refusal) {
@@ -73,10 +73,13 @@ export class Gateway {
     const io: Io = new Server({
       path,
       transports: [...transports],
-      parser: createParser({ end: 'server', form, bounds: { ...serverBounds, messageBytes, opComponents, presenceBytes } }),
+      parser: weighing(
+        createParser({ end: 'server', form, bounds: { ...serverBounds, messageBytes, opComponents, presenceBytes } }),
+        messageBytes,
+      ),
       serveClient: false,
       perMessageDeflate: false, // a compressor for each connection would be fifteen times the memory of all the rest
-      // A message somewhat too long is answered; one that is far too long is not even read, and its connection ends.
+      // A message that is too long ends its connection; one that is far too long is not even read, so it goes without an answer.
       maxHttpBufferSize: messageBytes + overlong,
       connectTimeout: limits.connectTimeout,
       pingInterval: limits.pingInterval,
@@ -163,10 +166,11 @@ export class Gateway {
     socket.data.talk = talk
     this.talks.add(talk)
     socket.onAny(this.heard)
+    socket.on('error', this.broken)
     socket.on('disconnect', this.gone)
   }
 
-  // These two are shared by all sockets; Socket.IO calls them with the socket as `this`.
+  // These are shared by all sockets; Socket.IO calls them with the socket as `this`.
 
   private readonly heard = ((gateway: Gateway) =>
     function (this: IoSocket, event: string, content: unknown): void {
@@ -178,6 +182,15 @@ export class Gateway {
         gateway.settings.log.error({ err: error, event }, 'a message could not be answered')
         gateway.refuse(talk, { ...nothing, refusal: refusal('internal') })
       }
+    })(this)
+
+  /** The parser gave up on a frame. Socket.IO closes the connection next; what we write now still goes out. */
+  private readonly broken = ((gateway: Gateway) =>
+    function (this: IoSocket, error: Error): void {
+      const { talk } = this.data
+      if (talk === null) return
+      gateway.settings.log.debug({ reason: error.name }, 'a frame could not be read')
+      gateway.refuse(talk, { ...nothing, refusal: error instanceof Refusing ? error.data : refusal('malformed', error.message) })
     })(this)
 
   private readonly gone = ((gateway: Gateway) =>
@@ -228,7 +241,19 @@ export class Gateway {
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 
-const overlong = 65_536 // bytes above the limit that are still read, so that the sender learns what was wrong
+const overlong = 65_536 // bytes above the limit that are still taken in, so that the sender learns what was wrong
+
+/** The parser, with a word of its own for a frame that is too long. */
+const weighing = ({ Encoder, Decoder }: Parser, most: number): Parser => ({
+  Encoder,
+  Decoder: class extends Decoder {
+    override add(frame: unknown): void {
+      const size = typeof frame === 'string' ? Buffer.byteLength(frame) : frame instanceof Uint8Array ? frame.length : 0
+      if (size > most) throw new Refusing(refusal('message-too-large', `${size} bytes, the limit is ${most}`))
+      super.add(frame)
+    }
+  },
+})
 
 type Asking = Parameters<OriginRule>[0]
 type CorsAnswer = (error: Error | null, options: { origin: boolean }) => void

@@ -7,7 +7,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import { z } from 'zod'
 import type { Engine } from '../engine/index.ts'
 import { type ErrorCode, type Refusal, refusal } from '../protocol/errors.ts'
-import { docId, docIdBytes, Fault } from '../protocol/fields.ts'
+import { docId, Fault } from '../protocol/fields.ts'
 import type { DocId } from '../protocol/ids.ts'
 import { identify } from './gateway.ts'
 import type { Settings } from './options.ts'
@@ -66,7 +66,7 @@ export const httpSide = async ({ settings, engine, unready, draining }: HttpPart
 
   const app = fastify({
     logger: false,
-    routerOptions: { maxParamLength: 3 * docIdBytes }, // every byte of an id may be percent-encoded
+    routerOptions: { maxParamLength: 16_384 }, // as much as Node reads of a head: an id that is too long is told so, by name
     bodyLimit: 1_024, // nothing here takes a body
     frameworkErrors: (error, _request, reply) => void answer(error, reply),
   })
@@ -78,7 +78,11 @@ export const httpSide = async ({ settings, engine, unready, draining }: HttpPart
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
   })
   app.setErrorHandler((error, _request, reply) => answer(error, reply))
-  app.setNotFoundHandler((_request, reply) => send(reply, refusal('not-found')))
+  app.setNotFoundHandler((request, reply) => {
+    // The page reads from its address which document it shows, so every address that a person may open is the page.
+    const page = demo !== null && request.method === 'GET' && request.headers.accept?.includes('text/html') === true
+    return page && !request.url.startsWith('/v1/') ? reply.sendFile('index.html') : send(reply, refusal('not-found'))
+  })
 
   app.get('/livez', async () => ({ status: 'ok' }))
 

@@ -5,34 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { defaultLimits } from '../../src/engine/index.ts'
-import { createServer, type InkwellServer, memoryStore, type ServerOptions } from '../../src/server/index.ts'
-import { Pen, RawClient } from './raw.ts'
-
-const servers: InkwellServer[] = []
-const clients: RawClient[] = []
-
-const serving = async (options: ServerOptions = {}): Promise<string> => {
-  const server = await createServer({ store: memoryStore(), logger: 'silent', ...options })
-  servers.push(server)
-  return (await server.listen(0)).url
-}
-
-const opens = async (url: string, doc: string, options = {}): Promise<Pen> => {
-  const pen = await Pen.opens(url, doc, options)
-  clients.push(pen.client)
-  return pen
-}
-
-const connects = (url: string, options = {}): RawClient => {
-  const client = new RawClient(url, options)
-  clients.push(client)
-  return client
-}
-
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.close()
-  await Promise.all(servers.splice(0).map(server => server.close()))
-})
+import { createServer } from '../../src/server/index.ts'
+import { Pen } from './raw.ts'
+import { connects, opens, serving } from './worlds.ts'
 
 describe('one document', () => {
   it('[P1] two clients and one that speaks JSON write together and see the same', async () => {
@@ -55,7 +30,7 @@ describe('one document', () => {
     const url = await serving({ authenticate: token => ({ id: `user of ${token}`, name: 'Ann', color: '#aa0033' }) })
     const { messageBytes, opComponents, documentLength, presenceBytes } = defaultLimits
     for (const form of ['binary', 'json'] as const) {
-      const client = connects(url, { form, token: 'T', key: 'AAAAAAAAAAAAAAAAAAAAAA' })
+      const client = connects(url, { form, token: 'T' })
       expect(await client.next('welcome')).toEqual({
         kind: 'welcome',
         protocol: 1,

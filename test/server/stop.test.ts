@@ -1,0 +1,92 @@
+// How a server stops: nothing accepted is lost, everybody is told, nothing is left behind.
+
+import { describe, expect, it } from 'vitest'
+import type { DocId } from '../../src/protocol/ids.ts'
+import { createServer, memoryStore } from '../../src/server/index.ts'
+import { Pen } from './raw.ts'
+import { connects, opens, serverWith } from './worlds.ts'
+
+describe('draining', () => {
+  it('tells everybody when to come back elsewhere, and refuses joins and newcomers', async () => {
+    const server = await serverWith()
+    const { url } = await server.listen(0)
+    const ann = await opens(url, 'notes')
+    server.drain()
+    expect(await ann.client.next('refused')).toEqual({
+      kind: 'refused',
+      doc: null,
+      handle: null,
+      seq: null,
+      refusal: { code: 'draining', message: expect.any(String), advice: 'retry', after: expect.any(Number) },
+    })
+    const again = await ann.client.refused({ kind: 'join', doc: 'others' as DocId, type: 'text', position: null })
+    expect(again).toMatchObject({ doc: 'others', refusal: { code: 'draining' } })
+    expect((await connects(url).refusedHello()).code).toBe('draining')
+  })
+
+  it('what is joined goes on', async () => {
+    const server = await serverWith()
+    const { url } = await server.listen(0)
+    const [ann, ben] = [await opens(url, 'notes'), await opens(url, 'notes')]
+    server.drain()
+    await ann.types('to the last')
+    await ben.showing('to the last')
+    expect(ben.at).toEqual(ann.at)
+  })
+})
+
+describe('closing', () => {
+  it('[P2] what was on its way is committed, its author told, and the line then closed', async () => {
+    const store = memoryStore()
+    let release = (): void => {}
+    const slow = new Promise<void>(resolve => {
+      release = resolve
+    })
+    const log: typeof store.log = { ...store.log, append: async (...entry) => slow.then(() => store.log.append(...entry)) }
+    const server = await createServer({ store: { ...store, log }, logger: 'silent' })
+    const ann = await Pen.opens((await server.listen(0)).url, 'notes')
+    const typed = ann.types('at the last moment')
+    await ann.client.refused({ kind: 'leave', handle: 999 as never }) // the submission before it has been read
+    const closed = server.close()
+    release()
+    await typed
+    expect(await ann.client.down).toMatch(/^transport/)
+    await closed
+    const { epoch } = store.core.open('notes' as DocId)
+    expect(ann.at).toMatchObject({ epoch, version: 1 })
+  })
+
+  it('many clients are let go, also those that do not read, and the port is free again', async () => {
+    const server = await serverWith()
+    const { url, port } = await server.listen(0)
+    const pens = await Promise.all(Array.from({ length: 20 }, () => opens(url, 'notes')))
+    const deaf = connects(url)
+    await deaf.next('welcome')
+    // A socket that reads nothing does not answer the closing handshake either.
+    const { transport } = deaf.socket.io.engine as unknown as { transport: { ws: { _socket: { pause(): void } } } }
+    transport.ws._socket.pause()
+    await server.close()
+    await server.close()
+    await Promise.all(pens.map(pen => pen.client.down))
+    expect(server.engine.counts).toMatchObject({ connections: 0, joined: 0 })
+    const next = await serverWith()
+    expect((await next.listen(port)).port).toBe(port)
+  })
+
+  it('a client that does not read is cut off at the limit, and the others go on', async () => {
+    const server = await serverWith({ limits: { waitingBytes: 100_000 } })
+    const { url } = await server.listen(0)
+    const [ann, ben] = [await opens(url, 'notes'), await opens(url, 'notes')]
+    const deaf = await opens(url, 'notes')
+    const { transport } = deaf.client.socket.io.engine as unknown as { transport: { ws: { _socket: { pause(): void } } } }
+    transport.ws._socket.pause()
+    let version = 0
+    // Its socket and the kernel take in some megabytes first.
+    while (server.engine.counts.connections === 3) {
+      await ann.types('x'.repeat(200_000), 0)
+      version++
+    }
+    await ben.reaching(version)
+    expect([server.engine.counts.connections, ben.shows.length]).toEqual([2, version * 200_000])
+  })
+})
