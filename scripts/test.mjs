@@ -32,14 +32,15 @@ async function main() {
   mkdirSync(join(root, 'test-artefacts'), { recursive: true })
   rmSync(reportPath, { force: true })
   say('test', `vitest run ${asked.join(' ')}`.trimEnd())
+  const env = process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1' }
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`]
-  const { code } = await run(process.execPath, [toolScript('vitest'), 'run', ...reporters, ...asked], { show: true })
+  const { code } = await run(process.execPath, [toolScript('vitest'), 'run', ...reporters, ...asked], { show: true, env })
 
   const { passed, failed } = readReport()
-  // On a line of its own and in this form: machines that run the tests read it.
-  process.stdout.write(`\n${passed} passed, ${failed} failed\n`)
   if (failed === 0 && passed > 0 && code !== 0)
     say('test', `vitest ended with code ${code} for a reason that no test shows; see above`)
+  // On a line of its own and in this form: machines that run the tests read it.
+  process.stdout.write(`\n${passed} passed, ${failed} failed\n`)
   return code === 0 && failed === 0 && passed > 0 ? 0 : 1
 }
 
