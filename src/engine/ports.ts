@@ -73,7 +73,8 @@ export type Announcement =
       readonly entries: readonly Entry[]
       readonly durable: Version
     }
-  | { readonly kind: 'durable'; readonly epoch: Epoch; readonly version: Version }
+  /** Everything up to `version` is durable. The chain there says of which history: a version alone would vouch for a lost one too (R1). */
+  | { readonly kind: 'durable'; readonly epoch: Epoch; readonly version: Version; readonly chain: Chain }
 
 /** What an entry's survival rests on once it counts as durable. */
 export type Durability = 'memory' | 'disk' | 'replicated'

@@ -228,9 +228,16 @@ export class Sequencer {
 
   private sameOrLater(author: AuthorId, seq: Seq, since: Version): 'same' | 'later' | null {
     const last = this.authors.get(author)
-    if (last === undefined || last.version <= since || last.seq < seq) return null
-    for (const commit of this.history.after(since)) if (commit.author === author && commit.seq === seq) return 'same'
-    return 'later'
+    // A row that is pruned says nothing: only the commits do.
+    if (last === undefined && since >= this.pruned) return null
+    if (last !== undefined && (last.version <= since || last.seq < seq)) return null
+    let later = last !== undefined
+    for (const commit of this.history.after(since)) {
+      if (commit.author !== author || commit.seq < seq) continue
+      if (commit.seq === seq) return 'same'
+      later = true
+    }
+    return later ? 'later' : null
   }
 
   // ---- the append: one at a time, each with all that came while the last one was under way
@@ -252,9 +259,7 @@ export class Sequencer {
     }
     for (const waiting of this.queue) {
       const { author, seq, user } = waiting.submission
-      const twin = this.sameOrLater(author, seq, waiting.at)
-      if (twin === 'later') this.refuseSeq(waiting)
-      if (twin !== null) continue
+      if (!this.isNew(waiting)) continue
       const op = rebase(type, this.history, waiting.op, waiting.at)
       offered.push({ ...waiting, at: base, op })
       offer(author, seq, op, user, waiting.time)
@@ -350,9 +355,31 @@ export class Sequencer {
     }
     this.ingest(reply.entries, reply.durable)
     // R4: only now, with the log read up to where the horizon was raised.
-    this.history.drop(Math.min(reply.horizon, this.history.head))
+    this.forget(Math.min(reply.horizon, this.head))
     this.advanceSaving()
     return true
+  }
+
+  /**
+   * Lets go of the commits up to `horizon`. What waits is held against them for the last time: whether it has come in by another way
+   * could not be told later, nor could it be rebased over them.
+   */
+  private forget(horizon: Version): void {
+    const { type, history, head } = this
+    if (horizon <= history.floor || type === null) return
+    const still: Waiting[] = []
+    for (const waiting of this.queue)
+      if (this.isNew(waiting)) still.push({ ...waiting, at: head, op: rebase(type, history, waiting.op, waiting.at) })
+    this.queue = still
+    history.drop(horizon)
+  }
+
+  /** False when a waiting submission needs no place in the log any more; its author is told unless its commit is the answer. */
+  private isNew(waiting: Waiting): boolean {
+    const { author, seq, position } = waiting.submission
+    const twin = this.sameOrLater(author, seq, position.version)
+    if (twin === 'later') this.refuseSeq(waiting)
+    return twin === null
   }
 
   /** Whether entries that may begin below my head are the same history as mine as far as both go. */
@@ -369,10 +396,14 @@ export class Sequencer {
   announced(announcement: Announcement): void {
     if (this.reopening) return
     if (announcement.epoch !== this.epoch) return this.pull()
-    if (announcement.kind === 'durable') return this.harden(announcement.version)
+    if (announcement.kind === 'durable') {
+      const { version, chain } = announcement
+      if (version < this.history.floor || version > this.head) return // told again with the entries, or long known
+      return this.history.chainAt(version) === chain ? this.harden(version) : this.pull()
+    }
     const { from, entries } = announcement
     const to = from + entries.length
-    if (to <= this.head) return this.harden(announcement.durable)
+    if (to <= this.head && this.continues(entries)) return this.harden(announcement.durable)
     if (from > this.head) {
       this.io.tell({ kind: 'gap', have: this.head, got: from })
       return this.pull()

@@ -480,12 +480,12 @@ class EmbeddedLog implements Log {
   }
 
   /** The disk has everything of the document up to a head, and with it everything before. */
-  #reached(doc: DocId, { epoch, version }: Head, plan: Plan): void {
+  #reached(doc: DocId, { epoch, version, chain }: Head, plan: Plan): void {
     const owed = this.#owed.get(doc)
     if (owed === undefined || version <= owed.durable) return // a later commit has said so already
     if (owed.last === plan) this.#owed.delete(doc)
     else owed.durable = version
-    this.#feed.tell(doc, { kind: 'durable', epoch, version })
+    this.#feed.tell(doc, { kind: 'durable', epoch, version, chain })
   }
 }
 

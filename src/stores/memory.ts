@@ -148,7 +148,7 @@ export class MemoryLog {
     const reached = Math.min(version, versionOf(log))
     if (reached <= log.durable) return
     log.durable = reached
-    this.#feed.tell(doc, { kind: 'durable', epoch: log.epoch, version: reached })
+    this.#feed.tell(doc, { kind: 'durable', epoch: log.epoch, version: reached, chain: chainAt(log, reached) })
   }
 
   /**

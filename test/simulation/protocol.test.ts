@@ -62,6 +62,14 @@ const once: readonly { readonly what: string; readonly options: WorldOptions }[]
     what: 'what waits for the log is carried over commits before they are dropped at a raised horizon',
     options: { seed: 1_000, steps: 1_200, mode: 'mix', faults: 'all' },
   },
+  {
+    what: 'a copy that waits while the horizon passes its twin, and the twin is forgotten, is not committed again',
+    options: { seed: 40_016, steps: 8_000, mode: 'mix', faults: 'all' },
+  },
+  {
+    what: 'news that version n is durable do not make another history’s version n durable',
+    options: { seed: 20_760, steps: 900, mode: 'mix', faults: 'all' },
+  },
 ]
 
 test.each(once)('[P1] [P2] [P3] $what (seed $options.seed)', async ({ options }) => {

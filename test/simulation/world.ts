@@ -95,7 +95,10 @@ class World {
     }
     this.log.open(doc)
     this.log.subscribe(doc, announcement => {
-      if (announcement.kind === 'entries') this.history.push(...announcement.entries)
+      if (announcement.kind !== 'entries') return
+      this.history.push(...announcement.entries)
+      if (options.trace)
+        for (const { version, author, seq, body } of announcement.entries) this.say('LOG', version, author, seq, body)
     })
   }
 
@@ -432,6 +435,11 @@ class Client {
   private do(event: SessionEvent<TextOp>): void {
     const [next, effects] = step(this.session, event)
     this.session = next
+    if (this.world.options.trace) {
+      if (event.kind === 'message' && event.message.kind === 'joined')
+        this.world.say(this.name, 'gets', { ...event.message, peers: 0 })
+      for (const effect of effects) if (effect.kind !== 'persist') this.world.say(this.name, effect.kind, effect)
+    }
     if (event.kind === 'edit') this.view = textType.apply(this.view, event.op)
     for (const effect of effects) {
       switch (effect.kind) {
