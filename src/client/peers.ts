@@ -48,10 +48,10 @@ export class Peers<S, O> {
     return this.entries.size
   }
 
-  /** I have joined: these are all the others. An entry that says no version is taken for one of the version joined at. */
-  joined(peers: readonly (PeerEntry & { readonly version?: Version })[]): void {
+  /** I have joined: these are all the others. */
+  joined(peers: readonly PeerEntry[]): void {
     this.entries = new Map()
-    for (const { peer, user, author, state, version = this.version } of peers) this.here(peer, user, author, version, state)
+    for (const { peer, user, author, version, state } of peers) this.here(peer, user, author, version, state)
   }
 
   changed(changes: readonly PresenceChange[]): void {

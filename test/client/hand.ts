@@ -1,0 +1,187 @@
+// Clients and an engine without sockets: every message and every tick of the clock moves when a test says so.
+// Invariant: a line that is not held delivers in order and before the test goes on; one that is held keeps its order.
+import { type Client, connect } from '../../src/client/index.ts'
+import type { Line, LineEvent, Transport } from '../../src/client/transport.ts'
+import { type Connection, createEngine, defaultLimits, type Engine, type Limits, type Outlet } from '../../src/engine/index.ts'
+import { textType } from '../../src/ot/text.ts'
+import type { AnyDocumentType } from '../../src/ot/type.ts'
+import { type Refusal, refusal } from '../../src/protocol/errors.ts'
+import type { AuthorId } from '../../src/protocol/ids.ts'
+import type { ClientMessage, Right, ServerMessage } from '../../src/protocol/messages.ts'
+import { memoryStore } from '../../src/stores/memory.ts'
+
+/** Time that stands still until `pass`. */
+export class HandClock {
+  private time = 0
+  private alarms: { readonly at: number; readonly call: () => void }[] = []
+
+  now(): number {
+    return this.time
+  }
+
+  after(ms: number, call: () => void): () => void {
+    const alarm = { at: this.time + ms, call }
+    this.alarms.push(alarm)
+    return () => {
+      this.alarms = this.alarms.filter(other => other !== alarm)
+    }
+  }
+
+  /** Alarms that wait. */
+  get waiting(): number {
+    return this.alarms.length
+  }
+
+  pass(ms: number): void {
+    const until = this.time + ms
+    for (;;) {
+      const next = this.alarms.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0]
+      if (next === undefined) break
+      this.alarms = this.alarms.filter(other => other !== next)
+      this.time = Math.max(this.time, next.at)
+      next.call()
+    }
+    this.time = until
+  }
+}
+
+/** One client's line, seen from the test. */
+export class HandLine implements Line, Outlet {
+  open = false
+  /** While true, messages wait on their way: `up` to the server, `down` to the client. */
+  holdUp = false
+  holdDown = false
+  readonly up: ClientMessage[] = []
+  readonly down: ServerMessage[] = []
+  /** Everything that the client has sent. */
+  readonly sent: ClientMessage[] = []
+
+  private readonly world: HandWorld
+  private readonly author: AuthorId
+  private readonly listen: (event: LineEvent) => void
+  private connection: Connection | null = null
+
+  constructor(world: HandWorld, author: AuthorId, listen: (event: LineEvent) => void) {
+    this.world = world
+    this.author = author
+    this.listen = listen
+  }
+
+  /** Connects, or connects again. */
+  rise(): void {
+    const user = { id: this.author as string }
+    this.open = true
+    this.connection = this.world.engine.connect({ author: this.author, user }, this)
+    const { messageBytes, opComponents, documentLength, presenceBytes } = defaultLimits
+    const limits = { messageBytes, opComponents, documentLength, presenceBytes }
+    this.listen({ kind: 'up', welcome: { kind: 'welcome', protocol: 1, author: this.author, user, limits } })
+  }
+
+  /** Breaks. What was on its way up arrives when `late`, or is lost; what was on its way down is lost. */
+  cut(late = false): void {
+    if (late) this.flushUp()
+    this.open = false
+    this.up.length = 0
+    this.down.length = 0
+    this.connection?.close()
+    this.connection = null
+    this.listen({ kind: 'down', reason: 'cut', refusal: null, final: false })
+  }
+
+  /** The server says no for good. */
+  end(code: 'unsupported-protocol'): void {
+    this.open = false
+    this.connection?.close()
+    this.listen({ kind: 'down', reason: 'refused', refusal: refusal(code), final: true })
+  }
+
+  send(message: ClientMessage): void {
+    this.sent.push(message)
+    if (!this.open) return
+    this.up.push(message)
+    if (!this.holdUp) this.flushUp()
+  }
+
+  deliver(message: ServerMessage): void {
+    this.down.push(message)
+    // Not now: the engine is in the middle of something, and no socket would call it back from there.
+    queueMicrotask(() => {
+      if (!this.holdDown) this.flushDown()
+    })
+  }
+
+  flushUp(): void {
+    while (this.up.length > 0) this.connection?.receive(this.up.shift()!)
+  }
+
+  flushDown(count = Number.POSITIVE_INFINITY): void {
+    for (let i = 0; i < count && this.down.length > 0; i++) this.listen({ kind: 'message', message: this.down.shift()! })
+  }
+
+  /** Something that no server of ours would say. */
+  say(message: ServerMessage): void {
+    this.listen({ kind: 'message', message })
+  }
+
+  pause(): void {
+    this.cut()
+  }
+
+  resume(): void {
+    this.rise()
+  }
+
+  close(): void {
+    this.open = false
+    this.connection?.close()
+  }
+}
+
+export interface HandOptions {
+  readonly limits?: Partial<Limits>
+  readonly right?: () => Right
+  readonly types?: readonly AnyDocumentType[]
+}
+
+export class HandWorld {
+  readonly clock = new HandClock()
+  readonly engine: Engine
+  private readonly store = memoryStore()
+  private ids = 0
+
+  constructor({ limits = {}, right = () => 'write', types = [textType] }: HandOptions = {}) {
+    this.engine = createEngine({
+      store: this.store,
+      clock: this.clock,
+      randomId: () => `id${String(++this.ids).padStart(14, '0')}`,
+      types,
+      limits: { ...defaultLimits, ...limits },
+      authorize: async () => right(),
+      deliver: (outlets, message) => {
+        for (const outlet of outlets) if (outlet.open) (outlet as HandLine).deliver(message)
+      },
+      observe: () => {},
+    })
+  }
+
+  /** A client and its line, which is up. */
+  client(name: string): { readonly client: Client; readonly line: HandLine } {
+    let line: HandLine | undefined
+    const transport: Transport = listen => (line = new HandLine(this, name.padEnd(16, '_') as AuthorId, listen))
+    const client = connect('hand:', { transport, clock: this.clock })
+    line!.rise()
+    return { client, line: line! }
+  }
+
+  /** Until everything that was set going is done; the clock stands. */
+  async calm(): Promise<void> {
+    for (let i = 0; i < 4; i++) await new Promise(resolve => setImmediate(resolve))
+  }
+
+  async close(): Promise<void> {
+    await this.engine.close()
+    await this.store.close()
+  }
+}
+
+export const refusedWith = (code: Parameters<typeof refusal>[0], detail?: string): Refusal => refusal(code, detail)
