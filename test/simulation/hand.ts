@@ -22,6 +22,8 @@ export interface HandStore {
   readonly feed: Announcement[]
   /** Hands the oldest announcement to its listener. */
   hear(): void
+  /** Loses the oldest announcement. */
+  miss(): void
   /** The process is gone: nothing is heard any more. */
   die(): void
 }
@@ -88,6 +90,10 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
       feed.shift()
       const next = heard.shift()
       next?.listener(next.announcement)
+    },
+    miss() {
+      feed.shift()
+      heard.shift()
     },
     die() {
       alive = false

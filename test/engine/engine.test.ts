@@ -1,0 +1,321 @@
+import { describe, expect, test } from 'vitest'
+import { errorCodes } from '../../src/protocol/errors.ts'
+import type { DocId, Handle } from '../../src/protocol/ids.ts'
+import type { Joined, ServerMessage } from '../../src/protocol/messages.ts'
+import { notes, place, positionOf } from './place.ts'
+
+const refusalsIn = (messages: readonly ServerMessage[]) =>
+  messages.flatMap(message => (message.kind === 'refused' ? [[message.refusal.code, message.refusal.advice, message.seq]] : []))
+
+const joinedBy = (message: ServerMessage): Joined => {
+  if (message.kind !== 'joined') throw new Error(`not joined but ${JSON.stringify(message)}`)
+  return message
+}
+
+/** Two people in one document with "abc" in it. */
+const two = async (options: Parameters<typeof place>[0] = {}) => {
+  const here = place(options)
+  const ada = here.speaker('ada')
+  const a = joinedBy(await ada.join())
+  await ada.submit(a, positionOf(a), 1, ['abc'])
+  const at = positionOf(ada.news().find(message => message.kind === 'commits')!)
+  const ben = here.speaker('ben')
+  const b = joinedBy(await ben.join())
+  ada.news()
+  ben.news()
+  return { ...here, ada, a, ben, b, at }
+}
+
+describe('submissions', () => {
+  test('[P1] [P2] an edit comes back to everybody, its author too, as the same commit', async () => {
+    const { ada, ben, a, at } = await two()
+    await ada.submit(a, at, 2, [3, 'd'])
+    const commits = [ada, ben].map(speaker => speaker.news().filter(message => message.kind === 'commits'))
+    expect(commits[0]).toEqual(commits[1])
+    expect(commits[0]).toMatchObject([
+      { from: 1, commits: [{ author: 'ada_____________', seq: 2, op: [3, 'd'] }], position: { version: 2 } },
+    ])
+  })
+
+  test('[R15] of two edits at one place the later one goes left', async () => {
+    const { ada, ben, a, b, at, engine, flow } = await two()
+    await ada.submit(a, at, 2, [3, 'X'])
+    await ben.submit(b, at, 1, [3, 'Y'])
+    const read = engine.read(notes)
+    await flow()
+    expect(await read).toMatchObject({ version: 3, value: 'abcYX', type: 'text' })
+  })
+
+  test('[P2] [R13] a submission sent twice is committed once', async () => {
+    const { ada, ben, a, at, log } = await two()
+    await ada.submit(a, at, 2, [3, 'd'])
+    await ada.submit(a, at, 2, [3, 'd'])
+    expect(log.entries(notes, 1, 100)).toHaveLength(1)
+    expect(refusalsIn(ada.news())).toEqual([])
+    expect(ben.news().filter(message => message.kind === 'commits')).toHaveLength(1)
+  })
+
+  test('[R8] a number below that of a commit since its base is refused, and the log is not asked', async () => {
+    const here = await two({ flowing: true })
+    const { ada, a, at, log, hand } = here
+    await ada.submit(a, at, 5, [3, 'd'])
+    ada.news()
+    const before = log.entries(notes, 0, 100).length
+    ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 4, position: at, op: [3, 'x'] })
+    expect(hand.calls.map(call => call.name)).not.toContain('append')
+    expect(refusalsIn(ada.news())).toEqual([['bad-seq', 'stop', 4]])
+    expect(log.entries(notes, 0, 100)).toHaveLength(before)
+  })
+
+  test('[R14] a base below the horizon, an unknown position and another history are each told, with advice', async () => {
+    const { ada, a, at, flow, clock } = await two({ limits: { recentCommits: 1, checkpointCommits: 1 } })
+    let position = at
+    for (let seq = 2; seq < 8; seq++) {
+      await ada.submit(a, position, seq, ['z'])
+      position = positionOf(ada.news().findLast(message => message.kind === 'commits')!)
+      clock.pass(100)
+      await flow()
+    }
+    await ada.submit(a, at, 20, ['x'])
+    await ada.submit(a, { ...position, version: 99 }, 21, ['x'])
+    await ada.submit(a, { ...position, chain: 'ffffffffffffffff' as never }, 22, ['x'])
+    await ada.submit(a, { ...position, epoch: 'other' as never }, 23, ['x'])
+    expect(refusalsIn(ada.news())).toEqual([
+      ['history-gone', 'rejoin', 20],
+      ['unknown-position', 'rejoin', 21],
+      ['unknown-position', 'rejoin', 22],
+      ['unknown-position', 'rejoin', 23],
+    ])
+  })
+
+  test.each([
+    ['beyond the text', [99, 'x'], 'bad-op'],
+    ['not canonical', [1, 1, 'x'], 'bad-op'],
+    ['a lone surrogate', ['\ud800'], 'bad-op'],
+    ['no op at all', { insert: 'x' }, 'bad-op'],
+    ['a text too long', ['x'.repeat(50)], 'document-too-long'],
+  ])('[P3] an op that is %s is refused to its sender alone', async (_, op, code) => {
+    const { ada, ben, a, b, at, log } = await two({ limits: { documentLength: 40 } })
+    await ada.submit(a, at, 2, op)
+    expect(refusalsIn(ada.news())).toEqual([[code, 'stop', 2]])
+    expect(ben.news()).toEqual([])
+    await ben.submit(b, at, 1, ['still here '])
+    expect(log.entries(notes, 1, 9)).toHaveLength(1)
+  })
+
+  test('an op that would cut a surrogate pair is refused although its lengths are right', async () => {
+    const { ada, a, at } = await two()
+    await ada.submit(a, at, 2, [3, '😀'])
+    const next = positionOf(ada.news().find(message => message.kind === 'commits')!)
+    await ada.submit(a, next, 3, [4, 'x'])
+    expect(refusalsIn(ada.news())).toEqual([['bad-op', 'stop', 3]])
+  })
+
+  test('a reader may look but not write', async () => {
+    const { ada, at, speaker } = await two()
+    const eve = speaker('eve', 'read')
+    const joined = joinedBy(await eve.join())
+    expect(joined.right).toBe('read')
+    await eve.submit(joined, at, 1, ['x'])
+    expect(refusalsIn(eve.news())).toEqual([['forbidden', 'stop', 1]])
+    expect(ada.news().filter(message => message.kind === 'commits')).toEqual([])
+  })
+
+  test('[P5] no more than the limit of one connection’s submissions wait for a store that does not answer', async () => {
+    const { ada, a, at, ben, b } = await two({ limits: { submissionsWaiting: 4 } })
+    for (let seq = 2; seq < 12; seq++) ada.connection.receive({ kind: 'submit', handle: a.handle, seq, position: at, op: ['x'] })
+    ben.connection.receive({ kind: 'submit', handle: b.handle, seq: 1, position: at, op: ['y'] })
+    // One is on its way, four wait.
+    expect(refusalsIn(ada.news())).toEqual([7, 8, 9, 10, 11].map(seq => ['too-many-waiting', 'slow-down', seq]))
+    expect(refusalsIn(ben.news())).toEqual([])
+  })
+
+  test('[P2] what arrives while an append is under way goes out as one batch', async () => {
+    const { ada, a, ben, b, at, flow, events } = await two()
+    ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 2, position: at, op: ['1'] })
+    ben.connection.receive({ kind: 'submit', handle: b.handle, seq: 1, position: at, op: ['2'] })
+    ben.connection.receive({ kind: 'submit', handle: b.handle, seq: 2, position: at, op: ['3'] })
+    await flow()
+    expect(events.flatMap(event => (event.kind === 'appended' ? [event.entries] : []))).toEqual([1, 1, 2])
+  })
+})
+
+describe('joining', () => {
+  test('a newcomer gets the text, a returning client the commits it lacks', async () => {
+    const { ada, a, at, speaker } = await two()
+    await ada.submit(a, at, 2, [3, 'd'])
+    const newcomer = joinedBy(await speaker('eve').join())
+    expect(newcomer.content).toMatchObject({ kind: 'snapshot', value: 'abcd', landed: null })
+    const returning = joinedBy(await speaker('fay').join(at))
+    expect(returning.content).toMatchObject({ kind: 'commits', from: 1, commits: [{ seq: 2, op: [3, 'd'] }] })
+  })
+
+  test('[R6] a snapshot tells its receiver the last of its own edits that it holds', async () => {
+    const { speaker } = await two()
+    const again = joinedBy(await speaker('ada').join())
+    expect(again.content).toMatchObject({ kind: 'snapshot', landed: { seq: 1, version: 1 } })
+  })
+
+  test('[R1] a position of another history is answered with a snapshot', async () => {
+    const { at, speaker } = await two()
+    const joined = joinedBy(await speaker('eve').join({ ...at, chain: 'ffffffffffffffff' as never }))
+    expect(joined.content.kind).toBe('snapshot')
+  })
+
+  test('what cannot be joined is refused by name, and the connection goes on', async () => {
+    const { ada, a, speaker } = await two({ limits: { documentsPerConnection: 2 } })
+    await ada.join()
+    await ada.join(null, 'x' as DocId, 'nonsense')
+    await ada.join(null, 'second' as DocId)
+    await ada.join(null, 'third' as DocId)
+    await ada.say({ kind: 'leave', handle: 999 as Handle })
+    await ada.submit({ ...a, handle: 998 as Handle }, positionOf(a), 7, ['x'])
+    const shut = speaker('shut', 'none')
+    await shut.join()
+    expect(
+      ada.heard.filter(message => message.kind === 'refused').map(message => [message.refusal.code, message.doc, message.handle]),
+    ).toEqual([
+      ['already-joined', 'notes', null],
+      ['unknown-type', 'x', null],
+      ['too-many-documents', 'third', null],
+      ['not-joined', null, 999],
+      ['not-joined', null, 998],
+    ])
+    expect(refusalsIn(shut.heard)).toEqual([['forbidden', 'stop', null]])
+    for (const message of ada.heard) if (message.kind === 'refused') expect(errorCodes).toContain(message.refusal.code)
+  })
+
+  test('who has left hears nothing more and may come again', async () => {
+    const { ada, a, ben, b, at } = await two()
+    await ben.say({ kind: 'leave', handle: b.handle })
+    ben.news()
+    await ada.submit(a, at, 2, [3, 'd'])
+    expect(ben.news()).toEqual([])
+    expect(joinedBy(await ben.join(at)).content).toMatchObject({ kind: 'commits', from: 1 })
+  })
+
+  test('[P2] a store that does not answer refuses the join as unavailable, and the next one works', async () => {
+    const { speaker, clock, flow } = place({ flowing: false })
+    const ada = speaker('ada')
+    ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+    await flowless()
+    clock.pass(6_000)
+    await flowless()
+    expect(refusalsIn(ada.news())).toEqual([['unavailable', 'retry', null]])
+    ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+    await flow()
+    expect(ada.news().map(message => message.kind)).toContain('joined')
+  })
+})
+
+const flowless = async () => {
+  for (let i = 0; i < 50; i++) await undefined
+}
+
+describe('presence', () => {
+  test('everybody is shown to everybody, with what they tell of themselves, and disappears when the line goes', async () => {
+    const { ada, ben, b, clock, flow } = await two()
+    clock.pass(100)
+    await flow()
+    ada.news()
+    await ben.say({ kind: 'present', handle: b.handle, version: 1, state: { cursor: { anchor: 1, head: 2 } } })
+    clock.pass(100)
+    const shown = ada.news().flatMap(message => (message.kind === 'presence' ? message.changes : []))
+    expect(shown).toEqual([
+      {
+        kind: 'here',
+        peer: b.peer,
+        user: { id: 'ben' },
+        author: 'ben_____________',
+        version: 1,
+        state: { cursor: { anchor: 1, head: 2 } },
+      },
+    ])
+    ben.connection.close()
+    clock.pass(100)
+    expect(ada.news()).toMatchObject([{ kind: 'presence', changes: [{ kind: 'gone', peer: b.peer }] }])
+  })
+
+  test('[P8] any number of moves within a tick makes one frame with the last of them', async () => {
+    const { ada, ben, b, clock } = await two()
+    clock.pass(100)
+    ada.news()
+    for (let i = 0; i < 50; i++) ben.connection.receive({ kind: 'present', handle: b.handle, version: 1, state: { n: i } })
+    clock.pass(100)
+    expect(ada.news()).toMatchObject([{ kind: 'presence', changes: [{ state: { n: 49 } }] }])
+  })
+})
+
+describe('a document in memory', () => {
+  test('[P5] leaves it when nobody has been there for a while, and comes back whole', async () => {
+    const { ada, ben, engine, clock, flow, events, speaker } = await two({ limits: { idleDocument: 1_000 } })
+    ada.connection.close()
+    ben.connection.close()
+    clock.pass(500)
+    expect(engine.counts).toEqual({ documents: 1, connections: 0, joined: 0 })
+    clock.pass(600)
+    await flow()
+    expect(engine.counts.documents).toBe(0)
+    expect(events.filter(event => event.kind === 'evicted')).toHaveLength(1)
+    expect(joinedBy(await speaker('eve').join()).content).toMatchObject({ kind: 'snapshot', value: 'abc' })
+  })
+
+  test('is opened once, however many come at once', async () => {
+    const { speaker, flow, events } = place({ flowing: false })
+    for (let i = 0; i < 40; i++) speaker(`p${i}`).connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+    await flow()
+    expect(events.filter(event => event.kind === 'opened')).toHaveLength(1)
+  })
+
+  test('[P8] opened after thousands of commits it reads the checkpoint and the tail only', async () => {
+    const { ada, a, at, flow, clock, log } = await two({ limits: { checkpointCommits: 100, recentCommits: 50 } })
+    let position = at
+    for (let seq = 2; seq < 1_030; seq++) {
+      await ada.submit(a, position, seq, ['z'])
+      position = positionOf(ada.news().findLast(message => message.kind === 'commits')!)
+      if (seq % 100 === 0) {
+        clock.pass(100)
+        await flow()
+      }
+    }
+    const again = place({ log })
+    await again.speaker('eve').join()
+    const opened = again.events.find(event => event.kind === 'opened')
+    expect(opened).toMatchObject({ version: 1_029 })
+    expect(opened?.kind === 'opened' && opened.replayed).toBeLessThan(160)
+    expect(log.entries(notes, 0, 10_000).length).toBeLessThan(260)
+  })
+
+  test('[P4] hears of edits made on another node, and follows it when the feed has lost some', async () => {
+    const { ada, a, at, log } = await two()
+    const other = place({ log })
+    const eve = other.speaker('eve')
+    await eve.join()
+    eve.news()
+    await ada.submit(a, at, 2, [3, 'd'])
+    other.hand.miss()
+    await ada.submit(a, positionOf(ada.news().findLast(message => message.kind === 'commits')!), 3, [4, 'e'])
+    await other.flow()
+    const commits = eve.news().flatMap(message => (message.kind === 'commits' ? message.commits.map(commit => commit.op) : []))
+    expect(commits).toEqual([
+      [3, 'd'],
+      [4, 'e'],
+    ])
+  })
+})
+
+describe('stopping', () => {
+  test('what was accepted is finished and made durable, nothing new is accepted', async () => {
+    const { ada, a, at, engine, clock, flow, log, speaker } = await two()
+    ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 2, position: at, op: [3, '!'] })
+    const closed = engine.close()
+    ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 3, position: at, op: [3, '?'] })
+    expect(refusalsIn(ada.news())).toEqual([['draining', 'retry', 3]])
+    expect(refusalsIn([await speaker('late').join()])).toEqual([['draining', 'retry', null]])
+    await flow()
+    clock.pass(100)
+    await closed
+    expect(log.entries(notes, 1, 10)).toHaveLength(1)
+    expect(engine.counts).toEqual({ documents: 0, connections: 0, joined: 0 })
+  })
+})

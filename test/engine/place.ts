@@ -1,0 +1,112 @@
+// One node held in the hand, with clients that only speak messages: what a test of the engine builds its world from.
+
+import { type Connection, createEngine, type EngineOptions } from '../../src/engine/engine.ts'
+import type { EngineEvent } from '../../src/engine/events.ts'
+import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
+import { textType } from '../../src/ot/text.ts'
+import type { AnyDocumentType, Json } from '../../src/ot/type.ts'
+import type { AuthorId, DocId, Handle, Position, Seq } from '../../src/protocol/ids.ts'
+import type { ClientMessage, Joined, Right, ServerMessage } from '../../src/protocol/messages.ts'
+import { MemoryLog } from '../../src/stores/memory.ts'
+import { type HandClock, type HandStore, handClock, handStore, settle } from '../simulation/hand.ts'
+
+export const notes = 'notes' as DocId
+
+export interface Speaker {
+  readonly connection: Connection
+  readonly heard: ServerMessage[]
+  /** What came since the last call. */
+  news(): ServerMessage[]
+  say(message: ClientMessage): Promise<void>
+  join(position?: Position | null, doc?: DocId, type?: string): Promise<ServerMessage>
+  submit(joined: Joined, position: Position, seq: Seq, op: Json): Promise<void>
+}
+
+export interface Place {
+  readonly log: MemoryLog
+  readonly clock: HandClock
+  readonly hand: HandStore
+  readonly events: EngineEvent[]
+  readonly engine: ReturnType<typeof createEngine>
+  speaker(author: string, right?: Right): Speaker
+  /** Lets calls to the store be answered until nothing moves. */
+  flow(): Promise<void>
+}
+
+export const place = (
+  options: {
+    readonly limits?: Partial<Limits>
+    readonly types?: readonly AnyDocumentType[]
+    readonly log?: MemoryLog
+    readonly flowing?: boolean
+  } = {},
+): Place => {
+  const { log = new MemoryLog() } = options
+  const clock = handClock()
+  const hand = handStore(log, () => 1)
+  const events: EngineEvent[] = []
+  const rights = new Map<string, Right>()
+  let ids = 0
+  const engineOptions: EngineOptions = {
+    store: hand.store,
+    clock,
+    randomId: () => `peer${(++ids).toString(36)}`.padEnd(16, '0'),
+    types: options.types ?? [textType],
+    limits: { ...defaultLimits, ...options.limits },
+    authorize: async user => rights.get(user.id) ?? 'write',
+    deliver: (outlets, message) => {
+      for (const outlet of outlets) (outlet as unknown as { heard: ServerMessage[] }).heard.push(structuredClone(message))
+    },
+    observe: event => events.push(event),
+  }
+  const engine = createEngine(engineOptions)
+  const flow = async () => {
+    for (let quiet = 0; quiet < 3; ) {
+      await settle()
+      if (hand.calls.length + hand.feed.length === 0) quiet++
+      else quiet = 0
+      while (hand.calls.length > 0) {
+        hand.calls[0]!.answer()
+        await settle()
+      }
+      while (hand.feed.length > 0) hand.hear()
+    }
+  }
+  return {
+    log,
+    clock,
+    hand,
+    events,
+    engine,
+    flow,
+    speaker(author, right = 'write') {
+      rights.set(author, right)
+      const heard: ServerMessage[] = []
+      let told = 0
+      const outlet = { open: true, heard }
+      const connection = engine.connect({ author: author.padEnd(16, '_') as AuthorId, user: { id: author } }, outlet)
+      const speaker: Speaker = {
+        connection,
+        heard,
+        news: () => heard.slice(told, (told = heard.length)),
+        async say(message) {
+          connection.receive(message)
+          if (options.flowing ?? true) await flow()
+        },
+        async join(position = null, doc = notes, type = 'text') {
+          await speaker.say({ kind: 'join', doc, type, position })
+          return speaker.news().find(message => message.kind === 'joined' || message.kind === 'refused')!
+        },
+        submit: ({ handle }, position, seq, op) => speaker.say({ kind: 'submit', handle: handle as Handle, seq, position, op }),
+      }
+      return speaker
+    },
+  }
+}
+
+/** Where a join or a commits frame has brought its receiver. */
+export const positionOf = (message: ServerMessage): Position => {
+  if (message.kind === 'joined') return message.content.position
+  if (message.kind === 'commits') return message.position
+  throw new Error(`no position in ${message.kind}`)
+}
