@@ -7,7 +7,7 @@ import type { DocumentType } from '../ot/type.ts'
 type Ops<O> = Pick<DocumentType<unknown, O>, 'compose' | 'isNoop' | 'mapPosition'>
 
 /** What was selected: `anchor` is where it was begun, `head` the end that moves. Alike: a caret. */
-export interface Range {
+export type Range = {
   readonly anchor: number
   readonly head: number
 }
