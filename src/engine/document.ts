@@ -34,6 +34,9 @@ export interface Member {
 /** The highest wait between attempts at a store that does not answer, and the first. Milliseconds. */
 const retry = { first: 50, longest: 5_000 }
 
+/** One of each at a time; the two attempts apart, so that neither can call off the other. */
+type Alarm = 'beat' | 'durable' | 'presence' | 'read again' | 'open again'
+
 export class LiveDocument {
   readonly id: DocId
   readonly handle: Handle
@@ -46,7 +49,7 @@ export class LiveDocument {
   /** Resolves when there is a sequencer that knows its log; replaced whenever the log is opened anew. */
   private ready: Promise<void> = Promise.resolve()
   private news = new Map<PeerId, PresenceNews>()
-  private alarms = new Map<'beat' | 'durable' | 'presence' | 'retry', () => void>()
+  private alarms = new Map<Alarm, () => void>()
   private failures = 0
   private unsubscribe: (() => void)[] = []
   private closed = false
@@ -228,7 +231,7 @@ export class LiveDocument {
           },
           () => {
             this.sequencer?.readFailed(ticket)
-            this.later(() => this.sequencer?.pull())
+            this.later('read again', () => this.sequencer?.pull())
           },
         ),
       reopen: () => this.reopen(),
@@ -313,13 +316,13 @@ export class LiveDocument {
               resolve()
             } catch (error) {
               this.options.observe({ kind: 'store-failed', doc: this.id, call: 'open', error })
-              this.later(attempt)
+              this.later('open again', attempt)
             }
           },
           error => {
             this.options.observe({ kind: 'store-failed', doc: this.id, call: 'open', error })
             if (this.closed) reject(error)
-            else this.later(attempt)
+            else this.later('open again', attempt)
           },
         )
       }
@@ -366,12 +369,12 @@ export class LiveDocument {
     this.alarm('beat', this.options.limits.beat, () => this.beat())
   }
 
-  private later(attempt: () => void): void {
+  private later(name: 'read again' | 'open again', attempt: () => void): void {
     const ms = Math.min(retry.longest, retry.first * 2 ** this.failures++)
-    this.alarm('retry', ms, attempt)
+    this.alarm(name, ms, attempt)
   }
 
-  private alarm(name: 'beat' | 'durable' | 'presence' | 'retry', ms: number, call: () => void): void {
+  private alarm(name: Alarm, ms: number, call: () => void): void {
     if (this.closed) return
     this.silence(name)
     const cancel = this.options.clock.after(ms, () => {
@@ -381,7 +384,7 @@ export class LiveDocument {
     this.alarms.set(name, cancel)
   }
 
-  private silence(name: 'beat' | 'durable' | 'presence' | 'retry'): void {
+  private silence(name: Alarm): void {
     this.alarms.get(name)?.()
     this.alarms.delete(name)
   }

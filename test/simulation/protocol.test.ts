@@ -70,6 +70,10 @@ const once: readonly { readonly what: string; readonly options: WorldOptions }[]
     what: 'news that version n is durable do not make another history’s version n durable',
     options: { seed: 20_760, steps: 900, mode: 'mix', faults: 'all' },
   },
+  {
+    what: 'a read that is tried again does not call off the opening of a log that is tried again',
+    options: { seed: 400_704, steps: 900, mode: 'same', faults: 'all' },
+  },
 ]
 
 test.each(once)('[P1] [P2] [P3] $what (seed $options.seed)', async ({ options }) => {

@@ -174,7 +174,7 @@ class World {
       observe: event => {
         this.count(event.kind)
         if (event.kind === 'resynced' && event.reoffered > 0) this.count('re-offer')
-        this.say(node.name, event)
+        this.say(node.name, event, 'error' in event ? String((event.error as Error).stack) : '')
         if (
           event.kind === 'store-failed' &&
           !(event.error instanceof Error && / was not answered$|within \d+ ms$/.test(event.error.message))
@@ -315,6 +315,7 @@ class World {
     for (const zombie of this.zombies.splice(0)) zombie()
     for (const node of this.nodes) if (!node.up) this.boot(node)
     for (let round = 0; round < 600; round++) {
+      if (this.failure !== null) throw this.failure
       for (const message of this.late.splice(0)) message()
       for (const node of this.nodes) {
         while (node.hand.calls.length > 0) {
