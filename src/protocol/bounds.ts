@@ -25,7 +25,7 @@ export interface Bounds {
 /** What a server accepts of a client. */
 export const serverBounds: Bounds = {
   messageBytes: 1_048_576, // a pasted book; more than one submission at a time is never waiting in one frame
-  opComponents: 10_000, // a replace-all over a long document
+  opComponents: 65_536, // a reformatting of a large source file
   presenceBytes: 4_096, // a selection with a hundred ranges; every state goes to every peer
   depth: 32, // consumers recurse; no editor's op comes near it
   values: 65_536, // keeps a frame of empty arrays under a few MiB of memory
@@ -39,7 +39,7 @@ export const serverBounds: Bounds = {
 export const clientBounds: Bounds = {
   messageBytes: 268_435_456, // a snapshot of the longest string that engines can hold is not much longer
   opComponents: 4_000_000, // catch-up may carry an op that another server configuration allowed
-  presenceBytes: 65_536, // the same
+  presenceBytes: 1_048_576, // the same
   depth: 128, // the same
   values: 4_000_000, // a snapshot of a document type that is not text
   tokenBytes: 8_192, // never sent to a client

@@ -47,4 +47,5 @@ export interface Position {
 /** The chain before the first entry of every log. */
 export const emptyChain = '0000000000000000' as Chain
 
-export const samePosition = (a: Position, b: Position): boolean => a.version === b.version && a.epoch === b.epoch && a.chain === b.chain
+export const samePosition = (a: Position, b: Position): boolean =>
+  a.version === b.version && a.epoch === b.epoch && a.chain === b.chain
