@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'socket.io'
 import type { Outlet } from '../engine/index.ts'
 import { encodeServerFrame } from '../protocol/codec.ts'
+import type { AuthorId } from '../protocol/ids.ts'
 import { jsonEvent } from '../protocol/json.ts'
 import type { ServerMessage, Welcome } from '../protocol/messages.ts'
 
@@ -28,12 +29,14 @@ interface Parcel {
 /** A line to one client. Socket.IO's own packets go the same way, so the order of all is one. */
 export class Line implements Outlet {
   readonly form: Form
+  readonly author: AuthorId
   /** Bytes that engine.io holds back because the socket has not taken the ones before. */
   waiting = 0
   private readonly conn: EngineSocket
 
-  constructor(form: Form, conn: EngineSocket) {
+  constructor(form: Form, author: AuthorId, conn: EngineSocket) {
     this.form = form
+    this.author = author
     this.conn = conn
   }
 
@@ -111,8 +114,8 @@ export class Fanout {
     })
   }
 
-  open(form: Form, conn: EngineSocket): Line {
-    const line = new Line(form, conn)
+  open(form: Form, author: AuthorId, conn: EngineSocket): Line {
+    const line = new Line(form, author, conn)
     this.lines.set(conn, line)
     return line
   }
@@ -127,9 +130,13 @@ export class Fanout {
 
   deliver(lines: readonly Line[], message: ServerMessage | Welcome): void {
     const parcels: { [form in Form]?: Parcel } = {}
-    for (const line of lines) {
+    const give = (line: Line): void => {
       if (line.open) line.write((parcels[line.form] ??= parcel[line.form](message)), this.most)
     }
+    // A write is a system call, and an author has seen its own edit already: those who have not come first.
+    const author = message.kind === 'commits' && lines.length > 1 ? message.commits[0]?.author : undefined
+    for (const line of lines) if (line.author !== author) give(line)
+    if (author !== undefined) for (const line of lines) if (line.author === author) give(line)
   }
 }
 

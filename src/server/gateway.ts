@@ -159,7 +159,7 @@ export class Gateway {
 
   private welcome(form: Form, socket: IoSocket): void {
     const { welcome } = socket.data
-    const line = this.fanout.open(form, socket.conn)
+    const line = this.fanout.open(form, welcome.author, socket.conn)
     line.forgetRequest(socket)
     this.fanout.deliver([line], welcome)
     const talk: Talk = { line, connection: this.engine.connect(welcome, line), malformed: 0 }

@@ -1,6 +1,8 @@
 // What nobody should send: each gets its row of the table, and the neighbour who types meanwhile notices nothing.
 
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { textType } from '../../src/ot/text.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import type { DocId, Handle, Position } from '../../src/protocol/ids.ts'
 import type { ClientMessage, Submit } from '../../src/protocol/messages.ts'
@@ -196,18 +198,41 @@ describe.each(['binary', 'json'] as const)('in the %s form', form => {
     await undisturbed()
   })
 
-  it('two hellos in one breath make one conversation', async () => {
-    const before = server.engine.counts.connections
-    const client = connects({ form, hello: { protocol: [1, 1], key: 'bad' } })
-    const sound = { protocol: [1, 1], key }
-    client.socket.io.on('open', () => {
-      if (form === 'json') for (let i = 0; i < 3; i++) client.sendFrame(`0${JSON.stringify(sound)}`)
-      else client.sendFrame(Uint8Array.of(0))
+  it('two hellos in one breath make no second conversation, even while the first is being thought about', async () => {
+    let asked = 0
+    let answer = (): void => {}
+    const thought = new Promise<void>(resolve => {
+      answer = resolve
     })
-    await client.refusedHello().catch(() => {})
-    client.close()
+    const slow = await createServer({
+      store: memoryStore(),
+      logger: 'silent',
+      authenticate: async () => {
+        asked++
+        await thought
+        return { id: 'ann' }
+      },
+    })
+    const client = new RawClient((await slow.listen(0)).url, { form })
+    const again = form === 'json' ? `0${JSON.stringify({ protocol: [1, 1], key })}` : Uint8Array.of(0)
+    client.socket.io.on('open', () => setTimeout(() => client.sendFrame(again), 20)) // after the first, which goes out on opening
+    expect((await client.refusedHello()).code).toBe('malformed')
+    answer()
+    await slow.close()
+    expect([asked, slow.engine.counts.connections]).toEqual([1, 0])
+  })
+
+  it('who was refused, or has left, is not kept on the line', async () => {
+    const refused = connects({ form, hello: {} })
+    Object.assign(refused.socket.io, { _destroy() {} }) // a client that does not hang up by itself
+    const ended = new Promise(resolve => refused.socket.io.on('close', resolve))
+    await refused.refusedHello()
+    expect(await ended).toMatch(/^transport/)
+    const left = connects({ form })
+    await left.next('welcome')
+    left.sendFrame(form === 'json' ? '1' : Uint8Array.of(1))
+    expect(await left.down).toMatch(/^transport/)
     await undisturbed()
-    expect(server.engine.counts.connections).toBeLessThanOrEqual(before + 1)
   })
 })
 
@@ -297,5 +322,30 @@ describe('what only a hand-made frame can say', () => {
     client.emit('shout')
     expect((await client.next('refused')).refusal.code).toBe('malformed')
     await undisturbed()
+  })
+})
+
+describe('a mistake of our own', () => {
+  it('in answering one message is told to its sender and logged; nobody else notices, and the process stays up', async () => {
+    const logged: unknown[] = []
+    const logger = pino({ level: 'error' }, { write: line => logged.push(JSON.parse(line)) })
+    const types = [
+      {
+        ...textType,
+        opFromJson: (json: unknown, baseSize: number) => {
+          if (JSON.stringify(json).includes('boom')) throw new TypeError('a bug with "boom" in it')
+          return textType.opFromJson(json, baseSize)
+        },
+      },
+    ]
+    const faulty = await createServer({ store: memoryStore(), logger, types })
+    const { url } = await faulty.listen(0)
+    const [ann, ben] = [await Pen.opens(url, 'notes'), await Pen.opens(url, 'notes', { form: 'json' })]
+    void ann.types('boom')
+    expect((await ann.client.next('refused')).refusal).toMatchObject({ code: 'internal', advice: 'retry' })
+    await ben.types('fine')
+    expect([ben.shows, logged.length]).toEqual(['fine', 1])
+    for (const pen of [ann, ben]) pen.client.close()
+    await faulty.close()
   })
 })

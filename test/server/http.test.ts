@@ -110,8 +110,8 @@ describe('attached to a server of the application', () => {
   const application = async () => {
     const http = createHttpServer((request, response) => response.end(`the application at ${request.url}`))
     http.on('upgrade', (request, socket) => {
-      if (request.url === '/theirs')
-        socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: theirs\r\nConnection: Upgrade\r\n\r\nhello')
+      const answer = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: theirs\r\nConnection: Upgrade\r\n\r\nhello'
+      if (request.url === '/theirs') setTimeout(() => socket.end(answer), 50) // it may take its time
     })
     const server = await serverWith({ attach: http })
     await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))

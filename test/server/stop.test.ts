@@ -1,7 +1,7 @@
 // How a server stops: nothing accepted is lost, everybody is told, nothing is left behind.
 
 import { describe, expect, it } from 'vitest'
-import type { DocId } from '../../src/protocol/ids.ts'
+import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import { createServer, memoryStore } from '../../src/server/index.ts'
 import { Pen } from './raw.ts'
 import { connects, opens, serverWith } from './worlds.ts'
@@ -32,6 +32,16 @@ describe('draining', () => {
     await ann.types('to the last')
     await ben.showing('to the last')
     expect(ben.at).toEqual(ann.at)
+  })
+})
+
+describe('an idle connection', () => {
+  it('keeps neither the request that opened it nor its headers', async () => {
+    const server = await serverWith()
+    const { url } = await server.listen(0)
+    await connects(url, { headers: { cookie: 'of a kilobyte' } }).next('welcome')
+    const [socket] = server.io.sockets.sockets.values()
+    expect([socket!.conn.request, socket!.handshake.headers]).toEqual([null, {}])
   })
 })
 
@@ -71,6 +81,18 @@ describe('closing', () => {
     expect(server.engine.counts).toMatchObject({ connections: 0, joined: 0 })
     const next = await serverWith()
     expect((await next.listen(port)).port).toBe(port)
+  })
+
+  it('a client that reads is never cut off, however much it is sent', async () => {
+    const server = await serverWith({ limits: { waitingBytes: 3_000 } })
+    const client = connects((await server.listen(0)).url)
+    await client.next('welcome')
+    for (let round = 0; round < 100; round++) {
+      // Answers of one moment wait for each other: some hundred bytes, which the next moment takes away.
+      for (let i = 0; i < 5; i++) client.send({ kind: 'leave', handle: 999 as Handle })
+      for (let i = 0; i < 5; i++) expect((await client.next('refused')).refusal.code).toBe('not-joined')
+    }
+    expect(server.engine.counts.connections).toBe(1)
   })
 
   it('a client that does not read is cut off at the limit, and the others go on', async () => {
