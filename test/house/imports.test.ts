@@ -174,7 +174,10 @@ const good: Readonly<Record<string, readonly File[]>> = {
     ['src/server/a.ts', "import 'socket.io'\nimport 'node:http'"],
   ],
   'peers that are measured in bench/': [
-    ['bench/a.ts', "import { Server } from 'socket.io'\nimport sharedb from 'sharedb'\nimport '../src/server/b.ts'"],
+    [
+      'bench/a.ts',
+      "import { Server } from 'socket.io'\nimport sharedb from 'sharedb'\nimport '../src/server/b.ts'\nimport '../test/traces.ts'",
+    ],
     ['src/server/b.ts', ''],
   ],
   'the demo using the faces': [
