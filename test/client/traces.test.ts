@@ -211,11 +211,10 @@ describe('the history of friendsforever', () => {
     const texts = [...docs.map(({ text }) => text), log.text, (await read(url)).text, newcomer.text]
     expect(texts.map(text => text === log.text)).toEqual([true, true, true, true, true])
     // In four places both typed at one place at one time, and the tie is broken the other way than in the program that recorded the
-    // session. There the same characters stand in another order; everywhere else the text is as it really was.
-    const recorded = trace.endContent
-    expect([...log.text].sort().join('') === [...recorded].sort().join('')).toBe(true)
-    const strays = toEdits(textType.diff(Text.of(recorded), Text.of(log.text)))
-    expect(strays.reduce((units, [from, to]) => units + to - from, 0)).toBeLessThan(20)
+    // session. What was typed there stands in another order, and what was edited there just afterwards met other letters.
+    const strays = toEdits(textType.diff(Text.of(trace.endContent), Text.of(log.text)))
+    expect(log.text.length).toBe(trace.endContent.length)
+    expect(strays.reduce((units, [from, to, text]) => units + to - from + text.length, 0)).toBeLessThan(40) // of 21,362
     expect(done).toEqual([runs[0].length, runs[1].length])
     expect(entries.filter(Boolean).length).toBe(log.version)
   })
