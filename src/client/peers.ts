@@ -30,7 +30,7 @@ interface Passed<O> {
 }
 
 /** Commits kept for states from older versions: a second or two of a busy document. A state older than that keeps its positions. */
-export const commitsKept = 1_000
+const commitsKept = 1_000
 
 /** The others, as told by the server and moved by every commit. */
 export class Peers<S, O> {
@@ -177,7 +177,7 @@ const toAgreed = <S, O>(type: DocumentType<S, O>, { agreed, units }: Session<S, 
  * The state with every range under `cursor` moved: `{ anchor, head }`, or `{ ranges: [{ anchor, head }, …] }`. Whatever has another
  * form is the application's own and stays as it is.
  */
-export const moveCursor = (state: PresenceState, move: (range: Range) => Range): PresenceState => {
+const moveCursor = (state: PresenceState, move: (range: Range) => Range): PresenceState => {
   const { cursor } = state
   if (isRange(cursor)) return { ...state, cursor: Object.assign({}, cursor, move(cursor)) }
   if (typeof cursor !== 'object' || cursor === null || !('ranges' in cursor) || !Array.isArray(cursor.ranges)) return state

@@ -13,10 +13,10 @@ export type Range = {
 }
 
 /** Groups kept; the oldest goes when one more is made. An editor's writer rarely goes back further; each costs its deleted text. */
-export const undoGroups = 200
+const undoGroups = 200
 
 /** Milliseconds without an edit after which the next one begins a group of its own, as in CodeMirror. */
-export const groupPause = 500
+const groupPause = 500
 
 /** One group of edits, to be taken back as one. */
 interface Group<O> {

@@ -5,7 +5,7 @@ import type { Line, LineEvent, Transport } from '../../src/client/transport.ts'
 import { type Connection, createEngine, defaultLimits, type Engine, type Limits, type Outlet } from '../../src/engine/index.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType } from '../../src/ot/type.ts'
-import { type Refusal, refusal } from '../../src/protocol/errors.ts'
+import { refusal } from '../../src/protocol/errors.ts'
 import type { AuthorId } from '../../src/protocol/ids.ts'
 import type { ClientMessage, Right, ServerMessage } from '../../src/protocol/messages.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
@@ -183,5 +183,3 @@ export class HandWorld {
     await this.store.close()
   }
 }
-
-export const refusedWith = (code: Parameters<typeof refusal>[0], detail?: string): Refusal => refusal(code, detail)
