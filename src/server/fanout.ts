@@ -45,7 +45,7 @@ export class Line implements Outlet {
   }
 
   write({ packet, bytes, options }: Parcel, most: number): void {
-    if (this.waiting > most) return this.cut() // held against what waited before: one long message alone cuts nobody off
+    if (this.waiting > most) return cut(this.conn) // held against what waited before: one long message alone cuts nobody off
     if (!this.conn.transport.writable) this.waiting += bytes
     this.conn.send(packet, options)
   }
@@ -55,14 +55,6 @@ export class Line implements Outlet {
     this.conn.close()
   }
 
-  /** Ends the line at once: for a peer that does not read, a polite end would wait for ever. */
-  cut(): void {
-    const { transport } = this.conn
-    const { terminate } = inside(transport)
-    if (terminate === undefined) this.conn.close(true)
-    else terminate()
-  }
-
   /** Lets go of the request that opened the line: half of what an idle connection would keep in memory. */
   forgetRequest(socket: Socket): void {
     const conn: { request: IncomingMessage | null } = this.conn
@@ -70,6 +62,19 @@ export class Line implements Outlet {
     const slot: { handshake: unknown } = socket
     slot.handshake = forgotten
   }
+}
+
+/** Ends a connection at once: for a peer that does not read, a polite end would wait for ever. */
+export const cut = (conn: EngineSocket): void => {
+  const { terminate } = inside(conn.transport)
+  if (terminate === undefined) conn.close(true)
+  else terminate()
+}
+
+/** Every connection, also those that have not said hello yet. engine.io keeps this to itself; without it those wait for a timeout. */
+export const connectionsOf = (engine: Engine): readonly EngineSocket[] => {
+  const { clients } = engine as object as { clients?: Record<string, EngineSocket> }
+  return clients === undefined ? [] : Object.values(clients)
 }
 
 const forgotten = Object.freeze({ headers: Object.freeze({}), query: Object.freeze({}), auth: Object.freeze({}) })
@@ -122,10 +127,6 @@ export class Fanout {
 
   forget(conn: EngineSocket): void {
     this.lines.delete(conn)
-  }
-
-  get all(): readonly Line[] {
-    return [...this.lines.values()]
   }
 
   deliver(lines: readonly Line[], message: ServerMessage | Welcome): void {

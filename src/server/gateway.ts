@@ -1,18 +1,18 @@
 // The socket edge: turns Socket.IO connections into conversations with the engine, in both forms of the protocol.
 // Invariant: nothing that one socket sends, and no mistake of ours in answering it, reaches another socket or ends the process.
 
-import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
+import { createServer as createHttpServer } from 'node:http'
 import { type DefaultEventsMap, Server, type Socket } from 'socket.io'
 import type { Connection, Engine } from '../engine/index.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import type { AuthorId } from '../protocol/ids.ts'
 import { readHello } from '../protocol/json.ts'
-import type { ClientMessage, Refused, User, Welcome } from '../protocol/messages.ts'
+import type { ClientMessage, Refused, Welcome } from '../protocol/messages.ts'
 import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
+import { identify } from './entry.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
-import { authorOf, guest, soundUser } from './identity.ts'
+import { authorOf } from './identity.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
 
@@ -110,11 +110,10 @@ export class Gateway {
   }
 
   /** Nothing new is begun, and everybody is told to look for another node, each after a time of its own. */
-  drain(spread: (index: number) => number): void {
+  drain(wait: () => number): void {
     this.draining = true
-    let index = 0
     for (const { line } of this.talks) {
-      const why = refusal('draining', undefined, spread(index++))
+      const why = refusal('draining', undefined, wait())
       this.fanout.deliver([line], { kind: 'refused', doc: null, handle: null, seq: null, refusal: why })
     }
   }
@@ -257,27 +256,6 @@ const weighing = ({ Encoder, Decoder }: Parser, most: number): Parser => ({
 
 type Asking = Parameters<OriginRule>[0]
 type CorsAnswer = (error: Error | null, options: { origin: boolean }) => void
-
-/**
- * Who stands behind a token; a refusal when nobody does or it cannot be found out. `author` names a guest where there is one.
- * @throws when the application vouches for somebody who is no User
- */
-export const identify = async (
-  { authenticate, log }: Settings,
-  token: string | undefined,
-  request: IncomingMessage,
-  author: AuthorId | null,
-): Promise<User | Refusal> => {
-  if (authenticate === null) return guest(author)
-  let user: User | null
-  try {
-    user = await authenticate(token, request)
-  } catch (error) {
-    log.error({ err: error }, 'authenticate failed')
-    return refusal('unavailable')
-  }
-  return user === null || user === undefined ? refusal('unauthenticated') : soundUser(user)
-}
 
 /**
  * ws reads 16,384 fragments and 262,144 chunks of a message before it objects, and engine.io passes no other number on. Browsers cut

@@ -9,7 +9,7 @@ import type { Engine } from '../engine/index.ts'
 import { type ErrorCode, type Refusal, refusal } from '../protocol/errors.ts'
 import { docId, Fault } from '../protocol/fields.ts'
 import type { DocId } from '../protocol/ids.ts'
-import { identify } from './gateway.ts'
+import { identify } from './entry.ts'
 import type { Settings } from './options.ts'
 
 export interface HttpParts {

@@ -9,7 +9,7 @@ import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
 import { embeddedStore } from '../stores/embedded.ts'
 import { type Room, standInDoor } from './door.ts'
-import { Fanout, type Line } from './fanout.ts'
+import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
 import { httpSide } from './http.ts'
 import { writeDown } from './log.ts'
@@ -61,7 +61,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const allows = originRule(settings.origins, settings.development)
   const gateway = new Gateway({ settings, engine, fanout, allows })
   const io = gateway.endpoint('binary', settings.path)
-  const jsonIo = settings.jsonPath === null ? null : gateway.endpoint('json', settings.jsonPath)
+  const ends = settings.jsonPath === null ? [io] : [io, gateway.endpoint('json', settings.jsonPath)]
 
   let draining = false
   let closing: Promise<void> | null = null
@@ -86,7 +86,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const app = await httpSide({ settings, engine, unready, draining: () => draining })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const rooms: Room[] = [
-    ...[io, ...(jsonIo === null ? [] : [jsonIo])].map(
+    ...ends.map(
       (end): Room => ({
         prefix: `${end.path()}/`,
         request: (request, response) => end.engine.handleRequest(request, response),
@@ -107,23 +107,23 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
 
   const stop = async (): Promise<void> => {
     drain()
-    await engine.close()
-    const lines = fanout.all
-    for (let i = 0; i < lines.length; i += sliceSize) {
-      for (const line of lines.slice(i, i + sliceSize)) line.close()
-      await turn()
-    }
-    const closed = own === null ? null : new Promise<void>(resolve => own.close(() => resolve()))
+    await engine.close().catch(error => log.error({ err: error }, 'the engine could not finish'))
+    // From here on nobody new gets in: a server of ours takes no more connections, one of the application's hands us no more requests.
+    const closed = own === null ? leaveDoor() : new Promise<void>(resolve => own.close(() => resolve()))
     own?.closeIdleConnections()
+    const connections = ends.flatMap(end => connectionsOf(end.engine))
     const hurry = setTimeout(() => {
-      for (const line of lines) line.cut()
+      for (const connection of connections) cut(connection)
       own?.closeAllConnections()
     }, farewell)
+    for (let i = 0; i < connections.length; i += sliceSize) {
+      for (const connection of connections.slice(i, i + sliceSize)) connection.close()
+      await turn()
+    }
     await closed
-    if (own === null) for (const line of lines) line.cut()
-    clearTimeout(hurry)
-    leaveDoor()
-    await Promise.all([io.close(), jsonIo?.close()])
+    if (own === null) hurry.unref()
+    else clearTimeout(hurry)
+    await Promise.all(ends.map(end => end.close()))
     await app.close()
     await store.close()
     log.info('stopped')

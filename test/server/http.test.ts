@@ -1,7 +1,10 @@
 // The HTTP side: what an operator and a program may ask, and what the application's own server keeps.
 
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { errorCodes } from '../../src/protocol/errors.ts'
 import { memoryStore } from '../../src/server/index.ts'
@@ -103,6 +106,36 @@ describe('documents', () => {
       'content-security-policy': expect.stringContaining("default-src 'none'"),
     })
     expect([...headers.keys()].filter(name => /server|powered/.test(name))).toEqual([])
+  })
+})
+
+describe('a folder of pages', () => {
+  it('is served at /, the page at every address that a person may open, and nothing outside of it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'inkwell-pages-'))
+    afterwards(() => rmSync(folder, { recursive: true }))
+    mkdirSync(join(folder, 'pages', 'assets'), { recursive: true })
+    writeFileSync(join(folder, 'pages', 'index.html'), '<title>the page</title>')
+    writeFileSync(join(folder, 'pages', 'assets', 'page.js'), 'alert(1)')
+    writeFileSync(join(folder, 'secret'), 'secret')
+    const url = await serving({ demo: join(folder, 'pages') })
+    const open = async (path: string, accept = 'text/html') => {
+      const response = await fetch(url + path, { headers: { accept } })
+      return { status: response.status, policy: response.headers.get('content-security-policy'), text: await response.text() }
+    }
+    for (const path of ['/', '/index.html', '/meeting-notes', '/a/b?c']) {
+      const { status, policy, text } = await open(path)
+      expect([status, text]).toEqual([200, '<title>the page</title>'])
+      expect(policy).toContain("script-src 'self'")
+    }
+    expect(await open('/assets/page.js', '*/*')).toMatchObject({ status: 200, text: 'alert(1)' })
+    expect(await open('/assets/other.js', '*/*')).toMatchObject({ status: 404 })
+    expect(await open('/v1/nothing')).toMatchObject({ status: 404 })
+    for (const path of ['/../secret', '/%2e%2e/secret', '/..%2fsecret', '/assets/..%2f..%2fsecret'])
+      expect((await open(path, '*/*')).status).toBeGreaterThanOrEqual(400)
+  })
+
+  it('not beside the pages of an application', async () => {
+    await expect(serverWith({ demo: '.', attach: createHttpServer() })).rejects.toThrow(/demo/)
   })
 })
 

@@ -1,5 +1,6 @@
 // How a server stops: nothing accepted is lost, everybody is told, nothing is left behind.
 
+import { io } from 'socket.io-client'
 import { describe, expect, it } from 'vitest'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import { createServer, memoryStore } from '../../src/server/index.ts'
@@ -81,6 +82,17 @@ describe('closing', () => {
     expect(server.engine.counts).toMatchObject({ connections: 0, joined: 0 })
     const next = await serverWith()
     expect((await next.listen(port)).port).toBe(port)
+  })
+
+  it('does not wait for somebody who has connected and says nothing', async () => {
+    const server = await serverWith({ limits: { connectTimeout: 3_600_000, pingInterval: 3_600_000 } })
+    const { url } = await server.listen(0)
+    for (const path of ['/socket.io/', '/json/']) {
+      const silent = io(url, { path, transports: ['websocket'], forceNew: true, reconnection: false, auth: () => {} })
+      await new Promise<void>(resolve => silent.io.on('open', () => resolve()))
+    }
+    await server.close()
+    expect(await fetch(`${url}/livez`).catch(() => 'nobody there')).toBe('nobody there')
   })
 
   it('a client that reads is never cut off, however much it is sent', async () => {
