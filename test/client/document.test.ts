@@ -418,6 +418,35 @@ describe('[P3] drafts', () => {
   })
 })
 
+describe('a history that is gone', () => {
+  it('[P1] [P3] is replaced by a difference: nothing typed offline is lost, every listener keeps up, undo takes back only what is mine', async () => {
+    const at = world({ limits: { recentCommits: 5, checkpointCommits: 5 } })
+    const ann = await opens(at, 'ann')
+    const ben = await opens(at, 'ben')
+    const follower = new Follower(ann.doc)
+    ann.doc.insert(0, 'ANN ')
+    await at.calm()
+    ann.line.cut()
+    ann.doc.insert(4, 'OFFLINE ', { undo: 'new' })
+    for (const letter of 'a long time has passed') {
+      ben.doc.insert(ben.doc.length, letter)
+      await at.calm()
+    }
+    ann.line.rise()
+    await at.calm()
+    await at.calm()
+    expect([ann.doc.text, ben.doc.text]).toEqual(['ANN OFFLINE a long time has passed', 'ANN OFFLINE a long time has passed'])
+    expect([follower.text.toString(), follower.changes.map(({ origin }) => origin)]).toEqual([
+      ann.doc.text,
+      ['local', 'local', 'resync'],
+    ])
+    ann.doc.undo()
+    ann.doc.undo()
+    await at.calm()
+    expect([ann.doc.canUndo, ann.doc.text, ben.doc.text]).toEqual([false, 'a long time has passed', 'a long time has passed'])
+  })
+})
+
 describe('rights', () => {
   it('a reader sees edits and cannot make any', async () => {
     let right: Right = 'write'
