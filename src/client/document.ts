@@ -5,10 +5,10 @@ import { fromEdits, type TextOp, toEdits } from '../ot/op.ts'
 import { applyAll, moveOver } from '../ot/queue.ts'
 import { Text } from '../ot/rope.ts'
 import { snapOutward } from '../ot/text.ts'
-import type { DocumentType } from '../ot/type.ts'
+import type { DocumentType, Json } from '../ot/type.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import { Fault, measure } from '../protocol/fields.ts'
+import { Fault, measure, utf8Length } from '../protocol/fields.ts'
 import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
 import type { ClientLimits, ClientMessage, PresenceState, ServerMessage } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
@@ -512,7 +512,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
       case 'persist':
         return // nothing is kept on disk yet: a page that closes with unsent edits loses them
       case 'send':
-        return this.port.send(task.message)
+        return this.send(task.message)
       case 'draft':
         return this.handBack(task.draft)
       case 'refused':
@@ -565,6 +565,15 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.rejectWaiters(error ?? closedHere('document'))
     this.opening.reject(error ?? closedHere('document'))
     this.port.closed()
+  }
+
+  /** A submission that the server would not even read, and cut the line for, is refused here: else it would be sent for ever. */
+  private send(message: ClientMessage): void {
+    const { messageBytes } = this.port.limits() ?? serverBounds
+    if (message.kind !== 'submit' || fits(message.op, messageBytes)) return this.port.send(message)
+    const { handle, seq } = message
+    const why = refusal('message-too-large', `the limit is ${messageBytes} bytes`)
+    this.dispatch({ kind: 'message', message: { kind: 'refused', doc: null, handle, seq, refusal: why } })
   }
 
   // ---- timers
@@ -677,6 +686,21 @@ const touchesText = (undo: TextOp, op: TextOp): boolean => {
   const places = toEdits(undo)
   return toEdits(op).some(([from, to]) => places.some(([start, end]) => from <= end && to >= start))
 }
+
+/** Bytes beside the op in a submission's frame, and beside its text for each component; a little more than the codec needs. */
+const frameBytes = 256
+const componentBytes = 10
+
+/** Whether a submission of this op surely is no longer than `limit` bytes. */
+const fits = (op: Json, limit: number): boolean => {
+  if (!Array.isArray(op)) return JSON.stringify(op).length * 3 + frameBytes <= limit
+  let bytes = frameBytes
+  for (const part of op as readonly Json[]) bytes += componentBytes + (typeof part === 'string' ? sizeOfText(part) : 0)
+  return bytes <= limit
+}
+
+/** UTF-8 bytes; counted exactly only where the answer can depend on it. */
+const sizeOfText = (text: string): number => (text.length < 4_096 ? text.length * 3 : utf8Length(text))
 
 /** @throws {InkwellError} when the state is no JSON object */
 const sizeOfState = (state: PresenceState): number => {

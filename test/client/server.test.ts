@@ -216,6 +216,21 @@ describe('refusals', () => {
     expect([ann.text, drafts]).toEqual(['>short', ['refused:  but then far too long']])
   })
 
+  it('[P3] an edit longer than a message may be comes back as a draft, at once, and the line holds', async () => {
+    const { url } = await serving()
+    const client = connects(url)
+    const doc = await client.open('doc')
+    const statuses: string[] = []
+    client.on('status', status => statuses.push(status))
+    const drafts: [string, string | undefined, number][] = []
+    doc.on('draft', ({ cause, error, text }) => drafts.push([cause, error?.code, text.length]))
+    doc.insert(0, '漢'.repeat(400_000)) // 1.2 MB on the wire
+    doc.insert(0, 'x'.repeat(1_000_000)) // goes through
+    await doc.settled()
+    expect([drafts, statuses, doc.length]).toEqual([[['refused', 'message-too-large', 400_000]], [], 1_000_000])
+    expect(await read(url, 'doc')).toMatchObject({ text: 'x'.repeat(1_000_000) })
+  })
+
   it('[P6] without rights open rejects; with rights to read one sees and does not write', async () => {
     const { url } = await serving({
       authenticate: token => ({ id: token ?? 'nobody' }),

@@ -199,6 +199,11 @@ describe('selections', () => {
     desk.theirs(0, 3, '')
     expect(desk.redo()).toEqual(caret(4))
   })
+
+  it('the restored text is selected again, not what others put in its place', () => {
+    const desk = new Desk('one two').mine(4, 7, '', 'new', [{ anchor: 4, head: 7 }, caret(4)]).theirs(4, 4, '!!')
+    expect([desk.undo(), desk.shows]).toEqual([{ anchor: 4, head: 7 }, 'one two!!'])
+  })
 })
 
 describe('undo over any history', () => {
