@@ -109,7 +109,7 @@ const having = (what: string, ...members: readonly string[]) =>
     `must be ${what}`,
   )
 const path = z.string().regex(/^\/[\w./-]*$/, 'must begin with a slash, e.g. /socket.io/')
-const bound = z.number().int().positive()
+const bound = z.number().int().nonnegative()
 
 const limitsShape = z.strictObject(
   Object.fromEntries(Object.keys({ ...defaultLimits, ...defaultLineLimits }).map(name => [name, bound.optional()])),
