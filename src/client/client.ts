@@ -7,7 +7,7 @@ import { textType } from '../ot/text.ts'
 import type { DocumentType } from '../ot/type.ts'
 import { refusal } from '../protocol/errors.ts'
 import { docId, Fault, keyOf } from '../protocol/fields.ts'
-import type { AuthorId, ClientKey, DocId } from '../protocol/ids.ts'
+import type { AuthorId, ClientKey, DocId, Seq } from '../protocol/ids.ts'
 import type { ClientLimits, Hello, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import { protocolVersions } from '../protocol/version.ts'
@@ -72,6 +72,8 @@ class LiveClient implements Client {
   private readonly clock: Clock
   private readonly events = new Emitter<ClientEvents>()
   private readonly documents = new Map<DocId, LiveDocument<unknown, unknown>>()
+  /** The last edit of documents closed: one opened again must not give its edits numbers that others may have yet (R12). */
+  private readonly numbers = new Map<DocId, Seq>()
   private readonly line: Line
   /** Null while there is no line. */
   private author: AuthorId | null = null
@@ -118,12 +120,20 @@ class LiveClient implements Client {
   }
 
   private begin<S, O>(id: DocId, type: DocumentType<S, O>): LiveDocument<S, O> {
-    const document = new LiveDocument(id, type, {
-      clock: this.clock,
-      limits: () => this.limits,
-      send: message => this.line.send(message),
-      closed: () => this.documents.delete(id),
-    })
+    const document = new LiveDocument(
+      id,
+      type,
+      {
+        clock: this.clock,
+        limits: () => this.limits,
+        send: message => this.line.send(message),
+        closed: last => {
+          this.documents.delete(id)
+          this.numbers.set(id, last)
+        },
+      },
+      this.numbers.get(id),
+    )
     this.documents.set(id, document as LiveDocument<unknown, unknown>)
     if (this.author !== null) document.up(this.author)
     return document

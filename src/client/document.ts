@@ -164,8 +164,8 @@ export interface DocumentPort {
   /** What the server takes; null before the first welcome. */
   limits(): ClientLimits | null
   send(message: ClientMessage): void
-  /** The document has come to its end. */
-  closed(): void
+  /** The document has come to its end; `last` is the number of the last edit that may have been sent. */
+  closed(last: Seq): void
 }
 
 interface Waiter {
@@ -219,11 +219,12 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private stopPresence: (() => void) | null = null
   private lastPresence = Number.NEGATIVE_INFINITY
 
-  constructor(id: DocId, type: DocumentType<S, O>, port: DocumentPort) {
+  /** `seq`: the last number that this author has given to an edit of the document. */
+  constructor(id: DocId, type: DocumentType<S, O>, port: DocumentPort, seq: Seq = 0) {
     this.id = id
     this.type = type
     this.port = port
-    this.session = openSession(type, id)
+    this.session = { ...openSession(type, id), seq }
     this.seen = this.session.shown
     this.undoStack = new UndoStack(type, this.seen instanceof Text ? { touches: touchesText as (undo: O, op: O) => boolean } : {})
     this.peers = new Peers(type)
@@ -564,7 +565,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     }
     this.rejectWaiters(error ?? closedHere('document'))
     this.opening.reject(error ?? closedHere('document'))
-    this.port.closed()
+    this.port.closed(session.seq)
   }
 
   /** A submission that the server would not even read, and cut the line for, is refused here: else it would be sent for ever. */

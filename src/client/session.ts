@@ -372,6 +372,7 @@ class Run<S, O> {
           ? kept
           : [...kept, { seq: landed.seq, version, since: landed.since, undo: type.invert(op, agreed), doubts: [] }],
       position: { ...position!, version },
+      seq: mine ? Math.max(this.state.seq, wire.seq) : this.state.seq,
     })
     if (landed !== null && link.kind === 'live') this.set({ link: { ...link, sent: false } })
     if (moved.shown !== null && !type.isNoop(moved.shown)) this.show(moved.shown, 'remote', wire.author)
@@ -450,6 +451,7 @@ class Run<S, O> {
       shown: applyAll(type, value, moved.units),
       confirmed: confirmed.map(edit => ({ ...this.overDiff(edit, base, diff), version: landedAt })),
       durable: newLog ? 0 : durable,
+      seq: Math.max(this.state.seq, content.landed?.seq ?? 0), // an earlier session of this author has used those
     })
     const change = type.diff(shown, this.state.shown)
     if (!type.isNoop(change)) this.effects.push({ kind: 'change', op: change, origin: 'resync', author: null })

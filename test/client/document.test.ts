@@ -288,6 +288,27 @@ describe('[P7] status and settled', () => {
     expect(seen).toEqual(['saved', 'saving', 'saved', 'offline', 'saved'])
   })
 
+  it('sequenced is not yet durable, and not yet saved', async () => {
+    const at = world()
+    const { doc, line } = await opens(at, 'ann')
+    line.holdDown = true
+    doc.insert(0, 'a')
+    const durable = doc.settled()
+    await at.calm()
+    const frame = line.down.find(message => message.kind === 'commits')
+    if (frame?.kind !== 'commits') throw new Error('no commit has come')
+    line.say({ ...frame, durable: 0 })
+    await doc.settled('sequenced')
+    expect([await Promise.race([durable, at.calm().then(() => 'not yet')]), doc.version, doc.status]).toEqual([
+      'not yet',
+      1,
+      'saving',
+    ])
+    line.say({ kind: 'durable', handle: frame.handle, version: 1 })
+    await durable
+    expect(doc.status).toBe('saved')
+  })
+
   it('what is settled already, or was taken back before it was sent, needs no waiting', async () => {
     const at = world()
     const { doc, line } = await opens(at, 'ann')
@@ -397,6 +418,22 @@ describe('[P3] drafts', () => {
     const again = await client.open('doc')
     expect(again).not.toBe(doc)
     expect(again.text).toBe('kept')
+  })
+
+  it('a document that is asked for while it is closing is opened anew once it has closed', async () => {
+    const at = world()
+    const { doc, line, client } = await opens(at, 'ann')
+    line.holdUp = true
+    doc.insert(0, 'a')
+    const closed = doc.close()
+    const opened = client.open('doc')
+    line.holdUp = false
+    line.flushUp()
+    const again = await opened
+    await closed
+    again.insert(1, 'b')
+    await at.calm()
+    expect([again === doc, doc.status, again.text, again.version]).toEqual([false, 'closed', 'ab', 2])
   })
 
   it('close waits for an edit on its way, but not for ever', async () => {
@@ -544,7 +581,7 @@ describe('one client', () => {
     expect([doc.text, errors]).toEqual(['abc', ['internal']])
     at.clock.pass(1_000)
     await at.calm()
-    expect(doc.status).toBe('saved')
+    expect([doc.status, line.sent.filter(({ kind }) => kind === 'join').length]).toEqual(['saved', 2])
     doc.insert(3, 'd')
     await at.calm()
     expect((await opens(at, 'ben')).doc.text).toBe('abcd')

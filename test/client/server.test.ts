@@ -184,6 +184,23 @@ describe('one line', () => {
   })
 })
 
+describe('[P2] an author that comes back', () => {
+  it('with the same key, in a new process, goes on counting its edits where it was', async () => {
+    const { url } = await serving()
+    const key = 'K'.repeat(22)
+    for (const [i, word] of ['one ', 'two ', 'three'].entries()) {
+      const client = connects(url, { key })
+      const doc = await client.open('doc')
+      doc.insert(doc.length, word)
+      await doc.settled()
+      expect(doc.version).toBe(i + 1)
+      await client.close()
+    }
+    expect(await read(url, 'doc')).toMatchObject({ text: 'one two three' })
+    expect((await commits(url, 'doc')).map(({ seq }) => seq)).toEqual([1, 2, 3])
+  })
+})
+
 describe('undo', () => {
   it('takes back my own edits only, and the others see it', async () => {
     const { url } = await serving()
