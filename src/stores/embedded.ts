@@ -1,4 +1,4 @@
-// The store of a server that stands alone: an LMDB database in a directory of its own.
+// The store of a server that stands alone: an LMDB database and its journal in a directory of its own.
 // Invariant: an append is answered and announced when its commit outlives this process, and counts as durable when it outlives the
 // machine; commits hold whole appends, one after the other, so a crash at any moment leaves a log that ends after some append.
 
@@ -6,8 +6,8 @@ import type { Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, 
 import type { AuthorId, Chain, DocId, Epoch, Position, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
-import type { Commit, Database, Rows, Write } from './database.ts'
-import { openDatabase } from './database.ts'
+import type { Database, Rows, Write } from './embedded-database.ts'
+import { openDatabase } from './embedded-database.ts'
 import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
 import { claim } from './ownership.ts'
@@ -44,12 +44,6 @@ export interface EmbeddedStore extends Store {
 
 /** Steps in one commit. A commit holds whatever arrived during the last one; this bounds how long one can take. */
 const stepsPerCommit = 1_000
-
-/**
- * Commits that are visible and not yet on disk. Each holds one of libuv's four threads while the disk is busy, and names, files and
- * hashes of the rest of the server want some too.
- */
-const unflushedCommits = 2
 
 /** Rows removed in one step of trimming or pruning: about a millisecond of this thread. */
 const sweepRows = 1_000
@@ -111,7 +105,7 @@ class Reader {
     const first = Math.max(after, head.floor.version) + 1
     if (first > upTo) return found
     let version = first
-    for (const { value } of this.#db.entries.getRange({
+    for (const { value } of this.#db.entries.range({
       start: entryKey(head.number, first),
       end: entryKey(head.number, upTo + 1),
     })) {
@@ -224,6 +218,8 @@ class EmbeddedLog implements Log {
   readonly #unflushed = new Set<Promise<void>>()
   /** How much of a document is on disk, where that is not all of it, and the last commit that it waits for. */
   readonly #owed = new Map<DocId, { durable: Version; last: Plan }>()
+  /** What the last sync has made durable, still to be told. */
+  readonly #hardened = new Map<DocId, Announcement>()
   /** Why nothing can be written any more: a disk that failed to sync, after which nobody knows what it holds. */
   #failed: Error | null = null
   #closed: Error | null = null
@@ -334,7 +330,7 @@ class EmbeddedLog implements Log {
   async documents(after: DocId | null, limit: number): Promise<readonly DocId[]> {
     this.check('read')
     const start = after === null ? {} : { start: idKey(after), exclusiveStart: true }
-    return [...this.#db.names.getKeys({ ...start, limit }).map(key => readId(key))]
+    return this.#db.names.range({ ...start, limit }).map(({ key }) => readId(key))
   }
 
   async close(): Promise<void> {
@@ -376,7 +372,7 @@ class EmbeddedLog implements Log {
     return this.#step(plan => {
       const draft = plan.document(doc)!
       const rows = [
-        ...this.#db.authors.getRange({ start: authorKey(number, from), end: afterAuthors(number), limit: sweepRows + 1 }),
+        ...this.#db.authors.range({ start: authorKey(number, from), end: afterAuthors(number), limit: sweepRows + 1 }),
       ]
       for (const { key, value } of rows.slice(0, sweepRows)) {
         if (readAuthor(value).version <= pruned && !draft.authors.has(authorOf(key))) plan.remove(this.#db.authors, key)
@@ -399,17 +395,16 @@ class EmbeddedLog implements Log {
     })
   }
 
-  /** Makes commits as long as steps wait: a commit holds whatever arrived while the last one was under way. */
+  /** Makes commits as long as steps wait: a commit holds whatever arrived in the same moment. */
   async #turn(): Promise<void> {
     await null // so that steps of the same moment share a commit
     while (this.#waiting.length > 0) {
-      while (this.#unflushed.size >= unflushedCommits) await Promise.race(this.#unflushed)
-      await this.#commit(this.#waiting.splice(0, stepsPerCommit))
+      this.#commit(this.#waiting.splice(0, stepsPerCommit))
     }
     this.#turning = null
   }
 
-  async #commit(steps: readonly Waiting[]): Promise<void> {
+  #commit(steps: readonly Waiting[]): void {
     const plan = new Plan(this.#db, this.#read)
     const answers: { readonly give: () => void; readonly fail: (error: unknown) => void }[] = []
     for (const { run, fail } of steps) {
@@ -422,7 +417,7 @@ class EmbeddedLog implements Log {
     try {
       if (this.#failed !== null) throw this.#failed
       const writes = plan.writes()
-      if (writes.length > 0) await this.#written(plan, writes)
+      if (writes.length > 0) this.#written(plan, writes)
     } catch (error) {
       for (const { fail } of answers) fail(error)
       return
@@ -443,30 +438,12 @@ class EmbeddedLog implements Log {
     for (const { give } of answers) give()
   }
 
-  /** Resolves when the commit is visible, and sees to it that its durability is told. */
-  async #written(plan: Plan, writes: readonly Write[]): Promise<void> {
-    const before = new Map<DocId, Plan | undefined>()
+  /** Makes the writes, and sees to it that their durability is told. */
+  #written(plan: Plan, writes: readonly Write[]): void {
+    const flushed = this.#db.commit(writes)
     for (const [doc, { committed, added }] of plan.documents) {
-      if (added.length === 0) continue
-      const owed = this.#owed.get(doc)
-      before.set(doc, owed?.last)
-      this.#owed.set(doc, { durable: owed?.durable ?? committed, last: plan })
+      if (added.length > 0) this.#owed.set(doc, { durable: this.#owed.get(doc)?.durable ?? committed, last: plan })
     }
-    const commit = this.#db.commit(writes)
-    try {
-      await commit.visible
-    } catch (error) {
-      for (const [doc, last] of before) {
-        const { durable } = this.#owed.get(doc)!
-        if (last === undefined || durable === plan.documents.get(doc)!.committed) this.#owed.delete(doc)
-        else this.#owed.set(doc, { durable, last })
-      }
-      throw error
-    }
-    this.#awaitDisk(plan, commit)
-  }
-
-  #awaitDisk(plan: Plan, { flushed }: Commit): void {
     const told = flushed.then(
       () => {
         for (const [doc, { head, added }] of plan.documents) if (added.length > 0) this.#reached(doc, head, plan)
@@ -485,7 +462,15 @@ class EmbeddedLog implements Log {
     if (owed === undefined || version <= owed.durable) return // a later commit has said so already
     if (owed.last === plan) this.#owed.delete(doc)
     else owed.durable = version
-    this.#feed.tell(doc, { kind: 'durable', epoch, version, chain })
+    // One sync answers for many commits at once; only the last of them is news.
+    if (this.#hardened.size === 0) queueMicrotask(() => this.#tellDurable())
+    this.#hardened.set(doc, { kind: 'durable', epoch, version, chain })
+  }
+
+  #tellDurable(): void {
+    const news = [...this.#hardened]
+    this.#hardened.clear()
+    for (const [doc, announcement] of news) this.#feed.tell(doc, announcement)
   }
 }
 
@@ -528,7 +513,9 @@ export const embeddedStore = ({ path }: EmbeddedOptions): EmbeddedStore => {
 const start = async (path: string): Promise<EmbeddedLog> => {
   const db = openDatabase(path)
   try {
-    return new EmbeddedLog(db, await claim(path, db.slot))
+    const release = await claim(path, db.slot)
+    await db.recover()
+    return new EmbeddedLog(db, release)
   } catch (error) {
     await db.close()
     throw error

@@ -1,0 +1,315 @@
+// The tables of the embedded store: LMDB for what has been settled, a journal in front of it for what has just been written.
+// Invariant: readers see a commit from the moment it is in the journal; LMDB holds every commit up to some point, and the journals hold
+// all that follow, so that reading them over it after a crash gives the same tables.
+
+import { mkdirSync, readdirSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { RootDatabase, Database as Table } from 'lmdb'
+import { open } from 'lmdb'
+import { Journal, readJournal } from './journal.ts'
+import type { ClaimSlot } from './ownership.ts'
+
+/** A row to put, or to remove. */
+export interface Write {
+  readonly table: Rows
+  readonly key: Buffer
+  readonly value: Buffer | null
+}
+
+export interface Range {
+  readonly start?: Buffer
+  readonly end?: Buffer
+  readonly exclusiveStart?: boolean
+  readonly limit?: number
+}
+
+interface Row {
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+interface Change {
+  readonly key: Buffer
+  readonly value: Buffer | null
+  /** The commit that made it, the last of those that touched this row. */
+  readonly commit: number
+}
+
+/** Milliseconds between two moves from the journal into LMDB: long enough that a busy document's head is written once for many edits. */
+const settlePause = 25
+
+/** Changes that may wait for LMDB before writers are refused: some seconds of the busiest server, about 100 MB. */
+const mostUnsettled = 500_000
+
+/** Bytes after which a journal is closed and, once LMDB has it all on disk, deleted: reading it again takes a fraction of a second. */
+const journalBytes = 16_777_216
+
+/** Version of the layout of tables, rows and journals; a server refuses data of another one instead of misreading it. */
+const layout = '2'
+
+const layoutKey = Buffer.from('layout')
+const ownerKey = Buffer.from('owner')
+const encoding = { encoding: 'binary', keyEncoding: 'binary' } as const
+const journalName = /^journal-(\d+)$/
+
+/** One table as it is with everything that the journal holds. */
+export class Rows {
+  readonly id: number
+  readonly settled: Table<Buffer, Buffer>
+  readonly changes = new Map<string, Change>()
+
+  constructor(id: number, settled: Table<Buffer, Buffer>) {
+    this.id = id
+    this.settled = settled
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    const change = this.changes.get(key.toString('latin1'))
+    return change === undefined ? this.settled.get(key) : (change.value ?? undefined)
+  }
+
+  /** Rows in the order of their keys, from `start` to before `end`. */
+  range({ start, end, exclusiveStart = false, limit = Number.POSITIVE_INFINITY }: Range): Row[] {
+    const inside = ({ key }: { readonly key: Buffer }): boolean => {
+      const from = start === undefined ? 1 : Buffer.compare(key, start)
+      return (exclusiveStart ? from > 0 : from >= 0) && (end === undefined || Buffer.compare(key, end) < 0)
+    }
+    const changed = [...this.changes.values()].filter(inside).sort((a, b) => Buffer.compare(a.key, b.key))
+    const bounds = { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }), exclusiveStart }
+    const found: Row[] = []
+    let next = 0
+    const take = (upTo: Buffer | null): void => {
+      for (; next < changed.length && (upTo === null || Buffer.compare(changed[next]!.key, upTo) <= 0); next++) {
+        const { key, value } = changed[next]!
+        if (value !== null && found.length < limit) found.push({ key, value })
+      }
+    }
+    for (const { key, value } of this.settled.getRange(bounds)) {
+      if (found.length >= limit) return found
+      take(key)
+      if (found.length < limit && !this.changes.has(key.toString('latin1'))) found.push({ key, value })
+    }
+    take(null)
+    return found
+  }
+}
+
+export interface Database {
+  readonly heads: Rows
+  readonly names: Rows
+  readonly entries: Rows
+  readonly authors: Rows
+  readonly checkpoints: Rows
+  readonly counters: Rows
+  readonly slot: ClaimSlot
+  /** Reads what a killed process has left in its journals. Once, by the owner of the directory, before anything else. */
+  recover(): Promise<void>
+  /**
+   * Makes the writes, together or not at all: when it returns they outlive this process. Resolves when they outlive the machine.
+   * @throws when the disk does not take them, or has not taken earlier ones for too long; nothing has happened then
+   */
+  commit(writes: readonly Write[]): Promise<void>
+  close(): Promise<void>
+}
+
+const encode = (writes: readonly Write[]): Buffer => {
+  const parts: Buffer[] = []
+  for (const { table, key, value } of writes) {
+    const head = Buffer.allocUnsafe(8)
+    head.writeUInt8(table.id, 0)
+    head.writeUInt8(value === null ? 1 : 0, 1)
+    head.writeUInt16LE(key.length, 2)
+    head.writeUInt32LE(value?.length ?? 0, 4)
+    parts.push(head, key)
+    if (value !== null) parts.push(value)
+  }
+  return Buffer.concat(parts)
+}
+
+const decode = (record: Buffer, tables: readonly Rows[]): Write[] => {
+  const writes: Write[] = []
+  for (let at = 0; at < record.length; ) {
+    const [id, removed, keyLength, length] = [
+      record.readUInt8(at),
+      record.readUInt8(at + 1) === 1,
+      record.readUInt16LE(at + 2),
+      record.readUInt32LE(at + 4),
+    ]
+    const key = record.subarray(at + 8, at + 8 + keyLength)
+    at += 8 + keyLength
+    writes.push({ table: tables[id]!, key, value: removed ? null : record.subarray(at, at + length) })
+    at += length
+  }
+  return writes
+}
+
+export const openDatabase = (path: string): Database => {
+  mkdirSync(path, { recursive: true })
+  // Keys and values are our own bytes. Everything else is LMDB's default: commits on another thread, a file that grows as needed, and
+  // pages that are never overwritten in use.
+  const root: RootDatabase<Buffer, Buffer> = open({ path, noSubdir: false, ...encoding })
+  const house = root.openDB<Buffer, Buffer>({ name: 'house', ...encoding })
+  const found = root.transactionSync(() => {
+    const found = house.get(layoutKey)?.toString() ?? layout
+    if (found === layout) house.put(layoutKey, Buffer.from(layout))
+    return found
+  })
+  if (found !== layout) throw new Error(`the data in ${path} has layout ${found}; this version of Inkwell reads layout ${layout}`)
+  return new Journaled(path, root, house)
+}
+
+class Journaled implements Database {
+  readonly heads: Rows
+  readonly names: Rows
+  readonly entries: Rows
+  readonly authors: Rows
+  readonly checkpoints: Rows
+  readonly counters: Rows
+  readonly slot: ClaimSlot
+  readonly #path: string
+  readonly #root: RootDatabase<Buffer, Buffer>
+  readonly #tables: readonly Rows[]
+  #journal: Journal | null = null
+  #journalNumber = 0
+  #commit = 0
+  #unsettled = 0
+  #settling: Promise<void> | null = null
+  /** Ends the pause before the next move. */
+  #hurry: () => void = () => {}
+  #closing = false
+  /** Why LMDB did not take the last move. It is tried again; meanwhile the journal keeps everything. */
+  #trouble: Error | null = null
+
+  constructor(path: string, root: RootDatabase<Buffer, Buffer>, house: Table<Buffer, Buffer>) {
+    this.#path = path
+    this.#root = root
+    const table = (name: string, id: number): Rows => new Rows(id, root.openDB<Buffer, Buffer>({ name, ...encoding }))
+    const names = ['heads', 'names', 'entries', 'authors', 'checkpoints', 'counters'] as const
+    const [heads, names_, entries, authors, checkpoints, counters] = names.map(table) as [Rows, Rows, Rows, Rows, Rows, Rows]
+    this.heads = heads
+    this.names = names_
+    this.entries = entries
+    this.authors = authors
+    this.checkpoints = checkpoints
+    this.counters = counters
+    this.#tables = [heads, names_, entries, authors, checkpoints, counters]
+    this.slot = {
+      read: () => house.get(ownerKey)?.toString() || null,
+      swap: (expected, next) =>
+        root.transactionSync(() => {
+          if ((house.get(ownerKey)?.toString() || null) !== expected) return false
+          house.put(ownerKey, Buffer.from(next ?? ''))
+          return true
+        }),
+    }
+  }
+
+  async recover(): Promise<void> {
+    const numbers = readdirSync(this.#path)
+      .flatMap(name => journalName.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b)
+    for (const number of numbers) {
+      const records = readJournal(this.#file(number))
+      if (records.length > 0) await this.#settle(records.flatMap(record => decode(record, this.#tables)))
+      unlinkSync(this.#file(number))
+    }
+    this.#journalNumber = (numbers.at(-1) ?? 0) + 1
+    this.#journal = new Journal(this.#file(this.#journalNumber))
+  }
+
+  commit(writes: readonly Write[]): Promise<void> {
+    const journal = this.#journal
+    if (journal === null) throw new Error('the database is not open')
+    if (this.#unsettled > mostUnsettled) throw new Error(`${this.#unsettled} changes wait for the disk`, { cause: this.#trouble })
+    journal.append(encode(writes))
+    const commit = ++this.#commit
+    for (const { table, key, value } of writes) {
+      const name = key.toString('latin1')
+      if (!table.changes.has(name)) this.#unsettled++
+      table.changes.set(name, { key, value, commit })
+    }
+    this.#settling ??= this.#settleAll()
+    return journal.synced()
+  }
+
+  /** Moves what the journal holds into LMDB, as long as there is something. */
+  async #settleAll(): Promise<void> {
+    while (this.#unsettled > 0) {
+      if (!this.#closing) await this.#pause()
+      const upTo = this.#commit
+      const old = this.#journal!.bytes > journalBytes ? this.#journal! : null
+      if (old !== null) this.#journal = new Journal(this.#file(++this.#journalNumber))
+      const writes = this.#tables.flatMap(table => [...table.changes.values()].map(({ key, value }) => ({ table, key, value })))
+      try {
+        await this.#settle(writes)
+        this.#trouble = null
+      } catch (error) {
+        this.#trouble = error as Error
+        if (this.#closing) break // the journal stays, and is read at the next start
+        continue
+      }
+      for (const table of this.#tables) {
+        for (const [name, { commit }] of table.changes) if (commit <= upTo) this.#unsettled -= table.changes.delete(name) ? 1 : 0
+      }
+      if (old === null) continue
+      await old.close()
+      unlinkSync(old.path)
+    }
+    this.#settling = null
+  }
+
+  /** Puts rows into LMDB in one transaction; resolves when the disk has them. */
+  async #settle(writes: readonly Write[]): Promise<void> {
+    const whole = this.#root.batch(() => {
+      for (const { table, key, value } of writes) {
+        const part = value === null ? table.settled.remove(key) : table.settled.put(key, value)
+        part.catch(() => {}) // fails as the whole does, which is awaited
+      }
+    })
+    try {
+      await whole
+    } catch (failure) {
+      throw await reasonOf(failure as Error)
+    }
+    await this.#root.flushed
+    this.#root.resetReadTxn() // reads from here on see it
+  }
+
+  #pause(): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, settlePause)
+      this.#hurry = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  #file(number: number): string {
+    return join(this.#path, `journal-${number}`)
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    this.#hurry()
+    await this.#settling
+    const journal = this.#journal
+    this.#journal = null
+    if (journal !== null) {
+      await journal.close()
+      if (this.#unsettled === 0) unlinkSync(journal.path)
+    }
+    await this.#root.close()
+  }
+}
+
+/** LMDB's failure tells its reason in a promise that rejects a little later. */
+const reasonOf = async (failure: Error & { commitError?: Promise<never> }): Promise<Error> => {
+  try {
+    await failure.commitError
+  } catch (reason) {
+    return new Error(`the store could not write: ${(reason as Error).message}`, { cause: reason })
+  }
+  return failure
+}
