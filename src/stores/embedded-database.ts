@@ -1,12 +1,13 @@
 // The tables of the embedded store: LMDB for what has been settled, a journal in front of it for what has just been written.
-// Invariant: readers see a commit from the moment it is in the journal; LMDB holds every commit up to some point, and the journals hold
-// all that follow, so that reading them over it after a crash gives the same tables.
+// Invariant: readers see a commit from the moment it is in the journal; LMDB holds every commit up to a number that it knows, and the
+// journals hold all that follow, so that reading those over it after a crash gives the same tables. No commit is durable before every
+// commit before it.
 
 import { mkdirSync, readdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase, Database as Table } from 'lmdb'
 import { open } from 'lmdb'
-import { Journal, readJournal } from './journal.ts'
+import { Journal, readJournal, syncDirectory } from './journal.ts'
 import type { ClaimSlot } from './ownership.ts'
 
 /** A row to put, or to remove. */
@@ -41,14 +42,21 @@ const settlePause = 25
 /** Changes that may wait for LMDB before writers are refused: some seconds of the busiest server, about 100 MB. */
 const mostUnsettled = 500_000
 
-/** Bytes after which a journal is closed and, once LMDB has it all on disk, deleted: reading it again takes a fraction of a second. */
-const journalBytes = 16_777_216
+export interface DatabaseOptions {
+  /**
+   * Bytes after which a journal is followed by a new one and, once LMDB has it all on disk, deleted. Default 16 MiB: reading that again
+   * after a crash takes a fraction of a second.
+   */
+  readonly journalBytes?: number
+}
 
 /** Version of the layout of tables, rows and journals; a server refuses data of another one instead of misreading it. */
-const layout = '2'
+const layout = '3'
 
 const layoutKey = Buffer.from('layout')
 const ownerKey = Buffer.from('owner')
+/** The number of the last commit that LMDB holds. */
+const settledKey = Buffer.from('settled')
 const encoding = { encoding: 'binary', keyEncoding: 'binary' } as const
 const journalName = /^journal-(\d+)$/
 
@@ -143,11 +151,12 @@ const decode = (record: Buffer, tables: readonly Rows[]): Write[] => {
   return writes
 }
 
-export const openDatabase = (path: string): Database => {
+export const openDatabase = (path: string, { journalBytes = 16_777_216 }: DatabaseOptions = {}): Database => {
   mkdirSync(path, { recursive: true })
   // Keys and values are our own bytes. Everything else is LMDB's default: commits on another thread, a file that grows as needed, and
-  // pages that are never overwritten in use.
-  const root: RootDatabase<Buffer, Buffer> = open({ path, noSubdir: false, ...encoding })
+  // pages that are never overwritten in use. Only its batches by event turn are off: we make our own, and when one of those fails, a
+  // promise inside the library that nobody can catch rejects too, and ends the process.
+  const root: RootDatabase<Buffer, Buffer> = open({ path, noSubdir: false, eventTurnBatching: false, ...encoding })
   const house = root.openDB<Buffer, Buffer>({ name: 'house', ...encoding })
   const found = root.transactionSync(() => {
     const found = house.get(layoutKey)?.toString() ?? layout
@@ -155,7 +164,7 @@ export const openDatabase = (path: string): Database => {
     return found
   })
   if (found !== layout) throw new Error(`the data in ${path} has layout ${found}; this version of Inkwell reads layout ${layout}`)
-  return new Journaled(path, root, house)
+  return new Journaled(path, journalBytes, root, house)
 }
 
 class Journaled implements Database {
@@ -167,10 +176,17 @@ class Journaled implements Database {
   readonly counters: Rows
   readonly slot: ClaimSlot
   readonly #path: string
+  readonly #journalBytes: number
+  readonly #house: Table<Buffer, Buffer>
   readonly #root: RootDatabase<Buffer, Buffer>
   readonly #tables: readonly Rows[]
   #journal: Journal | null = null
   #journalNumber = 0
+  /** Full journals of which LMDB may not have everything yet. */
+  #full: Journal[] = []
+  /** What the full ones still owe the disk: their commits come before all of the present one's. */
+  #fullSynced: Promise<unknown> | null = null
+  /** The number of the last commit. */
   #commit = 0
   #unsettled = 0
   #settling: Promise<void> | null = null
@@ -180,8 +196,10 @@ class Journaled implements Database {
   /** Why LMDB did not take the last move. It is tried again; meanwhile the journal keeps everything. */
   #trouble: Error | null = null
 
-  constructor(path: string, root: RootDatabase<Buffer, Buffer>, house: Table<Buffer, Buffer>) {
+  constructor(path: string, journalBytes: number, root: RootDatabase<Buffer, Buffer>, house: Table<Buffer, Buffer>) {
     this.#path = path
+    this.#journalBytes = journalBytes
+    this.#house = house
     this.#root = root
     const table = (name: string, id: number): Rows => new Rows(id, root.openDB<Buffer, Buffer>({ name, ...encoding }))
     const names = ['heads', 'names', 'entries', 'authors', 'checkpoints', 'counters'] as const
@@ -209,20 +227,25 @@ class Journaled implements Database {
       .flatMap(name => journalName.exec(name)?.[1] ?? [])
       .map(Number)
       .sort((a, b) => a - b)
-    for (const number of numbers) {
-      const records = readJournal(this.#file(number))
-      if (records.length > 0) await this.#settle(records.flatMap(record => decode(record, this.#tables)))
-      unlinkSync(this.#file(number))
+    this.#commit = Number(this.#house.get(settledKey)?.toString() ?? 0)
+    const writes: Write[] = []
+    for (const record of numbers.flatMap(number => readJournal(this.#file(number)))) {
+      if (record.number <= this.#commit) continue // LMDB has it
+      if (record.number > this.#commit + 1) break // the machine died before the disk had what comes between; so nothing after it was durable
+      writes.push(...decode(record.bytes, this.#tables))
+      this.#commit = record.number
     }
-    this.#journalNumber = (numbers.at(-1) ?? 0) + 1
-    this.#journal = new Journal(this.#file(this.#journalNumber))
+    if (writes.length > 0) await this.#settle(writes, this.#commit)
+    for (const number of numbers) unlinkSync(this.#file(number))
+    this.#journalNumber = numbers.at(-1) ?? 0
+    this.#journal = this.#newJournal()
   }
 
   commit(writes: readonly Write[]): Promise<void> {
     const journal = this.#journal
     if (journal === null) throw new Error('the database is not open')
     if (this.#unsettled > mostUnsettled) throw new Error(`${this.#unsettled} changes wait for the disk`, { cause: this.#trouble })
-    journal.append(encode(writes))
+    journal.append({ number: this.#commit + 1, bytes: encode(writes) })
     const commit = ++this.#commit
     for (const { table, key, value } of writes) {
       const name = key.toString('latin1')
@@ -230,38 +253,61 @@ class Journaled implements Database {
       table.changes.set(name, { key, value, commit })
     }
     this.#settling ??= this.#settleAll()
-    return journal.synced()
+    const synced = journal.synced()
+    return this.#fullSynced === null ? synced : Promise.all([this.#fullSynced, synced]).then(() => {})
   }
 
   /** Moves what the journal holds into LMDB, as long as there is something. */
   async #settleAll(): Promise<void> {
     while (this.#unsettled > 0) {
       if (!this.#closing) await this.#pause()
-      const upTo = this.#commit
-      const old = this.#journal!.bytes > journalBytes ? this.#journal! : null
-      if (old !== null) this.#journal = new Journal(this.#file(++this.#journalNumber))
-      const writes = this.#tables.flatMap(table => [...table.changes.values()].map(({ key, value }) => ({ table, key, value })))
       try {
-        await this.#settle(writes)
+        if (this.#journal!.bytes > this.#journalBytes) this.#turnOver(this.#journal!)
+        await this.#settleUpTo(this.#commit)
         this.#trouble = null
       } catch (error) {
         this.#trouble = error as Error
-        if (this.#closing) break // the journal stays, and is read at the next start
-        continue
+        if (this.#closing) break // the journals stay, and are read at the next start
       }
-      for (const table of this.#tables) {
-        for (const [name, { commit }] of table.changes) if (commit <= upTo) this.#unsettled -= table.changes.delete(name) ? 1 : 0
-      }
-      if (old === null) continue
-      await old.close()
-      unlinkSync(old.path)
     }
     this.#settling = null
   }
 
-  /** Puts rows into LMDB in one transaction; resolves when the disk has them. */
-  async #settle(writes: readonly Write[]): Promise<void> {
+  async #settleUpTo(upTo: number): Promise<void> {
+    const full = this.#full.length
+    const writes = this.#tables.flatMap(table => [...table.changes.values()].map(({ key, value }) => ({ table, key, value })))
+    await this.#settle(writes, upTo)
+    for (const table of this.#tables) {
+      for (const [name, { commit }] of table.changes) if (commit <= upTo) this.#unsettled -= table.changes.delete(name) ? 1 : 0
+    }
+    for (const journal of this.#full.splice(0, full)) {
+      await journal.close()
+      unlinkSync(journal.path) // should it come back after a power cut, its numbers say that it is old
+    }
+  }
+
+  /** Lets a new journal take over from a full one. */
+  #turnOver(full: Journal): void {
+    this.#journal = this.#newJournal()
+    this.#full.push(full)
+    const synced = Promise.all([this.#fullSynced, full.synced()])
+    synced.then(
+      () => {
+        if (this.#fullSynced === synced) this.#fullSynced = null
+      },
+      () => {}, // told to every commit that waits for it
+    )
+    this.#fullSynced = synced
+  }
+
+  #newJournal(): Journal {
+    return new Journal(this.#file(++this.#journalNumber))
+  }
+
+  /** Puts rows into LMDB in one transaction, and with them how far it has come; resolves when the disk has them. */
+  async #settle(writes: readonly Write[], upTo: number): Promise<void> {
     const whole = this.#root.batch(() => {
+      this.#house.put(settledKey, Buffer.from(String(upTo))).catch(() => {})
       for (const { table, key, value } of writes) {
         const part = value === null ? table.settled.remove(key) : table.settled.put(key, value)
         part.catch(() => {}) // fails as the whole does, which is awaited
@@ -297,8 +343,11 @@ class Journaled implements Database {
     const journal = this.#journal
     this.#journal = null
     if (journal !== null) {
-      await journal.close()
-      if (this.#unsettled === 0) unlinkSync(journal.path)
+      for (const each of [...this.#full, journal]) {
+        await each.close()
+        if (this.#unsettled === 0) unlinkSync(each.path)
+      }
+      syncDirectory(this.#path)
     }
     await this.#root.close()
   }

@@ -476,9 +476,12 @@ class EmbeddedLog implements Log {
 
 const numberKey = Buffer.from('next document')
 
-/** An embedded store. It opens in the background; `ready()`, and every call, rejects when it could not. */
-export const embeddedStore = ({ path }: EmbeddedOptions): EmbeddedStore => {
-  const opening = start(path)
+/**
+ * An embedded store. It opens in the background; `ready()`, and every call, rejects when it could not.
+ * Tests give it a `database` of other proportions.
+ */
+export const embeddedStore = ({ path }: EmbeddedOptions, database: (path: string) => Database = openDatabase): EmbeddedStore => {
+  const opening = start(path, database)
   opening.catch(() => {}) // told to whoever asks
   let opened: EmbeddedLog | null = null
   const open = async (): Promise<EmbeddedLog> => (opened ??= await opening)
@@ -510,8 +513,8 @@ export const embeddedStore = ({ path }: EmbeddedOptions): EmbeddedStore => {
   }
 }
 
-const start = async (path: string): Promise<EmbeddedLog> => {
-  const db = openDatabase(path)
+const start = async (path: string, database: (path: string) => Database): Promise<EmbeddedLog> => {
+  const db = database(path)
   try {
     const release = await claim(path, db.slot)
     await db.recover()

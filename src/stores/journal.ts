@@ -1,12 +1,20 @@
 // A file to which writes are appended before anything else learns of them, so that a commit costs one system call.
 // Invariant: what `append` has taken outlives this process, what `synced` has answered outlives the machine, and reading finds every
-// record up to the first one that was not written whole.
+// record up to the first one that was not written whole. Records are numbered, so that a file that has lost its end, or that should be
+// gone, is noticed.
 
 import { closeSync, fdatasync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Before each record: its length and the checksum of its bytes. */
-const headBytes = 8
+/** Before each record: its length, the checksum of what follows, its number. */
+const headBytes = 14
+const numberAt = 8
+const numberBytes = 6
+
+export interface JournalRecord {
+  readonly number: number
+  readonly bytes: Buffer
+}
 
 const table = Uint32Array.from({ length: 256 }, (_, n) => {
   let c = n
@@ -33,17 +41,15 @@ export class Journal {
   constructor(path: string) {
     this.path = path
     this.#fd = openSync(path, 'wx')
-    const directory = openSync(dirname(path), 'r')
-    fsyncSync(directory)
-    closeSync(directory)
+    syncDirectory(dirname(path))
   }
 
   /** @throws when the disk is full or fails; the file is then as it was */
-  append(record: Buffer): void {
-    const head = Buffer.allocUnsafe(headBytes)
-    head.writeUInt32LE(record.length, 0)
-    head.writeUInt32LE(checksum(record), 4)
-    const bytes = Buffer.concat([head, record])
+  append(record: JournalRecord): void {
+    const bytes = Buffer.concat([Buffer.allocUnsafe(headBytes), record.bytes])
+    bytes.writeUInt32LE(record.bytes.length, 0)
+    bytes.writeUIntLE(record.number, numberAt, numberBytes)
+    bytes.writeUInt32LE(checksum(bytes.subarray(numberAt)), 4)
     try {
       for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done, bytes.length - done, this.bytes + done)
     } catch (error) {
@@ -82,17 +88,23 @@ export class Journal {
   }
 }
 
-/** The whole records of a journal, oldest first. Whatever follows the first torn one was never answered. */
-export const readJournal = (path: string): Buffer[] => {
+/** The whole records of a journal, oldest first. Whatever follows the first torn one was never reported durable. */
+export const readJournal = (path: string): JournalRecord[] => {
   const bytes = readFileSync(path)
-  const records: Buffer[] = []
+  const records: JournalRecord[] = []
   for (let at = 0; at + headBytes <= bytes.length; ) {
     const end = at + headBytes + bytes.readUInt32LE(at)
-    if (end > bytes.length) break
-    const record = bytes.subarray(at + headBytes, end)
-    if (checksum(record) !== bytes.readUInt32LE(at + 4)) break
-    records.push(record)
+    if (end > bytes.length || checksum(bytes.subarray(at + numberAt, end)) !== bytes.readUInt32LE(at + 4)) break
+    records.push({ number: bytes.readUIntLE(at + numberAt, numberBytes), bytes: bytes.subarray(at + headBytes, end) })
     at = end
   }
   return records
+}
+
+/** Brings the names in a directory to the disk: a file made or removed in it stays so. */
+export const syncDirectory = (path: string): void => {
+  if (process.platform === 'win32') return // no such call, and no need of it
+  const directory = openSync(path, 'r')
+  fsyncSync(directory)
+  closeSync(directory)
 }
