@@ -155,9 +155,6 @@ const presencePause = 50
 /** Milliseconds for which `close` waits for edits on their way. */
 const closeGrace = 5_000
 
-/** Milliseconds before joining again after a message that could not be understood. */
-const distrustPause = 1_000
-
 /** What the document needs of its client. */
 export interface DocumentPort {
   readonly clock: Clock
@@ -210,6 +207,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private peersMoved = false
   private waiters: Waiter[] = []
   private closing: Promise<void> | null = null
+  /** Resolves when the session has come to its end: at once, or when a join under way has been answered. */
+  private readonly over: Promise<void>
+  private tellOver = nothing
   private endedBy: InkwellError | null = null
   private readonly opening: { resolve(): void; reject(error: InkwellError): void }
 
@@ -233,6 +233,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.opened = new Promise<void>((resolve, reject) => (opening = { resolve, reject }))
     this.opened.catch(nothing) // whoever waits for it is told; nobody has to
     this.opening = opening
+    this.over = new Promise(resolve => (this.tellOver = resolve))
     const self = this
     this.presence = {
       set: state => this.appear(state),
@@ -267,7 +268,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   get status(): DocumentStatus {
     const { link, units, confirmed } = this.session
-    if (link.kind === 'closed') return 'closed'
+    if (link.kind === 'closed' || link.kind === 'leaving') return 'closed'
     if (link.kind !== 'live') return 'offline'
     if (link.right === 'read') return 'read-only'
     return units.length + confirmed.length > 0 ? 'saving' : 'saved'
@@ -393,7 +394,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     } catch (error) {
       // The step changed nothing. What cannot be applied here was not made for this text: ask for the history anew.
       this.events.emit('error', new InkwellError(refusal('internal', `message ${message.kind}: ${String(error)}`)))
-      this.wait(distrustPause, { kind: 'join' })
+      this.dispatch({ kind: 'distrust' })
       return
     }
     this.take(stepped)
@@ -428,6 +429,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
       })
     }
     this.finish(null)
+    await this.over
   }
 
   private finish(error: InkwellError | null): void {
@@ -565,6 +567,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     }
     this.rejectWaiters(error ?? closedHere('document'))
     this.opening.reject(error ?? closedHere('document'))
+    this.tellOver()
     this.port.closed(session.seq)
   }
 

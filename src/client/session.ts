@@ -4,7 +4,7 @@
 
 import { advanceOther, advanceOwn, applyAll, moveOver, type Pending, withdraw } from '../ot/queue.ts'
 import type { DocumentType, Json } from '../ot/type.ts'
-import type { Refusal } from '../protocol/errors.ts'
+import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
 import type {
   CatchUp,
@@ -59,7 +59,12 @@ export interface Draft<S, O> {
 export type Link =
   /** No line, or the line has not been told of this document yet. */
   | { readonly kind: 'down' }
-  | { readonly kind: 'joining' }
+  /** `whole`: what I hold of the history is not to be trusted, so the whole text is asked for. */
+  | { readonly kind: 'joining'; readonly whole: boolean }
+  /** A pause before joining again; only the event `join` ends it. */
+  | { readonly kind: 'waiting'; readonly whole: boolean }
+  /** Closed before the join was answered: the answer is answered by leaving. */
+  | { readonly kind: 'leaving' }
   /** `sent`: units[0] went out on this line. `fresh`: nothing has come since joining. */
   | {
       readonly kind: 'live'
@@ -97,8 +102,10 @@ export type SessionEvent<O> =
   | { readonly kind: 'message'; readonly message: ServerMessage }
   /** No answer for too long, or a wait is over: send what is in flight once more. */
   | { readonly kind: 'resend' }
-  /** A wait is over: join (again). */
+  /** The pause before joining again is over. */
   | { readonly kind: 'join' }
+  /** A message could not be applied: what I know of the history is wrong, my own edits are not. */
+  | { readonly kind: 'distrust' }
   /** I leave the document. */
   | { readonly kind: 'close' }
 
@@ -126,6 +133,12 @@ export type SessionEffect<S, O> =
   | { readonly kind: 'closed'; readonly refusal: Refusal | null }
 
 export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly SessionEffect<S, O>[]]
+
+/** Milliseconds before trying again what the server refused for the moment without saying for how long. */
+const retryPause = 1_000
+
+/** Milliseconds before asking for the whole text after a message that could not be applied. */
+const distrustPause = 1_000
 
 export const openSession = <S, O>(type: DocumentType<S, O>, doc: DocId): Session<S, O> => ({
   type,
@@ -160,7 +173,10 @@ export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S
       run.resend()
       break
     case 'join':
-      run.rejoin()
+      run.pauseOver()
+      break
+    case 'distrust':
+      run.distrust()
       break
     case 'close':
       run.close()
@@ -200,7 +216,7 @@ class Run<S, O> {
 
   edit(op: O): void {
     const { type, units } = this.state
-    if (this.state.link.kind === 'closed' || type.isNoop(op)) return
+    if (this.isOver || type.isNoop(op)) return
     const last = units.at(-1)
     const next: readonly Unit<O>[] =
       last !== undefined && last.seq === null
@@ -211,20 +227,31 @@ class Run<S, O> {
   }
 
   up(author: AuthorId): void {
-    if (this.state.link.kind === 'closed') return
+    if (this.isOver) return
     this.set({ author })
-    this.join()
+    this.join(false)
   }
 
   down(): void {
-    if (this.state.link.kind !== 'closed') this.set({ link: { kind: 'down' } })
+    if (this.state.link.kind === 'leaving') this.end(null)
+    else if (!this.isOver) this.set({ link: { kind: 'down' } })
   }
 
   close(): void {
     const { link } = this.state
+    if (this.isOver) return
+    if (link.kind === 'joining') return this.set({ link: { kind: 'leaving' } })
     if (link.kind === 'live') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: link.handle } })
-    this.set({ link: { kind: 'closed', refusal: null } })
-    this.effects.push({ kind: 'closed', refusal: null })
+    this.end(null)
+  }
+
+  private end(refusal: Refusal | null): void {
+    this.set({ link: { kind: 'closed', refusal } })
+    this.effects.push({ kind: 'closed', refusal })
+  }
+
+  private get isOver(): boolean {
+    return this.state.link.kind === 'closed' || this.state.link.kind === 'leaving'
   }
 
   resend(): void {
@@ -239,8 +266,10 @@ class Run<S, O> {
     if (message.kind === 'joined') {
       if (message.doc !== this.state.doc) return
       if (link.kind === 'joining') this.joined(message)
-      // I left before the answer was there.
-      else if (link.kind === 'closed') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: message.handle } })
+      else if (link.kind === 'leaving') {
+        this.effects.push({ kind: 'send', message: { kind: 'leave', handle: message.handle } })
+        this.end(null)
+      }
       return
     }
     if (message.kind === 'refused') return this.refused(message)
@@ -267,17 +296,36 @@ class Run<S, O> {
 
   // ---- joining
 
-  private join(): void {
+  private join(whole: boolean): void {
     const { doc, type, position } = this.state
-    this.set({ link: { kind: 'joining' } })
-    this.effects.push({ kind: 'send', message: { kind: 'join', doc, type: type.name, position } })
+    this.set({ link: { kind: 'joining', whole } })
+    this.effects.push({ kind: 'send', message: { kind: 'join', doc, type: type.name, position: whole ? null : position } })
   }
 
-  rejoin(): void {
-    const { link, author } = this.state
-    if (link.kind === 'closed' || author === null) return
+  private leaveStay(): void {
+    const { link } = this.state
     if (link.kind === 'live') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: link.handle } })
-    this.join()
+  }
+
+  private rejoin(): void {
+    this.leaveStay()
+    this.join(false)
+  }
+
+  /** Joins again after a while: at once would make a busy loop of a history that refuses what it has just handed out. */
+  private rejoinLater(ms: number, whole: boolean): void {
+    this.leaveStay()
+    this.set({ link: { kind: 'waiting', whole } })
+    this.effects.push({ kind: 'wait', ms, next: 'join' })
+  }
+
+  pauseOver(): void {
+    const { link } = this.state
+    if (link.kind === 'waiting') this.join(link.whole)
+  }
+
+  distrust(): void {
+    if (this.state.link.kind === 'live') this.rejoinLater(distrustPause, true)
   }
 
   private joined(message: Joined): void {
@@ -288,6 +336,9 @@ class Run<S, O> {
     else this.snapshot(content)
     this.durable(message.durable)
     this.effects.push({ kind: 'peers', peers: message.peers })
+    // The right to write is gone: what has not landed never will, and is handed back (P3).
+    if (right === 'read')
+      while (this.state.units.length > 0) this.withdraw(this.state.units.length - 1, refusal('forbidden', 'writing'))
     this.effects.push({ kind: 'persist' })
     this.flush()
   }
@@ -299,23 +350,24 @@ class Run<S, O> {
 
   private left(refusal: Refusal): void {
     this.effects.push({ kind: 'refused', refusal })
-    if (refusal.advice === 'rejoin') return this.join()
-    this.set({ link: { kind: 'closed', refusal } })
-    this.effects.push({ kind: 'closed', refusal })
+    if (refusal.advice === 'rejoin') return this.join(false)
+    this.end(refusal)
   }
 
   private refused(message: Refused): void {
     const { link, units, doc } = this.state
     const { refusal } = message
-    if (link.kind === 'joining' && message.doc === doc && message.seq === null) {
+    if (
+      (link.kind === 'joining' || link.kind === 'leaving') &&
+      message.doc === doc &&
+      message.handle === null &&
+      message.seq === null
+    ) {
+      if (link.kind === 'leaving') return this.end(null)
       this.effects.push({ kind: 'refused', refusal })
-      if (refusal.advice === 'retry' || refusal.advice === 'slow-down') {
-        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, next: 'join' })
-        return
-      }
-      this.set({ link: { kind: 'closed', refusal } })
-      this.effects.push({ kind: 'closed', refusal })
-      return
+      if (refusal.advice === 'retry' || refusal.advice === 'slow-down')
+        return this.rejoinLater(refusal.after ?? retryPause, link.whole)
+      return this.end(refusal)
     }
     if (link.kind !== 'live' || message.handle !== link.handle) return
     const at = units.findIndex(unit => unit.seq !== null && unit.seq === message.seq)
@@ -325,13 +377,10 @@ class Run<S, O> {
     if (message.seq === null) return refusal.advice === 'rejoin' ? this.rejoin() : undefined
     switch (refusal.advice) {
       case 'rejoin':
-        // A history that refuses at once what it has just handed out would make this a busy loop.
-        if (link.fresh) this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, next: 'join' })
-        else this.rejoin()
-        return
+        return link.fresh ? this.rejoinLater(refusal.after ?? retryPause, false) : this.rejoin()
       case 'retry':
       case 'slow-down':
-        this.effects.push({ kind: 'wait', ms: refusal.after ?? 1_000, next: 'resend' })
+        this.effects.push({ kind: 'wait', ms: refusal.after ?? retryPause, next: 'resend' })
         return
       default:
         this.withdraw(at, refusal)

@@ -27,6 +27,10 @@ export interface Member {
   readonly user: User
   readonly right: 'read' | 'write'
   readonly peer: PeerId
+  /** Whether the client has gone while its join was under way. */
+  readonly gone: () => boolean
+  /** Called when the member is in, before anything is sent to it. */
+  readonly admitted: () => void
   /** Called when the member is put out of the document, with what to tell. */
   readonly ousted: (refusal: Refusal) => void
 }
@@ -49,6 +53,8 @@ export class LiveDocument {
   /** Resolves when there is a sequencer that knows its log; replaced whenever the log is opened anew. */
   private ready: Promise<void> = Promise.resolve()
   private news = new Map<PeerId, PresenceNews>()
+  /** Joins that wait for the list of who is here. */
+  private readonly overhearing = new Set<PresenceNews[]>()
   private alarms = new Map<Alarm, () => void>()
   private failures = 0
   private unsubscribe: (() => void)[] = []
@@ -69,13 +75,22 @@ export class LiveDocument {
       if (this.sequencer === null) early.push(announcement)
       else this.guard('announcement', () => this.sequencer?.announced(announcement))
     }
-    this.unsubscribe.push(await this.inTime(store.log.subscribe(this.id, listen)))
-    this.unsubscribe.push(await this.inTime(store.presence.subscribe(this.id, news => this.hear(news))))
+    await this.subscribed(store.log.subscribe(this.id, listen))
+    await this.subscribed(store.presence.subscribe(this.id, news => this.hear(news)))
     const opened = await this.inTime(store.log.open(this.id))
     const { types, limits, clock } = this.options
     this.sequencer = new Sequencer(types, limits, this.io(), () => clock.now(), opened)
     this.tellOpened(opened)
     for (const announcement of early) this.sequencer.announced(announcement)
+  }
+
+  /** A subscription is called off with the document, also one that was granted too late. */
+  private async subscribed(granted: Promise<() => void>): Promise<void> {
+    granted.then(
+      stop => (this.closed ? stop() : this.unsubscribe.push(stop)),
+      () => undefined, // told to whoever awaits the same promise below
+    )
+    await this.inTime(granted)
   }
 
   get memberCount(): number {
@@ -99,7 +114,9 @@ export class LiveDocument {
 
   /** The sequencer once it knows its log. */
   async settled(): Promise<Sequencer> {
-    await this.ready
+    // The log may have turned out to be another one while this waited, and again after that.
+    do await this.inTime(this.ready)
+    while (this.sequencer?.open === false)
     if (this.sequencer === null || this.closed) throw new Error('the document is not open')
     return this.sequencer
   }
@@ -114,13 +131,18 @@ export class LiveDocument {
       await this.caughtUp(sequencer)
       sequencer = await this.settled()
     }
-    const present = await this.inTime(this.options.store.presence.list(this.id))
+    const present = await this.whoIsHere()
     sequencer = await this.settled()
+    if (!member.outlet.open || member.gone()) return null
     if (!sequencer.adopt(type))
       return refusal('type-mismatch', `the document is of type ${sequencer.type?.name}, not ${type.name}`)
-    if (!member.outlet.open) return null
+    // A client that came back before its old line was known to be dead: two of one author would take each other's edits for their own.
+    for (const other of this.members) if (other.author === member.author) this.oust(other, refusal('superseded'))
     this.members.add(member)
     this.outlets = null
+    member.admitted()
+    const last = sequencer.lastOf(member.author)
+    if (last !== null && last.version > sequencer.durableVersion) this.unhardened.set(member, last.version)
     const peers = present.filter(appearance => appearance.peer !== member.peer).map(peerEntry)
     const { position } = message
     const content =
@@ -141,6 +163,28 @@ export class LiveDocument {
     return null
   }
 
+  private oust(member: Member, why: Refusal): void {
+    this.leave(member)
+    member.ousted(why)
+  }
+
+  /** Everybody in the document, with what became known while the list was on its way. */
+  private async whoIsHere(): Promise<readonly Appearance[]> {
+    const missed: PresenceNews[] = []
+    this.overhearing.add(missed)
+    try {
+      const listed = await this.inTime(this.options.store.presence.list(this.id))
+      const here = new Map(listed.map(appearance => [appearance.peer, appearance]))
+      for (const item of missed) {
+        if (item.kind === 'gone') here.delete(item.peer)
+        else here.set(item.appearance.peer, item.appearance)
+      }
+      return [...here.values()]
+    } finally {
+      this.overhearing.delete(missed)
+    }
+  }
+
   leave(member: Member): void {
     if (!this.members.delete(member)) return
     this.outlets = null
@@ -150,6 +194,7 @@ export class LiveDocument {
   }
 
   submit(member: Member, message: Submit): Refusal | null {
+    if (!this.members.has(member)) return refusal('not-joined', `handle ${this.handle}`)
     if (member.right !== 'write') return refusal('forbidden', 'writing')
     if (this.sequencer === null || !this.sequencer.open) return refusal('unknown-position', 'the document is being opened anew')
     const { seq, position, op } = message
@@ -157,7 +202,7 @@ export class LiveDocument {
   }
 
   present(member: Member, message: Present): void {
-    this.show(member, message.version, message.state)
+    if (this.members.has(member)) this.show(member, message.version, message.state)
   }
 
   private show(member: Member, version: Version, state: Present['state']): void {
@@ -267,9 +312,10 @@ export class LiveDocument {
     const type = sequencer.type!
     const { position, durableVersion: durable } = sequencer
     if (position.version > durable) {
+      const last = new Map(commits.map(commit => [commit.author, commit.version]))
       for (const member of this.members) {
-        const last = commits.findLast(commit => commit.author === member.author)
-        if (last !== undefined) this.unhardened.set(member, last.version)
+        const version = last.get(member.author)
+        if (version !== undefined) this.unhardened.set(member, version)
       }
     }
     this.options.observe({ kind: 'delivered', doc: this.id, commits: commits.length, readers: this.members.size })
@@ -299,10 +345,7 @@ export class LiveDocument {
   }
 
   private disrupt(reason: string): void {
-    for (const member of [...this.members]) {
-      this.leave(member)
-      member.ousted(refusal('unknown-position', reason))
-    }
+    for (const member of [...this.members]) this.oust(member, refusal('unknown-position', reason))
   }
 
   private reopen(): void {
@@ -343,9 +386,10 @@ export class LiveDocument {
   // ---- presence
 
   private hear(news: readonly PresenceNews[]): void {
+    for (const missed of this.overhearing) missed.push(...news)
+    if (this.members.size === 0) return // whoever comes is given the whole list
     for (const item of news) this.news.set(item.kind === 'gone' ? item.peer : item.appearance.peer, item)
-    if (this.members.size > 0 && !this.alarms.has('presence'))
-      this.alarm('presence', this.options.limits.presenceTick, () => this.tellPresence())
+    if (!this.alarms.has('presence')) this.alarm('presence', this.options.limits.presenceTick, () => this.tellPresence())
   }
 
   private tellPresence(): void {

@@ -48,7 +48,7 @@ export interface Engine {
   commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal>
   /** How much is in memory now. */
   readonly counts: { readonly documents: number; readonly connections: number; readonly joined: number }
-  /** Stops: nothing new is accepted (`draining`), what is under way is finished, checkpoints are written. */
+  /** Stops: nothing new is accepted (`draining`), what is under way is finished and made durable. */
   close(): Promise<void>
 }
 
@@ -149,13 +149,15 @@ class Hub implements Engine {
     if (place?.document === document) this.consider(place)
   }
 
-  private consider(place: Place): void {
+  private consider(place: Place, again = false): void {
     if (place.visitors > 0 || place.document.memberCount > 0 || place.evict !== null) return
     if (this.documents.get(place.document.id) !== place) return
-    place.evict = this.options.clock.after(this.options.limits.idleDocument, () => {
+    // A document that nobody has written to costs nothing to open again, and anybody can name any number of them.
+    const idle = place.document.version === 0 && !again ? 0 : this.options.limits.idleDocument
+    place.evict = this.options.clock.after(idle, () => {
       place.evict = null
       if (place.visitors > 0 || place.document.memberCount > 0) return
-      if (!place.document.idle) return this.consider(place)
+      if (!place.document.idle) return this.consider(place, true)
       this.evict(place)
     })
   }
@@ -232,6 +234,7 @@ class Conversation implements Connection {
       case 'join':
         // Its failures are answers to the client; what is left over is a mistake of ours.
         this.join(message).catch(error => {
+          if (this.over) return
           this.asked.delete(message.doc)
           this.options.observe({ kind: 'store-failed', doc: message.doc, call: 'join', error })
           this.refuse(message.doc, null, null, refusal('unavailable'))
@@ -286,19 +289,19 @@ class Conversation implements Connection {
         user: this.who.user,
         right,
         peer: randomId() as PeerId,
+        gone: () => this.over,
+        admitted: () => this.joined.set(document.handle, { document, member }),
         ousted: why => {
           this.asked.delete(doc)
           this.joined.delete(document.handle)
+          this.hub.left(document)
           if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'left', handle: document.handle, refusal: why })
         },
       }
-      this.joined.set(document.handle, { document, member })
       const why = this.over ? null : await document.join(member, message, type)
-      if (why === null && !this.over) return
-      this.joined.delete(document.handle)
+      if (why === null) return
       this.asked.delete(doc)
-      document.leave(member)
-      if (why !== null) no(why)
+      no(why)
     })
   }
 

@@ -12,8 +12,10 @@ export interface Limits {
   readonly presenceBytes: number
   /** Documents that one connection may have joined at a time. */
   readonly documentsPerConnection: number
-  /** Submissions of one connection in one document that wait for the log. */
+  /** Submissions of one author in one document that wait for the log. */
   readonly submissionsWaiting: number
+  /** Components of an op times commits since its base: how much rebasing one submission may ask for. */
+  readonly rebaseWork: number
   /** Commits that a document keeps behind its head; a client further behind gets the snapshot. */
   readonly recentCommits: number
   /** Commits after which a document is checkpointed, */
@@ -41,6 +43,7 @@ export const defaultLimits: Limits = {
   presenceBytes: 4_096,
   documentsPerConnection: 64,
   submissionsWaiting: 16, // a client keeps one in flight; resends may double it
+  rebaseWork: 250_000, // some milliseconds: far above any typing, far below what would hold up the others
   recentCommits: 1_000, // a minute or two of a busy document
   checkpointCommits: 1_000,
   checkpointBytes: 1_048_576,

@@ -109,7 +109,9 @@ export class Sequencer {
 
   private queue: Waiting[] = []
   /** How many of the queue are whose. */
-  private readonly waiting = new Map<unknown, number>()
+  private waiting = new Map<AuthorId, number>()
+  /** By how much the document would grow by what waits or is on its way, deletions not counted. */
+  private growth = 0
   private call: Call | null = null
   private lost: Lost | null = null
   /** `again`: something asked for a read while one was under way. */
@@ -204,6 +206,12 @@ export class Sequencer {
     if (twin !== null)
       return twin === 'same' ? null : refusal('bad-seq', `seq ${seq}; the last one was ${this.authors.get(author)?.seq}`)
 
+    // Rebasing costs components × commits: an op that is large and old at once is for its client to rebase, which has the time.
+    const work = (Array.isArray(submission.op) ? submission.op.length : 1) * (history.head - position.version)
+    if (work > this.limits.rebaseWork) {
+      return refusal('history-gone', `${work} steps to bring the op to the head; the limit is ${this.limits.rebaseWork}`)
+    }
+
     let op: unknown
     try {
       op = rebase(type, history, type.opFromJson(submission.op, this.sizeAt(position.version)), position.version)
@@ -213,14 +221,16 @@ export class Sequencer {
     }
     const fault = type.fault(op, this.value)
     if (fault !== null) return refusal('bad-op', fault)
-    const length = type.targetSize(op)
-    if (length > this.limits.documentLength && length > type.baseSize(op)) {
-      return refusal('document-too-long', `${length} units; the limit is ${this.limits.documentLength}`)
+    const growth = Math.max(0, type.targetSize(op) - type.baseSize(op))
+    const length = type.size(this.value) + this.growth + growth
+    if (growth > 0 && length > this.limits.documentLength) {
+      return refusal('document-too-long', `${length} units with what waits; the limit is ${this.limits.documentLength}`)
     }
-    const waiting = this.waiting.get(submission.from) ?? 0
+    const waiting = this.waiting.get(author) ?? 0
     if (waiting >= this.limits.submissionsWaiting)
       return refusal('too-many-waiting', `${waiting} wait; the limit is ${this.limits.submissionsWaiting}`)
-    this.waiting.set(submission.from, waiting + 1)
+    this.waiting.set(author, waiting + 1)
+    this.growth += growth
     this.queue.push({ submission, at: history.head, op, time: this.now() })
     this.pump()
     return null
@@ -265,13 +275,14 @@ export class Sequencer {
       offer(author, seq, op, user, waiting.time)
     }
     this.queue = []
-    this.waiting.clear()
+    this.recount()
     this.dropOvertaken(type)
     const first = this.lost?.units[0]
     if (first !== undefined) offer(first.author, first.seq, first.op, first.user, first.time)
     if (entries.length === 0) return
     const ticket = ++this.lastTicket
     this.call = { ticket, since: this.now(), offered, bodies }
+    this.recount()
     this.io.append(ticket, this.position, entries)
   }
 
@@ -283,6 +294,19 @@ export class Sequencer {
       else if ((this.authors.get(first.author)?.seq ?? 0) < first.seq) return
       else this.lost = withdraw(type, this.lost, 0)
     }
+  }
+
+  private recount(): void {
+    const { type } = this
+    this.waiting = new Map()
+    this.growth = 0
+    const grows = ({ op }: Waiting) => Math.max(0, type!.targetSize(op) - type!.baseSize(op))
+    for (const waiting of this.queue) {
+      const { author } = waiting.submission
+      this.waiting.set(author, (this.waiting.get(author) ?? 0) + 1)
+      this.growth += grows(waiting)
+    }
+    for (const waiting of this.call?.offered ?? []) this.growth += grows(waiting)
   }
 
   private refuseSeq(waiting: Waiting): void {
@@ -299,6 +323,7 @@ export class Sequencer {
     this.io.tell({ kind: 'appended', entries: call.bodies.size, bytes, ms: this.now() - call.since })
     if (!this.take(reply)) return
     this.call = null
+    this.recount()
     // The log drops a number it has had before. Where that was this very edit, its commit is the answer.
     for (const waiting of call.offered) {
       const { author, seq, position } = waiting.submission
@@ -314,6 +339,7 @@ export class Sequencer {
     this.call = null
     this.inDoubt = true
     this.queue = [...call.offered, ...this.queue]
+    this.recount()
     this.pull()
   }
 
@@ -337,8 +363,9 @@ export class Sequencer {
     this.reading = null
     if (!reply.ok) return this.resync(reply.reason)
     if (!this.take(reply)) return
-    this.inDoubt = false
-    if (reading.again) this.pull()
+    if (reading.again)
+      this.pull() // it began before whatever asked for another one
+    else this.inDoubt = false
     this.pump()
   }
 
@@ -496,7 +523,7 @@ export class Sequencer {
     this.call = null
     this.reading = null
     this.queue = []
-    this.waiting.clear()
+    this.recount()
     this.saving = { kind: 'no' }
     this.io.disrupt(reason)
     this.io.reopen()
@@ -506,7 +533,6 @@ export class Sequencer {
 
   reopened(opened: Opened): void {
     const before = { type: this.type, history: this.history, lost: this.lost, head: this.head }
-    this.reopening = false
     this.inDoubt = false
     this.lost = null
     let kept: { at: Version; value: unknown } | null = null
@@ -530,6 +556,7 @@ export class Sequencer {
       this.lost = { agreed: common.value, units }
       for (const commit of this.history.after(common.at)) this.lost = advanceLost(before.type, this.lost, commit)
     }
+    this.reopening = false // last: a log that cannot be read leaves the document shut
     this.io.tell({ kind: 'resynced', reason: this.resyncReason, reoffered: this.lost?.units.length ?? 0 })
     this.pump()
   }

@@ -19,6 +19,7 @@ const rows = {
   forbidden: ['stop', 'The user has no right to do this in the document.'],
   'already-joined': ['stop', 'The connection has joined this document before.'],
   'not-joined': ['rejoin', 'The connection has not joined this document.'],
+  superseded: ['stop', 'Another connection of the same client has taken the place of this one in the document.'],
   'too-many-documents': ['stop', 'The connection has joined as many documents as it may.'],
   // -- the submission
   'bad-op': ['stop', 'The op is not valid on the version on which it says it was made.'],
