@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { errorCodes } from '../../src/protocol/errors.ts'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import type { Joined, ServerMessage } from '../../src/protocol/messages.ts'
+import { MemoryLog } from '../../src/stores/memory.ts'
+import { settle } from '../simulation/hand.ts'
 import { notes, place, positionOf } from './place.ts'
 
 const refusalsIn = (messages: readonly ServerMessage[]) =>
@@ -205,6 +207,158 @@ describe('joining', () => {
     ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
     await flow()
     expect(ada.news().map(message => message.kind)).toContain('joined')
+  })
+})
+
+describe('joining at a bad moment', () => {
+  test('[P1] [R1] a join that meets the loss of the log is answered from the log as it is, not as it was', async () => {
+    for (let ticks = 0; ticks < 12; ticks++) {
+      const log = new MemoryLog({ durable: 'by hand' })
+      const here = place({ log, flowing: false })
+      const ada = here.speaker('ada')
+      ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+      await here.flow()
+      const a = joinedBy(ada.news().find(message => message.kind === 'joined')!)
+      await ada.submit(a, positionOf(a), 1, ['one '])
+      await here.flow()
+      const at = positionOf(ada.news().find(message => message.kind === 'commits')!)
+      await ada.submit(a, at, 2, ['two '])
+      await here.flow()
+      // The tail is lost, and another node writes something else in its place.
+      log.lose(notes, 1)
+      const other = place({ log })
+      const ben = other.speaker('ben')
+      const b = joinedBy(await ben.join())
+      await ben.submit(b, positionOf(b), 1, ['NEW '])
+      here.hand.miss()
+      const zoe = here.speaker('zoe')
+      zoe.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+      ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 3, position: positionOf(a), op: ['x'] })
+      await settle()
+      // Both answers come within a few ticks of each other: the list of who is here, and that the log is another one.
+      for (const call of [...here.hand.calls]) {
+        call.answer()
+        for (let i = 0; i < ticks; i++) await undefined
+      }
+      await here.flow()
+      await here.flow()
+      const seen = zoe.heard
+        .flatMap(message => (message.kind === 'joined' && message.content.kind === 'snapshot' ? [message.content] : []))
+        .at(-1)!
+      const later = zoe.heard.flatMap(message => (message.kind === 'commits' ? message.commits.map(commit => commit.op) : []))
+      expect(log.read(notes, seen.position).ok, `after ${ticks} ticks: ${JSON.stringify([seen, later])}`).toBe(true)
+    }
+  })
+
+  test('a client that comes back before its old line was known to be dead takes the place of it', async () => {
+    const { ada, ben, a, at, speaker } = await two()
+    const again = speaker('ada')
+    const joined = joinedBy(await again.join(at))
+    expect(ada.news()).toContainEqual(
+      expect.objectContaining({
+        kind: 'left',
+        handle: a.handle,
+        refusal: expect.objectContaining({ code: 'superseded', advice: 'stop' }),
+      }),
+    )
+    await ada.submit(a, at, 2, ['old'])
+    expect(refusalsIn(ada.news())).toEqual([['not-joined', 'rejoin', 2]])
+    await again.submit(joined, at, 2, ['new'])
+    expect(ben.news().filter(message => message.kind === 'commits')).toHaveLength(1)
+  })
+
+  test('[P5] a message about a document whose join is under way reaches nothing, and leaves nobody behind', async () => {
+    const here = place({ flowing: false })
+    const ada = here.speaker('ada')
+    ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+    await flowless()
+    for (const handle of [1, 2] as Handle[]) {
+      ada.connection.receive({ kind: 'present', handle, version: 0, state: {} })
+      ada.connection.receive({
+        kind: 'submit',
+        handle,
+        seq: 1,
+        position: { epoch: 'e' as never, version: 0, chain: '0000000000000000' as never },
+        op: ['x'],
+      })
+      ada.connection.receive({ kind: 'leave', handle })
+    }
+    expect(refusalsIn(ada.news()).map(([code]) => code)).toEqual(Array(6).fill('not-joined'))
+    ada.connection.close()
+    await here.flow()
+    here.clock.pass(120_000)
+    await here.flow()
+    expect(here.engine.counts).toEqual({ documents: 0, connections: 0, joined: 0 })
+    expect(await here.hand.store.presence.subscribe(notes, () => undefined)).toBeTypeOf('function')
+  })
+
+  test('[P5] a document out of which everybody was put leaves memory like any other', async () => {
+    const log = new MemoryLog()
+    const here = place({ log, limits: { idleDocument: 1_000 } })
+    const ada = here.speaker('ada')
+    const a = joinedBy(await ada.join())
+    await ada.submit(a, positionOf(a), 1, ['abc'])
+    log.loseAll(notes)
+    here.clock.pass(11_000)
+    await here.flow()
+    expect(ada.news().map(message => message.kind)).toContain('left')
+    here.clock.pass(1_000)
+    await here.flow()
+    here.clock.pass(1_000)
+    await here.flow()
+    expect(here.engine.counts).toMatchObject({ documents: 0, joined: 0 })
+  })
+
+  test('[P5] reading documents that nobody has written to keeps none of them in memory', async () => {
+    const { engine, flow, clock } = place()
+    const reads = Array.from({ length: 50 }, (_, i) => engine.read(`nobody-${i}` as DocId))
+    await flow()
+    expect(await Promise.all(reads)).toEqual(Array(50).fill(null))
+    clock.pass(1)
+    expect(engine.counts.documents).toBe(0)
+  })
+})
+
+describe('what a client could make grow', () => {
+  test('[P5] leaving and joining again does not let more submissions wait', async () => {
+    const { ada, a, at, flow, log } = await two({ limits: { submissionsWaiting: 4 } })
+    let seq = 1
+    for (let round = 0; round < 5; round++) {
+      for (let i = 0; i < 6; i++)
+        ada.connection.receive({ kind: 'submit', handle: a.handle, seq: ++seq, position: at, op: ['x'] })
+      ada.connection.receive({ kind: 'leave', handle: a.handle }) // the document has one handle for all stays
+      ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: at })
+      await settle()
+    }
+    await flow()
+    expect(log.entries(notes, 1, 100).length).toBeLessThanOrEqual(6)
+  })
+
+  test('[P5] a document does not outgrow its limit by what waits', async () => {
+    const { ada, ben, a, b, at, flow, log } = await two({ limits: { documentLength: 100 } })
+    for (let seq = 2; seq < 10; seq++) {
+      ada.connection.receive({ kind: 'submit', handle: a.handle, seq, position: at, op: ['x'.repeat(30)] })
+      ben.connection.receive({ kind: 'submit', handle: b.handle, seq, position: at, op: ['y'.repeat(30)] })
+    }
+    await flow()
+    expect(log.entries(notes, 1, 100)).toHaveLength(3)
+    expect(new Set([...refusalsIn(ada.news()), ...refusalsIn(ben.news())].map(([code]) => code))).toEqual(
+      new Set(['document-too-long']),
+    )
+  })
+
+  test('[P5] an op that is large and old at once is for its client to rebase', async () => {
+    const { ada, ben, a, b, at } = await two({ limits: { rebaseWork: 100 } })
+    let position = at
+    for (let seq = 2; seq < 30; seq++) {
+      await ada.submit(a, position, seq, ['z'])
+      position = positionOf(ada.news().findLast(message => message.kind === 'commits')!)
+    }
+    ben.news()
+    await ben.submit(b, at, 1, ['a', 1, 'b', 1, 'c', 1, 'd'])
+    expect(refusalsIn(ben.news())).toEqual([['history-gone', 'rejoin', 1]])
+    await ben.submit(b, position, 1, ['a', 1, 'b', 1, 'c', 1, 'd'])
+    expect(refusalsIn(ben.news())).toEqual([])
   })
 })
 

@@ -61,6 +61,7 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
       calls.push(call)
     })
 
+  const board = localPresence()
   const port: Log = {
     durability: 'memory',
     open: doc => later('open', () => log.open(doc)),
@@ -83,7 +84,13 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
     close: async () => undefined,
   }
   return {
-    store: { name: 'hand:', log: port, presence: localPresence(), ready: async () => undefined, close: async () => undefined },
+    store: {
+      name: 'hand:',
+      log: port,
+      presence: { ...board, list: async doc => board.list(await later('presence', () => doc)) },
+      ready: async () => undefined,
+      close: async () => undefined,
+    },
     calls,
     feed,
     hear() {

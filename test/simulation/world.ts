@@ -2,7 +2,7 @@
 // Invariant checked at the end: every client, node, fresh node and independent replay hold the same text; each (author, seq) is in the
 // log once; every character typed is in the text once, or was deleted, or was handed back in a draft.
 
-import { type Draft, openSession, type Session, type SessionEvent, step } from '../../src/client/session.ts'
+import { type Draft, levelOf, openSession, type Session, type SessionEvent, step } from '../../src/client/session.ts'
 import { type Connection, createEngine, type Engine, type Outlet } from '../../src/engine/engine.ts'
 import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import type { Entry } from '../../src/engine/ports.ts'
@@ -71,6 +71,8 @@ class World {
   readonly loses: boolean
   readonly tabs: boolean
   calm = false
+  /** Every (author, seq) of which its author was told that it is durable. */
+  readonly promised = new Map<string, string>()
   private state: number
   private nextChar = 0x100
   private failure: Error | null = null
@@ -248,6 +250,11 @@ class World {
     for (let i = 0; i < clients; i++) this.clients.push(new Client(this, `c${i}`))
     for (let i = 0; i < steps; i++) {
       this.move()
+      // Answers may meet: what one promise chain is half through with, the next move may change.
+      for (let more = this.int(4); more > 1; more--) {
+        for (let ticks = this.int(4); ticks > 0; ticks--) await undefined
+        this.move()
+      }
       await settle()
       if (this.failure !== null) throw this.failure
       for (const client of this.clients) client.agrees()
@@ -383,6 +390,7 @@ class World {
       client.agrees()
       this.must(client.session.shown.toString() === text, `${client.name} differs from the replay of the log`)
     }
+    for (const [key, who] of this.promised) this.must(seen.has(key), `${who} was told that ${key} is durable, and it is gone`)
     const fresh = { name: 'fresh' } as Node
     this.boot(fresh)
     for (const node of [...this.nodes, fresh]) {
@@ -395,6 +403,10 @@ class World {
       const value = (await read)?.value ?? ''
       this.must(value === text, `${node.name} differs from the replay of the log`)
     }
+    for (const client of this.clients) client.close()
+    this.clock.pass(60_000)
+    for (const node of this.nodes)
+      this.must(node.engine.counts.joined === 0, `${node.name} still counts members when everybody has gone`)
     if (this.options.mode === 'same') return
     const times = new Map<string, number>()
     for (const char of text) times.set(char, (times.get(char) ?? 0) + 1)
@@ -424,6 +436,7 @@ class Client {
   outlet: (Outlet & { take(message: ServerMessage): void }) | null = null
   caret = 0
   words = ''
+  private readonly landed = new Set<number>()
 
   constructor(world: World, name: string) {
     this.world = world
@@ -453,6 +466,9 @@ class Client {
         case 'change':
           this.view = textType.apply(this.view, effect.op)
           this.caret = mapPosition(this.caret, effect.op, 'left')
+          break
+        case 'commit':
+          if (effect.own !== null) this.landed.add(effect.own)
           break
         case 'draft':
           this.world.count(`draft ${effect.draft.cause}`)
@@ -490,7 +506,17 @@ class Client {
     this.waits = []
   }
 
+  /** What a writer would be told to be safe. */
+  private trusts(): void {
+    for (const seq of this.landed) {
+      if (levelOf(this.session, seq) !== 'durable') continue
+      this.landed.delete(seq)
+      this.world.promised.set(`${this.author}:${seq}`, this.name)
+    }
+  }
+
   agrees(): void {
+    this.trusts()
     let text = this.session.agreed
     for (const unit of this.session.units) text = textType.apply(text, unit.op)
     this.world.must(text.toString() === this.session.shown.toString(), `${this.name}: shown is not agreed with my edits`)
@@ -548,6 +574,10 @@ class Client {
     node.clients.add(this)
     this.connection = node.engine.connect({ author: this.author, user: { id: this.name } }, outlet)
     this.do({ kind: 'up', author: this.author })
+  }
+
+  close(): void {
+    this.connection?.close()
   }
 
   cut(): void {
