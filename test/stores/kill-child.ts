@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry, NewEntry } from '../../src/engine/ports.ts'
 import type { AuthorId, DocId, Position } from '../../src/protocol/ids.ts'
 import { emptyChain } from '../../src/protocol/ids.ts'
-import { embeddedStore } from '../../src/stores/embedded.ts'
 import { openDatabase } from '../../src/stores/embedded-database.ts'
+import { embeddedOver } from '../../src/stores/embedded-store.ts'
 import { seeded } from '../../src/testing/index.ts'
 
 const [path = '', round = '', seed = ''] = process.argv.slice(2)
@@ -20,7 +20,7 @@ const say = (kind: 'answered' | 'durable', doc: DocId, version: number, chain: s
 
 const run = async (): Promise<void> => {
   // small journals, so that many are filled, settled and deleted
-  const { log } = embeddedStore({ path }, path => openDatabase(path, { journalBytes: 100_000 }))
+  const { log } = embeddedOver(path, path => openDatabase(path, { journalBytes: 100_000 }))
 
   const work = async (doc: DocId): Promise<void> => {
     const { epoch, checkpoint, tail } = await log.open(doc)

@@ -1,0 +1,54 @@
+// Puts the embedded store together: claims the directory, recovers the database, opens the log in the background.
+// Invariant: nothing is read or written before the directory is this store's own.
+
+import type { Log, Store } from '../engine/ports.ts'
+import type { Database } from './embedded-database.ts'
+import { EmbeddedLog } from './embedded-log.ts'
+import { claim } from './ownership.ts'
+import { localPresence } from './presence.ts'
+
+/** A store over the database at `path`; tests give one of other proportions. `ready()`, and every call, rejects when it could not open. */
+export const embeddedOver = (path: string, database: (path: string) => Database): Store & { rowsRead(): number } => {
+  const opening = start(path, database)
+  opening.catch(() => {}) // told to whoever asks
+  let opened: EmbeddedLog | null = null
+  const open = async (): Promise<EmbeddedLog> => (opened ??= await opening)
+  let closing: Promise<void> | null = null
+  const close = (): Promise<void> =>
+    (closing ??= opening.then(
+      log => log.close(),
+      () => {}, // it never opened
+    ))
+  const log: Log = {
+    durability: 'disk',
+    open: async doc => (await open()).open(doc),
+    append: async (doc, at, entries) => (await open()).append(doc, at, entries),
+    read: async (doc, at) => (await open()).read(doc, at),
+    entries: async (doc, after, limit) => (await open()).entries(doc, after, limit),
+    raiseHorizon: async (doc, epoch, horizon) => (await open()).raiseHorizon(doc, epoch, horizon),
+    checkpoint: async (doc, checkpoint) => (await open()).checkpoint(doc, checkpoint),
+    subscribe: async (doc, listener) => (await open()).subscribe(doc, listener),
+    documents: async (after, limit) => (await open()).documents(after, limit),
+    close,
+  }
+  return {
+    name: `embedded:${path}`,
+    log,
+    presence: localPresence(),
+    ready: async () => (await open()).check('write'),
+    rowsRead: () => opened?.rowsRead ?? 0,
+    close,
+  }
+}
+
+const start = async (path: string, database: (path: string) => Database): Promise<EmbeddedLog> => {
+  const db = database(path)
+  try {
+    const release = await claim(path, db.slot)
+    await db.recover()
+    return new EmbeddedLog(db, release)
+  } catch (error) {
+    await db.close()
+    throw error
+  }
+}
