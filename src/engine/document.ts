@@ -112,27 +112,27 @@ export class LiveDocument {
     return this.sequencer?.head ?? 0
   }
 
-  /** The sequencer once it knows its log. */
-  async settled(): Promise<Sequencer> {
-    // The log may have turned out to be another one while this waited, and again after that.
-    do await this.inTime(this.ready)
-    while (this.sequencer?.open === false)
-    if (this.sequencer === null || this.closed) throw new Error('the document is not open')
-    return this.sequencer
+  /** Uses the sequencer once it knows its log, in the very moment in which it is known to: a tick later the log may be another one. */
+  async whenOpen<T>(use: (sequencer: Sequencer) => T): Promise<T> {
+    for (;;) {
+      await this.inTime(this.ready)
+      if (this.sequencer === null || this.closed) throw new Error('the document is not open')
+      if (this.sequencer.open) return use(this.sequencer)
+    }
   }
 
   // ---- members
 
   /** Answers the join and from then on sends everything that happens. A refusal when the document cannot be joined so. */
   async join(member: Member, message: Join, type: Type): Promise<Refusal | null> {
-    let sequencer = await this.settled()
-    if (message.position !== null && !sequencer.holds(message.position)) {
-      // Another node may have told the client what this one has not heard yet, be it a tail or another history.
-      await this.caughtUp(sequencer)
-      sequencer = await this.settled()
-    }
+    const { position } = message
+    // Another node may have told the client what this one has not heard yet, be it a tail or another history.
+    if (position !== null && !(await this.whenOpen(sequencer => sequencer.holds(position)))) await this.caughtUp()
     const present = await this.whoIsHere()
-    sequencer = await this.settled()
+    return this.whenOpen(sequencer => this.admit(sequencer, member, message, type, present))
+  }
+
+  private admit(sequencer: Sequencer, member: Member, message: Join, type: Type, present: readonly Appearance[]): Refusal | null {
     if (!member.outlet.open || member.gone()) return null
     if (!sequencer.adopt(type))
       return refusal('type-mismatch', `the document is of type ${sequencer.type?.name}, not ${type.name}`)
@@ -211,9 +211,9 @@ export class LiveDocument {
   }
 
   /** Reads the log once, to its end; the outcome shows in the sequencer. */
-  private async caughtUp(sequencer: Sequencer): Promise<void> {
+  private async caughtUp(): Promise<void> {
     const done = new Promise<void>(resolve => this.readers.push(resolve))
-    sequencer.pull()
+    this.sequencer?.pull()
     await this.inTime(done)
   }
 

@@ -98,22 +98,23 @@ class Hub implements Engine {
   }
 
   async read(doc: DocId): ReturnType<Engine['read']> {
-    return this.visit(doc, async document => {
-      const sequencer = await document.settled()
-      const { type, epoch, head: version } = sequencer
-      if (type === null || version === 0) return null
-      return { epoch, version, value: type.snapshotToJson(sequencer.snapshot), type: type.name }
-    })
+    return this.visit(doc, document =>
+      document.whenOpen(({ type, epoch, head: version, snapshot }) => {
+        if (type === null || version === 0) return null
+        return { epoch, version, value: type.snapshotToJson(snapshot), type: type.name }
+      }),
+    )
   }
 
   async commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal> {
-    return this.visit(doc, async document => {
-      const sequencer = await document.settled()
-      const { epoch, head: version, type, horizon } = sequencer
-      if (after < horizon) return refusal('history-gone', `version ${after} is below the horizon ${horizon}`)
-      const commits = sequencer.since(after).slice(0, limit)
-      return { epoch, version, commits: commits.map(({ chain, op, ...rest }) => ({ ...rest, op: type!.opToJson(op) })) }
-    })
+    return this.visit(doc, document =>
+      document.whenOpen(sequencer => {
+        const { epoch, head: version, type, horizon } = sequencer
+        if (after < horizon) return refusal('history-gone', `version ${after} is below the horizon ${horizon}`)
+        const commits = sequencer.since(after).slice(0, limit)
+        return { epoch, version, commits: commits.map(({ chain, op, ...rest }) => ({ ...rest, op: type!.opToJson(op) })) }
+      }),
+    )
   }
 
   /** The document, opened if it is not; it stays as long as `use` runs, and a while longer. */

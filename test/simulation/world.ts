@@ -473,6 +473,7 @@ class Client {
         case 'draft':
           this.world.count(`draft ${effect.draft.cause}`)
           this.keep(effect.draft)
+          this.landed.clear() // a writer who waits for `settled` is told that something has come back
           break
         case 'wait':
           this.waits.push(effect.next)
