@@ -15,8 +15,8 @@ import type {
   User,
   WireCommit,
 } from '../protocol/messages.ts'
-import type { EngineOptions, Outlet } from './engine.ts'
 import type { Commit, Type } from './entry.ts'
+import type { EngineOptions, Outlet } from './face.ts'
 import type { Announcement, Appearance, Opened, PresenceNews } from './ports.ts'
 import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
 

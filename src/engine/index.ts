@@ -1,5 +1,6 @@
 // The engine's face: what the server builds on.
 
-export { type Connection, createEngine, type Engine, type EngineOptions, type Outlet } from './engine.ts'
-export type { EngineEvent, Observe } from './events.ts'
+export { createEngine } from './engine.ts'
+export type { EngineEvent } from './events.ts'
+export type { Connection, Engine, EngineOptions, Outlet } from './face.ts'
 export { defaultLimits, type Limits } from './limits.ts'

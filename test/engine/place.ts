@@ -1,7 +1,7 @@
 // One node held in the hand, with clients that only speak messages: what a test of the engine builds its world from.
 
-import { type Connection, createEngine, type EngineOptions } from '../../src/engine/engine.ts'
 import type { EngineEvent } from '../../src/engine/events.ts'
+import { type Connection, createEngine, type EngineOptions } from '../../src/engine/index.ts'
 import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType, Json } from '../../src/ot/type.ts'

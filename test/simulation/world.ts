@@ -3,7 +3,7 @@
 // log once; every character typed is in the text once, or was deleted, or was handed back in a draft.
 
 import { type Draft, levelOf, openSession, type Session, type SessionEvent, step } from '../../src/client/session.ts'
-import { type Connection, createEngine, type Engine, type Outlet } from '../../src/engine/engine.ts'
+import { type Connection, createEngine, type Engine, type Outlet } from '../../src/engine/index.ts'
 import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import type { Entry } from '../../src/engine/ports.ts'
 import { mapPosition } from '../../src/ot/algebra.ts'
@@ -36,7 +36,7 @@ export interface Outcome {
 }
 
 /** What broke; its message begins with the seed, so that it can be run again. */
-export class Broken extends Error {}
+class Broken extends Error {}
 
 const doc = 'simulated' as DocId
 

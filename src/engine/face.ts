@@ -1,0 +1,66 @@
+// What the engine offers and what it is given: the types between it, the documents inside it and the server around it.
+// Invariant: types only; whoever reads this knows the engine's whole face.
+
+import type { AnyDocumentType, Json } from '../ot/type.ts'
+import type { Refusal } from '../protocol/errors.ts'
+import type { AuthorId, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
+import type { ClientMessage, Right, ServerMessage, User } from '../protocol/messages.ts'
+import type { Observe } from './events.ts'
+import type { Limits } from './limits.ts'
+import type { Clock, Store } from './ports.ts'
+
+/** One client's end of the line, opaque to the engine: the gateway made it and knows how to write to it. */
+export interface Outlet {
+  /** False once the client is gone; the engine then writes no more to it. */
+  readonly open: boolean
+}
+
+export interface EngineOptions {
+  readonly store: Store
+  readonly clock: Clock
+  /** A fresh random string of 16 base64url characters. */
+  readonly randomId: () => string
+  readonly types: readonly AnyDocumentType[]
+  readonly limits: Limits
+  /** May be slow; a rejection counts as `unavailable`. */
+  readonly authorize: (user: User, doc: DocId) => Promise<Right>
+  /** Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. */
+  readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => void
+  readonly observe: Observe
+}
+
+/** One client's conversation. */
+export interface Connection {
+  receive(message: ClientMessage): void
+  /** The line is gone: leaves every document. */
+  close(): void
+}
+
+export interface Engine {
+  connect(who: { readonly author: AuthorId; readonly user: User }, outlet: Outlet): Connection
+  /** A document as it is now; null when nobody has ever written to it. */
+  read(
+    doc: DocId,
+  ): Promise<{ readonly epoch: Epoch; readonly version: Version; readonly value: Json; readonly type: string } | null>
+  /** Commits in (after, after + limit]; a refusal when they are no longer kept. */
+  commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal>
+  /** How much is in memory now. */
+  readonly counts: { readonly documents: number; readonly connections: number; readonly joined: number }
+  /** Stops: nothing new is accepted (`draining`), what is under way is finished and made durable. */
+  close(): Promise<void>
+}
+
+export interface CommitPage {
+  readonly epoch: Epoch
+  readonly version: Version
+  readonly commits: readonly {
+    readonly version: Version
+    readonly author: AuthorId
+    readonly seq: Seq
+    readonly user: string
+    /** Milliseconds since 1970 on the node that took it. */
+    readonly time: number
+    /** The op that changes version - 1 into version. */
+    readonly op: Json
+  }[]
+}
