@@ -210,6 +210,47 @@ describe('joining', () => {
   })
 })
 
+describe('a log that has lost its tail', () => {
+  /** Two edits of a writer who has gone since; the log has lost the second and, where `regrown`, has something else there. */
+  const lost = async (regrown: boolean) => {
+    const log = new MemoryLog({ durable: 'by hand' })
+    const here = place({ log })
+    const ada = here.speaker('ada')
+    const a = joinedBy(await ada.join())
+    await ada.submit(a, positionOf(a), 1, ['kept '])
+    log.durableUpTo(notes, 1)
+    await ada.submit(a, positionOf(ada.news().find(message => message.kind === 'commits')!), 2, ['lost '])
+    ada.connection.close()
+    const ben = here.speaker('ben')
+    const b = joinedBy(await ben.join())
+    log.lose(notes, 1)
+    if (regrown) {
+      const other = place({ log })
+      const eve = other.speaker('eve')
+      const e = joinedBy(await eve.join())
+      await eve.submit(e, positionOf(e), 1, ['other '])
+      here.hand.miss()
+    }
+    ben.news()
+    return { here, ben, b, log }
+  }
+
+  test.each([false, true])(
+    '[R11] gets it back from a node that has delivered it, once, under its own number (regrown: %s)',
+    async regrown => {
+      const { here, ben, log } = await lost(regrown)
+      here.clock.pass(11_000) // the beat looks where the log stands
+      await here.flow()
+      expect(ben.news()).toContainEqual(
+        expect.objectContaining({ kind: 'left', refusal: expect.objectContaining({ advice: 'rejoin' }) }),
+      )
+      const kept = log.entries(notes, 0, 10).map(({ author, seq }) => [author, seq])
+      expect(kept).toEqual([['ada_____________', 1], ...(regrown ? [['eve_____________', 1]] : []), ['ada_____________', 2]])
+      expect(joinedBy(await ben.join()).content).toMatchObject({ value: regrown ? 'lost other kept ' : 'lost kept ' })
+    },
+  )
+})
+
 describe('joining at a bad moment', () => {
   test('[P1] [R1] a join that meets the loss of the log is answered from the log as it is, not as it was', async () => {
     for (let ticks = 0; ticks < 12; ticks++) {

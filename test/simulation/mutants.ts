@@ -114,16 +114,4 @@ export const mutants: readonly Mutant[] = [
     without: 'the log refusing a number that an author has used',
     edits: [{ file: memory, find: 'if (seq <= (log.authors.get(author)?.seq ?? 0)) continue', put: '' }],
   },
-  {
-    rule: 'R11',
-    seed: 288,
-    without: 'offering again what a failover has taken out of the log',
-    edits: [
-      {
-        file: sequencer,
-        find: "this.load(opened, this.resyncReason === 'horizon' ? undefined : keep)",
-        put: 'this.load(opened, this.resyncReason === keep.name ? keep : undefined)',
-      },
-    ],
-  },
 ]
