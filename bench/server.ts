@@ -107,7 +107,7 @@ const keystrokes = async ({ inkwell, bare }: Pair, rounds: number, keys: number)
           resolve()
         })
       })
-      mine.insert(mine.text.length, 'x')
+      mine.insert(mine.length, 'x')
       await shown
       if (round > 0) ours.push(performance.now() - start) // the first round warms both up
       await mine.settled('sequenced') // otherwise the next key would wait in the buffer for this one's confirmation

@@ -36,8 +36,11 @@ interface Change {
   readonly commit: number
 }
 
-/** Milliseconds between two moves from the journal into LMDB: long enough that a busy document's head is written once for many edits. */
-const settlePause = 25
+/** Milliseconds between two moves from the journal into LMDB: each costs some milliseconds, whether it moves one edit or a thousand. */
+const settlePause = 250
+
+/** Changes after which a move does not wait any longer: more would hold up this thread for too long at a time. */
+const settleSoon = 4_000
 
 /** Changes that may wait for LMDB before writers are refused: some seconds of the busiest server, about 100 MB. */
 const mostUnsettled = 500_000
@@ -253,6 +256,7 @@ class Journaled implements Database {
       table.changes.set(name, { key, value, commit })
     }
     this.#settling ??= this.#settleAll()
+    if (this.#unsettled > settleSoon) this.#hurry()
     const synced = journal.synced()
     return this.#fullSynced === null ? synced : Promise.all([this.#fullSynced, synced]).then(() => {})
   }

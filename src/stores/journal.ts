@@ -29,10 +29,15 @@ const checksum = (bytes: Buffer): number => {
   return (c ^ 0xffffffff) >>> 0
 }
 
+/** Milliseconds between syncs. A person cannot tell when an edit became durable to a hundredth of a second. */
+const syncPause = 12
+
 export class Journal {
   readonly path: string
   bytes = 0
   readonly #fd: number
+  #closing = false
+  #hurry = (): void => {}
   /** The sync that is under way, and the one after it, which covers what is appended meanwhile. */
   #running: Promise<void> | null = null
   #next: Promise<void> | null = null
@@ -61,12 +66,21 @@ export class Journal {
 
   /** Resolves when the disk has all that has been appended before this call. */
   synced(): Promise<void> {
-    if (this.#running === null) return this.#sync()
-    this.#next ??= this.#running.then(
-      () => this.#sync(),
-      () => this.#sync(),
-    )
+    this.#next ??= this.#moment().then(() => this.#sync())
     return this.#next
+  }
+
+  /** Waits for the sync under way and a little longer, so that few appends meet one: the kernel lets nobody write to a file while it syncs. */
+  async #moment(): Promise<void> {
+    await this.#running?.catch(() => {}) // its callers are told themselves
+    if (this.#closing) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, syncPause)
+      this.#hurry = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   #sync(): Promise<void> {
@@ -83,7 +97,9 @@ export class Journal {
   }
 
   async close(): Promise<void> {
-    while (this.#running !== null) await this.#running.catch(() => {}) // its callers are told themselves
+    this.#closing = true
+    this.#hurry()
+    for (let last = this.#next ?? this.#running; last !== null; last = this.#next ?? this.#running) await last.catch(() => {}) // as above
     closeSync(this.#fd)
   }
 }
