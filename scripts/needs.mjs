@@ -6,7 +6,10 @@ import { delimiter, join } from 'node:path'
 import { run, say } from './run.mjs'
 
 /** `any`: names under which the program may be found; `debian`: the package that brings it. */
-const ofTests = [{ any: ['chromium', 'chromium-browser', 'google-chrome'], debian: 'chromium' }]
+const ofTests = [
+  { any: ['chromium', 'chromium-browser', 'google-chrome'], debian: 'chromium' },
+  { any: ['redis-server'], debian: 'redis-server' },
+]
 
 /** @returns {Promise<boolean>} whether everything is there now */
 export async function ensureNeeds(needs = ofTests) {

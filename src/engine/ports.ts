@@ -1,6 +1,7 @@
 // What the engine needs of the world: a log, a presence board, a clock. Stores implement these; the laws are in inkwell/testing.
 // Invariant: nothing here assumes that this node is the only one that writes, announces, trims or stands in front of the log.
 
+import type { Json } from '../ot/type.ts'
 import type { AuthorId, Chain, DocId, Epoch, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
 import type { PresenceState, User } from '../protocol/messages.ts'
 
@@ -142,14 +143,44 @@ export interface PresenceBoard {
   subscribe(doc: DocId, listener: (news: readonly PresenceNews[]) => void): Promise<() => void>
 }
 
-/** A log and a presence board behind one door. */
+// ---- what nodes tell each other
+
+/** News from any node to all of them, this one included: kick, revoke, drain. At most once, in no order between nodes. */
+export interface ControlChannel {
+  publish(message: Json): void
+  subscribe(listener: (message: Json) => void): Promise<() => void>
+}
+
+/** What an application says to everybody in a document. At most once; nothing of it is kept. */
+export interface Signals {
+  /** @throws {RangeError} when the payload is longer than `signalBytes` as JSON */
+  send(doc: DocId, payload: Json): void
+  subscribe(doc: DocId, listener: (payload: Json) => void): Promise<() => void>
+}
+
+/** Bytes of one signal's payload as JSON: what a page needs to say, not a file. */
+export const signalBytes = 65_536
+
+/** What a store has to say about how it is set up. A `fault` keeps a server in production from starting. */
+export interface Finding {
+  readonly severity: 'warning' | 'fault'
+  readonly sentence: string
+  /** What to do about it. */
+  readonly mend: string
+}
+
+/** A log, a presence board and the channels between nodes behind one door. */
 export interface Store {
   readonly log: Log
   readonly presence: PresenceBoard
+  readonly control: ControlChannel
+  readonly signals: Signals
   /** For people: `embedded:./inkwell-data`, `memory:`. */
   readonly name: string
   /** Rejects with a reason when the store cannot serve now. */
   ready(): Promise<void>
+  /** What was found in the settings of what the store stands on; a store that stands on nothing of the kind has none. */
+  findings?(): Promise<readonly Finding[]>
   close(): Promise<void>
 }
 

@@ -6,6 +6,7 @@ import type { Database } from './embedded-database.ts'
 import { EmbeddedLog } from './embedded-log.ts'
 import { claim } from './ownership.ts'
 import { localPresence } from './presence.ts'
+import { localControl, localSignals } from './signals.ts'
 
 /** A store over the database at `path`; tests give one of other proportions. `ready()`, and every call, rejects when it could not open. */
 export const embeddedOver = (path: string, database: (path: string) => Database): Store & { rowsRead(): number } => {
@@ -35,6 +36,8 @@ export const embeddedOver = (path: string, database: (path: string) => Database)
     name: `embedded:${path}`,
     log,
     presence: localPresence(),
+    control: localControl(),
+    signals: localSignals(),
     ready: async () => (await open()).check('write'),
     rowsRead: () => opened?.rowsRead ?? 0,
     close,

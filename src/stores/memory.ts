@@ -8,6 +8,7 @@ import { link } from './chain.ts'
 import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
 import { localPresence } from './presence.ts'
+import { localControl, localSignals } from './signals.ts'
 
 export interface MemoryOptions {
   /** When an entry counts as durable: with its append (the default), or when a test says so by `durableUpTo`. */
@@ -240,5 +241,14 @@ export interface MemoryStore extends Store {
 /** A store in this process's memory. Give it `core` to stand before a log that already exists, as a restarted server does. */
 export const memoryStore = (options: MemoryOptions = {}, core: MemoryLog = new MemoryLog(options)): MemoryStore => {
   const log = promised(core)
-  return { name: 'memory:', core, log, presence: localPresence(), ready: async () => {}, close: log.close }
+  return {
+    name: 'memory:',
+    core,
+    log,
+    presence: localPresence(),
+    control: localControl(),
+    signals: localSignals(),
+    ready: async () => {},
+    close: log.close,
+  }
 }

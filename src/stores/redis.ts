@@ -1,0 +1,146 @@
+// The store for many nodes: one Redis, a master found by sentinels, or a Redis Cluster.
+// Invariant: nodes share nothing but what is in Redis, so any of them can die at any instant.
+
+import type { ConnectionOptions } from 'node:tls'
+import type { Finding, Store } from '../engine/ports.ts'
+import type { Json } from '../ot/type.ts'
+import { Feed } from './feed.ts'
+import { type Endpoint, readAddress } from './redis/address.ts'
+import { Channels } from './redis/channels.ts'
+import { Hardening } from './redis/durability.ts'
+import { Keys } from './redis/keys.ts'
+import { RedisLog } from './redis/log.ts'
+import { RedisPresence } from './redis/presence.ts'
+import { Rooms, signalMark } from './redis/rooms.ts'
+import { Wire, type WireOptions } from './redis/wire.ts'
+import { signalText } from './signals.ts'
+
+export interface RedisOptions {
+  /** `redis://…`, `redis+sentinel://…/name`, `redis+cluster://…`; `rediss` for TLS. */
+  readonly url: string
+  /** Before every key and channel. Default `inkwell:`. */
+  readonly prefix?: string
+  /** Replicas that must have an edit before it counts as durable. Default 0: durability is that of Redis' own disk. */
+  readonly replicas?: number
+  /** Documents may be lost with Redis: without an append-only file this is a warning then, no fault. Default false. */
+  readonly volatile?: boolean
+  /** Milliseconds after which a call to Redis counts as lost. Default 2,000. */
+  readonly callLimit?: number
+  readonly tls?: ConnectionOptions
+  /** Where a cluster's nodes are reached when that is not where they say they are: `{ '10.0.0.7:6379': { host, port } }`. */
+  readonly natMap?: Readonly<Record<string, Endpoint>>
+  /** Milliseconds for which the people of a dead node are still shown. Default 9,000. */
+  readonly presenceLease?: number
+  /** Appearances in one document; whoever comes later edits unseen. Default 10,000. */
+  readonly peersPerDocument?: number
+}
+
+export interface RedisStore extends Store {
+  findings(): Promise<readonly Finding[]>
+}
+
+/** A store in Redis. It connects in the background; `ready()`, and every call, rejects while Redis is away. @throws on a faulty address */
+export const redisStore = (where: string | RedisOptions): RedisStore => {
+  const given: RedisOptions = typeof where === 'string' ? { url: where } : where
+  const { address, options, name } = readAddress(given.url)
+  const prefix = given.prefix ?? options.prefix ?? 'inkwell:'
+  const replicas = given.replicas ?? options.replicas ?? 0
+  const volatile = given.volatile ?? options.volatile ?? false
+  const lines: WireOptions = { callLimit: given.callLimit ?? 2_000, tls: given.tls, natMap: given.natMap }
+
+  const keys = new Keys(prefix, 'db' in address ? address.db : 0)
+  const publish = address.kind === 'cluster' ? 'SPUBLISH' : 'PUBLISH'
+  const append = new Wire(address, name, 'append', lines)
+  const read = new Wire(address, name, 'read', lines)
+  const witness = (): Wire => new Wire(address, name, 'witness', lines)
+  const channels = new Channels(read, server => read.listener(server))
+  const rooms = new Rooms(channels, keys)
+  const hardening = new Hardening({ append, keys, publish, replicas, volatile, witness })
+  const log = new RedisLog({ append, read, keys, rooms, hardening, publish })
+  const presence = new RedisPresence({
+    wire: read,
+    keys,
+    rooms,
+    publish,
+    lease: given.presenceLease ?? 9_000,
+    peersPerDocument: given.peersPerDocument ?? 10_000,
+  })
+
+  /** At most once: what cannot be said now is not said. */
+  const say = (channel: string, text: string): void => {
+    read.call(redis => (publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text))).catch(() => {})
+  }
+  const controls = new Feed<'control', Json>()
+  /** Kept once somebody has listened: every node listens as long as it lives. */
+  let controlling: Promise<unknown> | null = null
+  const heedControl = async (): Promise<void> => {
+    controlling ??= channels.listen(keys.control, {
+      hear: message => tellControl(message),
+      missed: () => {}, // at most once
+    })
+    try {
+      await controlling
+    } catch (error) {
+      controlling = null
+      throw error
+    }
+  }
+  const tellControl = (text: string): void => {
+    let message: Json
+    try {
+      message = JSON.parse(text) as Json
+    } catch {
+      return // nobody of us has said that
+    }
+    controls.tell('control', message)
+  }
+
+  let closing: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    await Promise.all([log.close(), presence.close()])
+    hardening.close()
+    channels.close()
+    append.close()
+    read.close()
+  }
+  return {
+    name,
+    log,
+    presence,
+    control: {
+      publish: message => say(keys.control, JSON.stringify(message)),
+      async subscribe(listener) {
+        const stop = controls.subscribe('control', listener)
+        try {
+          await heedControl()
+        } catch (error) {
+          stop()
+          throw error
+        }
+        return stop
+      },
+    },
+    signals: {
+      send: (doc, payload) => say(keys.channel(doc), `${signalMark}${signalText(payload)}`),
+      async subscribe(doc, listener) {
+        const stop = rooms.signals.subscribe(doc, listener)
+        try {
+          const leave = await rooms.hold(doc)
+          return () => {
+            stop()
+            leave()
+          }
+        } catch (error) {
+          stop()
+          throw error
+        }
+      },
+    },
+    async ready() {
+      await hardening.known()
+      await Promise.all([append, read].map(wire => wire.call(redis => redis.ping())))
+    },
+    findings: () => hardening.findings(),
+    close: () => (closing ??= close()),
+  }
+}

@@ -1,0 +1,337 @@
+// The log in Redis.
+// Invariant: what the scripts answer is the log; nothing here remembers a document.
+
+import type { Announcement, Checkpoint, Durability, Entry, Log, LogReply, NewEntry, Opened, Refusal } from '../../engine/ports.ts'
+import type { Chain, DocId, Epoch, Position, Version } from '../../protocol/ids.ts'
+import { freshEpoch } from '../epoch.ts'
+import type { Hardening } from './durability.ts'
+import { announcementOf, entriesOf, type Stretch } from './entries.ts'
+import { Flights } from './flights.ts'
+import type { Keys } from './keys.ts'
+import type { Rooms } from './rooms.ts'
+import * as scripts from './scripts.ts'
+import type { Wire } from './wire.ts'
+
+const bytesAtOnce = 262_144 // of entries in one reply: a millisecond of Redis' time, that others wait for
+const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
+const readAttempts = 5 // a reader that is overtaken by a trim begins again
+const lookingAfter = 16 // rooms looked after at a time when the feed is back
+
+export interface LogParts {
+  readonly append: Wire
+  readonly read: Wire
+  readonly keys: Keys
+  readonly rooms: Rooms
+  readonly hardening: Hardening
+  readonly publish: 'PUBLISH' | 'SPUBLISH'
+}
+
+/** Redis has lost some keys of a document and kept others: it evicts, or somebody deleted them. */
+class Torn extends Error {
+  constructor(doc: DocId) {
+    super(`Redis has lost a part of the document ${JSON.stringify(doc)}; does it evict keys (maxmemory-policy)?`)
+  }
+}
+
+type OpenReply = ['torn'] | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[]]
+type AppendReply = [Refusal | 'torn'] | ['ok', number, number, number, number, Stretch[], (number | string)[]]
+type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretch[]]
+type LastReply = ['epoch'] | ['ok', Epoch, number, Stretch[]]
+
+export class RedisLog implements Log {
+  readonly #parts: LogParts
+  readonly #opening = new Flights<Opened>()
+  readonly #reading = new Flights<LogReply>()
+  readonly #subscriptions = new Set<() => void>()
+  readonly #missed: Set<DocId> = new Set()
+  #looking = 0
+  readonly #writing = new Set<Promise<unknown>>()
+  #closed = false
+
+  constructor(parts: LogParts) {
+    this.#parts = parts
+    parts.rooms.missed.subscribe('missed', doc => {
+      this.#missed.add(doc)
+      this.#lookAfter()
+    })
+  }
+
+  get durability(): Durability {
+    return this.#parts.hardening.durability
+  }
+
+  open(doc: DocId): Promise<Opened> {
+    return this.#opening.share(doc, () => this.#open(doc))
+  }
+
+  append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply> {
+    return this.#written(() => this.#append(doc, at, entries))
+  }
+
+  /** A store that closes lets what is under way end. */
+  async #written<T>(write: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new Error('the store is closed')
+    const done = write()
+    this.#writing.add(done)
+    try {
+      return await done
+    } finally {
+      this.#writing.delete(done)
+    }
+  }
+
+  async #append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply> {
+    const { append, keys, publish, hardening } = this.#parts
+    await hardening.known()
+    if (at.version === 0 && entries.length > 0) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
+    const reply = await append.run<AppendReply>(
+      scripts.append,
+      [keys.meta(doc), keys.log(doc), keys.authors(doc)],
+      [
+        at.epoch,
+        at.version,
+        at.chain,
+        keys.channel(doc),
+        publish,
+        hardening.atOnce ? '1' : '0',
+        bytesAtOnce,
+        ...entries.flatMap(({ author, seq, body }) => [author, seq, body]),
+      ],
+    )
+    if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
+    const [, head, durable, horizon, , stretches, taken] = reply
+    const missed = await this.#rest(doc, at.epoch, at.version, head, stretches)
+    if (missed === null)
+      throw new Error(`what was appended to ${JSON.stringify(doc)} is there; what came before was trimmed meanwhile`)
+    const own: Entry[] = []
+    for (let i = 0; i < taken.length; i += 2) {
+      const { author, seq, body } = entries[Number(taken[i])]!
+      own.push({ author, seq, body, version: head + own.length + 1, chain: taken[i + 1] as Chain })
+    }
+    const last = own.at(-1)
+    if (last !== undefined && last.version > durable) hardening.note(doc, { ...last, epoch: at.epoch }, true)
+    return { ok: true, entries: [...missed, ...own], durable, horizon }
+  }
+
+  read(doc: DocId, at: Position): Promise<LogReply> {
+    return this.#reading.share(`${at.epoch} ${at.version} ${at.chain} ${doc}`, () => this.#read(doc, at))
+  }
+
+  async entries(doc: DocId, after: Version, limit: number): Promise<readonly Entry[]> {
+    for (let attempt = 0; attempt < readAttempts; attempt++) {
+      const reply = await this.#page(doc, '', after, '')
+      if (reply[0] === 'torn') throw new Torn(doc)
+      if (reply[0] !== 'ok') return []
+      const [, epoch, head, , floor, , , stretches] = reply
+      const start = Math.max(after, floor)
+      const entries = await this.#rest(doc, epoch, start, Math.min(head, after + limit), stretches)
+      if (entries !== null) return entries
+    }
+    throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
+  }
+
+  /** A horizon above the log's version would shut out everybody, so it stops there: a caller who asks for that has lost a tail. */
+  async raiseHorizon(doc: DocId, epoch: Epoch, horizon: Version): Promise<Version | null> {
+    const { append, keys } = this.#parts
+    if (this.#closed) throw new Error('the store is closed')
+    const version = await append.run<number>(scripts.raise, [keys.meta(doc)], [epoch, horizon])
+    return version < 0 ? null : version
+  }
+
+  checkpoint(doc: DocId, checkpoint: Checkpoint): Promise<boolean> {
+    return this.#written(() => this.#checkpoint(doc, checkpoint))
+  }
+
+  async #checkpoint(doc: DocId, { epoch, version, chain, horizon, pruned, body }: Checkpoint): Promise<boolean> {
+    const { append, keys, hardening } = this.#parts
+    await hardening.known()
+    const stored = await append.run<number>(
+      scripts.checkpoint,
+      [keys.meta(doc), keys.log(doc), keys.checkpoint(doc)],
+      [epoch, version, chain, horizon, pruned, body, hardening.atOnce ? '1' : '0'],
+    )
+    if (stored === 0) return false
+    // In small steps, so that nobody waits for a long history to go. What is left over when this breaks off is invisible already.
+    while ((await append.run<number>(scripts.trim, [keys.meta(doc), keys.log(doc)], [epoch])) > 0) {}
+    if (stored !== 2) return true
+    let cursor = '0'
+    do {
+      cursor = await append.run<string>(scripts.prune, [keys.meta(doc), keys.log(doc), keys.authors(doc)], [epoch, cursor])
+    } while (cursor !== '0')
+    return true
+  }
+
+  async subscribe(doc: DocId, listener: (announcement: Announcement) => void): Promise<() => void> {
+    const { rooms, hardening } = this.#parts
+    const stopHearing = rooms.announcements.subscribe(doc, announcement => {
+      if (announcement.kind === 'durable') hardening.reached(doc, announcement)
+      else {
+        const last = announcement.entries.at(-1)
+        if (last !== undefined && last.version > announcement.durable)
+          hardening.note(doc, { ...last, epoch: announcement.epoch }, false)
+      }
+      listener(announcement)
+    })
+    let leave = (): void => {}
+    const stop = (): void => {
+      this.#subscriptions.delete(stop)
+      stopHearing()
+      leave()
+    }
+    this.#subscriptions.add(stop)
+    try {
+      leave = await rooms.hold(doc)
+    } catch (error) {
+      stop()
+      throw error
+    }
+    return stop
+  }
+
+  async documents(after: DocId | null, limit: number): Promise<readonly DocId[]> {
+    const { read, keys } = this.#parts
+    const found: DocId[] = []
+    for (let start = after; found.length < limit; ) {
+      const from = start === null ? '-' : `(${start}`
+      const pages = await Promise.all(
+        keys.indexes.map(index => read.call(redis => redis.zrangebylex(index, from, '+', 'LIMIT', 0, limit))),
+      )
+      const page = pages.flat().sort(compareBytes).slice(0, limit) as DocId[]
+      // A document is indexed before it is written, so one may be there that never was.
+      const versions = await Promise.all(page.map(doc => read.call(redis => redis.hget(keys.meta(doc), 'v'))))
+      found.push(...page.filter((_, i) => Number(versions[i] ?? 0) > 0))
+      if (page.length < limit) break
+      start = page.at(-1)!
+    }
+    return found.slice(0, limit)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const stop of [...this.#subscriptions]) stop()
+    await Promise.allSettled(this.#writing)
+  }
+
+  #refused(doc: DocId, reason: Refusal | 'torn'): LogReply {
+    if (reason === 'torn') throw new Torn(doc)
+    return { ok: false, reason }
+  }
+
+  #page(doc: DocId, epoch: Epoch | '', after: Version, chain: Chain | ''): Promise<ReadReply> {
+    const { read, keys } = this.#parts
+    return read.run<ReadReply>(scripts.read, [keys.meta(doc), keys.log(doc)], [epoch, after, chain, bytesAtOnce])
+  }
+
+  /** The entries in (after, upTo], of which the first are at hand; null when some are no longer there. */
+  async #rest(doc: DocId, epoch: Epoch, after: Version, upTo: Version, stretches: readonly Stretch[]): Promise<Entry[] | null> {
+    const all = entriesOf(stretches, after)
+    if (all === null) return null
+    while (after + all.length < upTo) {
+      const end = after + all.length
+      const reply = await this.#page(doc, epoch, end, '')
+      const more = reply[0] === 'ok' ? entriesOf(reply[7], end) : null
+      if (more === null || more.length === 0) return null
+      for (const entry of more) all.push(entry)
+    }
+    return all.length > upTo - after ? all.slice(0, Math.max(0, upTo - after)) : all
+  }
+
+  async #open(doc: DocId): Promise<Opened> {
+    const { append, keys, hardening } = this.#parts
+    await hardening.known()
+    for (let attempt = 0; attempt < readAttempts; attempt++) {
+      const reply = await append.run<OpenReply>(
+        scripts.open,
+        [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
+        [freshEpoch(), unwrittenFor, bytesAtOnce],
+      )
+      if (reply[0] === 'torn') throw new Torn(doc)
+      const [, epoch, version, horizon, , known, chain, fields, stretches] = reply
+      const checkpoint = checkpointOf(fields)
+      const from = checkpoint?.version ?? 0
+      const tail = await this.#rest(doc, epoch, from, version, stretches)
+      if (tail === null) {
+        if (stretches.length === 0 && version > from) throw new Torn(doc)
+        continue // another checkpoint has overtaken us
+      }
+      const durable = hardening.atOnce ? version : known
+      if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
+      // Heals an index that a failover has taken from us; the next opening tries again.
+      if (version > 0) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
+      return { epoch, checkpoint, tail, durable, horizon }
+    }
+    throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
+  }
+
+  async #read(doc: DocId, at: Position): Promise<LogReply> {
+    const { hardening } = this.#parts
+    await hardening.known()
+    for (let attempt = 0; attempt < readAttempts; attempt++) {
+      const reply = await this.#page(doc, at.epoch, at.version, at.chain)
+      if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
+      const [, epoch, version, horizon, , known, chain, stretches] = reply
+      const entries = await this.#rest(doc, epoch, at.version, version, stretches)
+      if (entries === null) continue // trimmed meanwhile: the next answer says so
+      const durable = hardening.atOnce ? version : known
+      if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
+      return { ok: true, entries, durable, horizon }
+    }
+    throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
+  }
+
+  /** Rooms that were not heard for a while: the last announcement is repeated, so whoever has missed something finds the gap. */
+  #lookAfter(): void {
+    while (this.#looking < lookingAfter) {
+      const [doc] = this.#missed
+      if (doc === undefined) return
+      this.#missed.delete(doc)
+      this.#looking++
+      this.#repeat(doc)
+        .catch(() => {}) // the line is gone again; when it is back the room is looked after again
+        .finally(() => {
+          this.#looking--
+          this.#lookAfter()
+        })
+    }
+  }
+
+  async #repeat(doc: DocId): Promise<void> {
+    const { read, keys, rooms, hardening } = this.#parts
+    const reply = await read.run<LastReply>(scripts.last, [keys.meta(doc), keys.log(doc)], [])
+    if (reply[0] === 'epoch') {
+      // Nothing is there any more: a frame of no known history makes everybody look.
+      return rooms.announcements.tell(doc, {
+        kind: 'entries',
+        epoch: freshEpoch(),
+        from: 0,
+        chain: '0000000000000000' as Chain,
+        entries: [],
+        durable: 0,
+      })
+    }
+    const [, epoch, durable, [last]] = reply
+    if (last === undefined) return
+    const announcement = announcementOf(epoch, durable, last[1])
+    if (announcement.kind !== 'entries') return
+    rooms.announcements.tell(
+      doc,
+      hardening.atOnce ? { ...announcement, durable: announcement.from + announcement.entries.length } : announcement,
+    )
+  }
+}
+
+const checkpointOf = (fields: readonly string[]): Checkpoint | null => {
+  if (fields.length === 0) return null
+  const [epoch, version, chain, horizon, pruned, body] = fields
+  return {
+    epoch: epoch as Epoch,
+    version: Number(version),
+    chain: chain as Chain,
+    horizon: Number(horizon),
+    pruned: Number(pruned),
+    body: body!,
+  }
+}
+
+/** The order of document ids in listings: that of their UTF-8 bytes, which is also the index's. */
+const compareBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))

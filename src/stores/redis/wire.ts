@@ -1,0 +1,205 @@
+// The connections to Redis, and calls over them that end in time.
+// Invariant: every call settles within its limit, whatever Redis and its client do; no rejection is left without somebody to hear it.
+
+import type { ConnectionOptions } from 'node:tls'
+import { Cluster, Redis } from 'ioredis'
+import type { Address, Endpoint } from './address.ts'
+import type { Script } from './scripts.ts'
+import { scripts } from './scripts.ts'
+
+export interface WireOptions {
+  /** Milliseconds after which a call counts as lost. */
+  readonly callLimit: number
+  readonly tls: ConnectionOptions | undefined
+  /** Where a cluster's nodes are reached when that is not where they say: `10.0.0.7:6379` → endpoint. */
+  readonly natMap: Readonly<Record<string, Endpoint>> | undefined
+}
+
+type Client = Redis | Cluster
+type Reply = string | number | null | readonly Reply[]
+
+/** Redis does not answer, or says that it cannot serve. Whether the call has happened nobody knows. */
+export class RedisAway extends Error {
+  override readonly name = 'RedisAway'
+}
+
+const longestPause = 2_000 // between attempts to connect: a Redis that comes back is noticed within that time
+const firstPause = 50
+
+/** Full jitter: nodes that lost Redis together must not come back together. */
+const pause = (times: number): number => Math.ceil(Math.random() * Math.min(longestPause, firstPause * 2 ** Math.min(times, 10)))
+
+/** A replica that was the master a moment ago refuses writes; the line then looks for the new master. */
+const demoted = (error: Error): boolean => error.message.startsWith('READONLY') || error.message.includes('-READONLY')
+
+const plain = (address: Address, { tls }: WireOptions) => ({
+  ...(address.username === null ? {} : { username: address.username }),
+  ...(address.password === null ? {} : { password: address.password }),
+  ...(address.tls ? { tls: tls ?? {} } : {}),
+  ...('db' in address ? { db: address.db } : {}),
+})
+
+const bounded = ({ callLimit }: WireOptions) => ({
+  replyMapping: 'legacy' as const,
+  connectTimeout: callLimit,
+  socketTimeout: 3 * callLimit, // without a reply for so long while one is due: the line is dead, or Redis is
+  maxRetriesPerRequest: 1,
+  autoResendUnfulfilledCommands: false, // whoever asked has been told that it may not have happened
+  autoResubscribe: false, // the feed does it, so that it knows when
+  enableOfflineQueue: false, // nothing is kept for later: whoever asks while Redis is away is told so
+  reconnectOnError: demoted,
+  disableClientInfo: true,
+})
+
+const connected = (address: Address, purpose: string, options: WireOptions): Client => {
+  const shared = { ...bounded(options), ...plain(address, options), connectionName: `inkwell-${purpose}` }
+  switch (address.kind) {
+    case 'standalone':
+      return new Redis({ ...shared, ...address.at, retryStrategy: pause })
+    case 'sentinel':
+      return new Redis({
+        ...shared,
+        sentinels: [...address.at],
+        name: address.master,
+        retryStrategy: pause,
+        sentinelRetryStrategy: pause,
+        failoverDetector: true,
+        ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls ?? {} } : {}),
+      })
+    case 'cluster': {
+      const { reconnectOnError, enableOfflineQueue, ...rest } = shared
+      const cluster = {
+        redisOptions: { ...rest, reconnectOnError: null },
+        enableOfflineQueue: false,
+        clusterRetryStrategy: pause,
+        slotsRefreshTimeout: options.callLimit,
+        slotsRefreshInterval: 5_000,
+        retryDelayOnFailover: 100,
+        retryDelayOnClusterDown: 100,
+        ...(options.natMap === undefined ? {} : { natMap: options.natMap }),
+      }
+      return new Cluster([...address.at], cluster)
+    }
+  }
+}
+
+/** One purpose's connection to Redis: to the server, or to every node of the cluster. */
+export class Wire {
+  readonly #client: Client
+  readonly #origin: { readonly address: Address; readonly options: WireOptions }
+  readonly #name: string
+  readonly #limit: number
+  #lastError: Error | null = null
+  /** Whether it has ever been connected: until then a call waits, afterwards it fails at once while Redis is away. */
+  #met = false
+  readonly #meeting: Promise<void>
+  #closed = false
+
+  constructor(address: Address, name: string, purpose: string, options: WireOptions) {
+    this.#origin = { address, options }
+    this.#name = name
+    this.#limit = options.callLimit
+    this.#client = connected(address, purpose, options)
+    for (const { name, keys, lua } of scripts) this.#client.defineCommand(name, { numberOfKeys: keys, lua })
+    this.#client.on('error', (error: Error) => {
+      this.#lastError = error
+    })
+    this.#meeting = new Promise(meet =>
+      this.#client.on('ready', () => {
+        this.#met = true
+        this.#lastError = null
+        meet()
+      }),
+    )
+  }
+
+  whenLost(down: () => void): void {
+    this.#client.on('close', down)
+  }
+
+  /** The servers that take writes, each by itself: one, or the masters of a cluster. */
+  async servers(): Promise<readonly Redis[]> {
+    await this.#up()
+    return this.#client instanceof Cluster ? this.#client.nodes('master') : [this.#client]
+  }
+
+  /** In a cluster: by slot, which server has it (host:port). Null for a single server. */
+  get slots(): readonly (readonly string[])[] | null {
+    return this.#client instanceof Cluster ? this.#client.slots : null
+  }
+
+  /** A connection of its own to a server of the cluster (host:port) or, for null, to the only one: one that hears. */
+  listener(server: string | null): Redis {
+    const { address, options } = this.#origin
+    if (server === null || address.kind !== 'cluster') return connected(address, 'feed', options) as Redis
+    const colon = server.lastIndexOf(':')
+    const own = { host: server.slice(0, colon), port: Number(server.slice(colon + 1)) }
+    return connected({ ...address, kind: 'standalone', at: own, db: 0 }, 'feed', options) as Redis
+  }
+
+  /** Calls whenever a cluster's map has been read anew. */
+  whenMapped(mapped: () => void): void {
+    if (this.#client instanceof Cluster) this.#client.on('refresh', mapped)
+  }
+
+  /** Reads the cluster's map anew. */
+  map(): void {
+    if (this.#client instanceof Cluster) this.#client.refreshSlotsCache(() => {}) // a failure is followed by the next look, in some seconds
+  }
+
+  /** @throws {RedisAway} when there is no answer within the limit; what Redis itself refuses, as it says it */
+  async run<T extends Reply>(script: Script, keys: readonly string[], words: readonly (string | number)[]): Promise<T> {
+    return this.call(client => {
+      // The cast: defineCommand has put a method of this name there, which the types cannot know.
+      const command = (client as unknown as Record<string, (...words: readonly (string | number)[]) => Promise<T>>)[script.name]!
+      return command.call(client, ...keys, ...words)
+    })
+  }
+
+  /** Any command; it is over within the limit. */
+  async call<T>(ask: (client: Client) => Promise<T>): Promise<T> {
+    await this.#up()
+    return this.#inTime(ask(this.#client))
+  }
+
+  inTime<T>(answer: Promise<T>): Promise<T> {
+    return this.#inTime(answer)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#client.disconnect(false)
+  }
+
+  #up(): Promise<void> {
+    if (this.#client.status === 'ready') return Promise.resolve()
+    if (this.#met || this.#closed) return Promise.reject(this.#away())
+    return this.#inTime(this.#meeting, () => this.#away())
+  }
+
+  #away(cause: Error | null = this.#lastError): RedisAway {
+    if (this.#closed) return new RedisAway('the store is closed')
+    const why = cause === null ? '' : `: ${cause.message}`
+    return new RedisAway(`no connection to ${this.#name}${why}`, cause === null ? {} : { cause })
+  }
+
+  #inTime<T>(
+    answer: Promise<T>,
+    late = () => new RedisAway(`no answer from ${this.#name} within ${this.#limit} ms`),
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const alarm = setTimeout(() => reject(late()), this.#limit)
+      answer.then(
+        value => {
+          clearTimeout(alarm)
+          resolve(value)
+        },
+        (error: Error) => {
+          clearTimeout(alarm)
+          // What Redis says is told as it says it; the rest is the client's way of saying that the line is gone.
+          reject(error.name === 'ReplyError' ? error : this.#away(error))
+        },
+      )
+    })
+  }
+}

@@ -1,0 +1,154 @@
+// Real Redis servers for tests: on free ports of this machine's own address, each with a directory of its own.
+// Invariant: whatever was started here is ended by its process id and its directory removed, even when the test failed.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+
+/** Ports below the range from which the system hands out its own, so that nobody is given one between our look and the start. */
+const freePort = async (): Promise<number> => {
+  for (;;) {
+    const port = 11_000 + Math.floor(Math.random() * 11_000) // a cluster's node also takes the port 10,000 above
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port
+  }
+}
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise(resolve => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+
+export interface RedisServerOptions {
+  /** Lines of redis.conf as arguments: `['--appendonly', 'yes']`. */
+  readonly settings?: readonly string[]
+}
+
+const started = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of started) child.kill('SIGKILL')
+})
+
+export class RedisServer {
+  readonly port: number
+  readonly #folder: string
+  readonly #settings: readonly string[]
+  #child: ChildProcess | null = null
+
+  private constructor(port: number, settings: readonly string[]) {
+    this.port = port
+    this.#folder = mkdtempSync(join(tmpdir(), 'inkwell-redis-'))
+    this.#settings = settings
+  }
+
+  static async start({ settings = [] }: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), settings)
+    await server.start()
+    return server
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
+  async start(): Promise<void> {
+    const places = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder]
+    const child = spawn('redis-server', [...places, '--save', '', '--daemonize', 'no', ...this.#settings], { stdio: 'ignore' })
+    started.add(child)
+    child.once('exit', () => started.delete(child))
+    this.#child = child
+    await this.do(redis => redis.ping())
+  }
+
+  /** Commands of the test's own, on a connection of their own. */
+  async do<T>(use: (redis: Redis) => Promise<T>): Promise<T> {
+    const redis = new Redis({ port: this.port, host: '127.0.0.1', retryStrategy: () => 20, maxRetriesPerRequest: 500 })
+    redis.on('error', () => {}) // not there yet
+    try {
+      return await use(redis)
+    } finally {
+      redis.disconnect()
+    }
+  }
+
+  stop(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  go(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child
+    this.#child = null
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise(resolve => child.once('exit', resolve))
+    child.kill('SIGCONT')
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  /** What is on its disk now, to be put back. The server is not running when it is. */
+  copy(): { putBack(): void; discard(): void } {
+    const copy = mkdtempSync(join(tmpdir(), 'inkwell-redis-copy-'))
+    cpSync(this.#folder, copy, { recursive: true })
+    return {
+      putBack: () => {
+        rmSync(this.#folder, { recursive: true })
+        cpSync(copy, this.#folder, { recursive: true })
+      },
+      discard: () => rmSync(copy, { recursive: true, force: true }),
+    }
+  }
+
+  async discard(): Promise<void> {
+    await this.kill()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+export interface RedisCluster {
+  readonly url: string
+  readonly nodes: readonly RedisServer[]
+  flush(): Promise<void>
+  discard(): Promise<void>
+}
+
+/** A cluster of masters without replicas, the slots shared among them. */
+export const startCluster = async (size = 3): Promise<RedisCluster> => {
+  const settings = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000']
+  const nodes = await Promise.all(Array.from({ length: size }, () => RedisServer.start({ settings })))
+  const [first, ...others] = nodes
+  const share = Math.ceil(16_384 / size)
+  for (const [i, node] of nodes.entries()) {
+    const from = i * share
+    const slots = Array.from({ length: Math.min(share, 16_384 - from) }, (_, k) => from + k)
+    await node.do(redis => redis.cluster('ADDSLOTS', ...slots))
+    await node.do(redis => redis.call('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1)))
+  }
+  for (const node of others) await node.do(redis => redis.call('CLUSTER', 'MEET', '127.0.0.1', String(first!.port)))
+  for (const node of nodes) {
+    while (!(await node.do(redis => redis.cluster('INFO'))).includes('cluster_state:ok')) await sleep(20)
+    while (!(await node.do(redis => redis.cluster('INFO'))).includes(`cluster_known_nodes:${size}`)) await sleep(20)
+  }
+  return {
+    url: `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
+    nodes,
+    async flush() {
+      await Promise.all(nodes.map(node => node.do(redis => redis.flushall())))
+    },
+    async discard() {
+      await Promise.all(nodes.map(node => node.discard()))
+    },
+  }
+}
