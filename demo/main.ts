@@ -12,7 +12,7 @@ const find = <E extends HTMLElement>(id: string): E => document.getElementById(i
 const words: Record<DocumentStatus, string> = {
   saved: 'All changes saved',
   saving: 'Saving…',
-  offline: 'Offline – your changes are kept here and sent when you are back',
+  offline: 'Offline – keep this page open, your changes are sent when you are back',
   'read-only': 'You may read, not write',
   closed: 'Closed',
 }
