@@ -11,7 +11,7 @@ import { chromiumPath } from '../chromium.ts'
 import { afterwards, serving } from '../server/worlds.ts'
 
 const root = join(import.meta.dirname, '../..')
-export const artefacts = join(root, 'test-artefacts/browser')
+const artefacts = join(root, 'test-artefacts/browser')
 
 /** The demo as it is in the sources now, in a folder of its own. */
 export const builtDemo = async (): Promise<string> => {
