@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -150,5 +150,65 @@ export const startCluster = async (size = 3): Promise<RedisCluster> => {
     async discard() {
       await Promise.all(nodes.map(node => node.discard()))
     },
+  }
+}
+
+/** A line to a server that a test can cut, and whose answers it can swallow. */
+export class RedisLine {
+  readonly #server: Server
+  readonly #pairs = new Set<readonly [Socket, Socket]>()
+  readonly port: number
+  #swallowing = false
+  /** Bytes of answers that went nowhere. */
+  swallowed = 0
+
+  private constructor(server: Server, port: number, target: number) {
+    this.#server = server
+    this.port = port
+    server.on('connection', near => {
+      const far = connect(target, '127.0.0.1')
+      const pair = [near, far] as const
+      this.#pairs.add(pair)
+      const end = (): void => {
+        this.#pairs.delete(pair)
+        near.destroy()
+        far.destroy()
+      }
+      for (const socket of pair) socket.on('error', end).on('close', end)
+      near.on('data', chunk => far.write(chunk))
+      far.on('data', chunk => {
+        if (this.#swallowing) this.swallowed += chunk.length
+        else near.write(chunk)
+      })
+    })
+  }
+
+  static async to(target: number): Promise<RedisLine> {
+    const server = createServer()
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    return new RedisLine(server, (server.address() as AddressInfo).port, target)
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  /** From now on the server is told everything and is not heard. */
+  swallow(): void {
+    this.#swallowing = true
+  }
+
+  /** Every connection breaks; the next ones work. */
+  cut(): void {
+    this.#swallowing = false
+    for (const [near, far] of this.#pairs) {
+      near.destroy()
+      far.destroy()
+    }
+  }
+
+  async discard(): Promise<void> {
+    this.cut()
+    await new Promise(resolve => this.#server.close(resolve))
   }
 }

@@ -5,6 +5,7 @@ import type { Announcement, Clock, Log, Store } from '../../src/engine/ports.ts'
 import type { DocId } from '../../src/protocol/ids.ts'
 import type { MemoryLog } from '../../src/stores/memory.ts'
 import { localPresence } from '../../src/stores/presence.ts'
+import { localControl, localSignals } from '../../src/stores/signals.ts'
 
 /** A call to the log that somebody has made. It happens when `execute` is called, and is answered when `answer` is. */
 export interface Call {
@@ -88,6 +89,8 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
       name: 'hand:',
       log: port,
       presence: { ...board, list: async doc => board.list(await later('presence', () => doc)) },
+      control: localControl(),
+      signals: localSignals(),
       ready: async () => undefined,
       close: async () => undefined,
     },
