@@ -2,7 +2,7 @@
 // Invariant: whatever was started here is ended by its process id and its directory removed, even when the test failed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,17 +52,34 @@ export class RedisServer {
     return server
   }
 
+  /** A sentinel that watches a master alone, and is quick to give it up. */
+  static async sentinel(master: RedisServer, name: string): Promise<RedisServer> {
+    const sentinel = new RedisServer(await freePort(), [])
+    const lines = [
+      `port ${sentinel.port}`,
+      'bind 127.0.0.1',
+      `dir ${sentinel.#folder}`,
+      `sentinel monitor ${name} 127.0.0.1 ${master.port} 1`,
+      `sentinel down-after-milliseconds ${name} 500`,
+      `sentinel failover-timeout ${name} 5000`,
+    ]
+    const file = join(sentinel.#folder, 'sentinel.conf')
+    writeFileSync(file, `${lines.join('\n')}\n`)
+    await sentinel.#spawn([file, '--sentinel'])
+    return sentinel
+  }
+
   get url(): string {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  get pid(): number {
-    return this.#child!.pid!
-  }
-
   async start(): Promise<void> {
     const places = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder]
-    const child = spawn('redis-server', [...places, '--save', '', '--daemonize', 'no', ...this.#settings], { stdio: 'ignore' })
+    await this.#spawn([...places, '--save', '', '--daemonize', 'no', ...this.#settings])
+  }
+
+  async #spawn(words: readonly string[]): Promise<void> {
+    const child = spawn('redis-server', words, { stdio: 'ignore' })
     started.add(child)
     child.once('exit', () => started.delete(child))
     this.#child = child

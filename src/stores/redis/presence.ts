@@ -42,6 +42,8 @@ export class RedisPresence implements PresenceBoard {
   readonly #heard = new Map<DocId, { readonly peers: Set<PeerId>; listeners: number }>()
   /** The name under which this node has its lease; a new one whenever something may have been missed, so that what is late is told apart. */
   #node: string | null = null
+  /** Names that this node had before, under which people may still be shown who have left. */
+  readonly #formers = new Set<string>()
   #naming: Promise<string> | null = null
   #beating: NodeJS.Timeout | null = null
   #rising: NodeJS.Timeout | null = null
@@ -242,6 +244,7 @@ export class RedisPresence implements PresenceBoard {
 
   async #rise(): Promise<void> {
     const former = this.#node
+    if (former !== null) this.#formers.add(former)
     await this.#take(former)
     for (const [doc, outbox] of this.#outboxes) {
       if (outbox.shown.size === 0 && outbox.sending === null) {
@@ -252,8 +255,12 @@ export class RedisPresence implements PresenceBoard {
       for (const appearance of outbox.shown.values()) this.#say(doc, outbox, { kind: '+', appearance })
     }
     await Promise.all([...this.#outboxes.values()].map(({ sending }) => sending))
-    // Whoever left meanwhile is still there under the former name. Its grave is looked after again: something may arrive late.
-    if (former !== null) await this.#bury(former, false)
+    // Whoever left meanwhile is still there under a former name. Its grave is looked after again: something may arrive late.
+    for (const former of [...this.#formers]) {
+      if (this.#rising !== null) return // not everything has arrived; who is burying now would take away people who stay
+      await this.#bury(former, false)
+      this.#formers.delete(former)
+    }
   }
 
   #beat(): void {

@@ -35,18 +35,19 @@ local function refusal(log, epoch, version, chain)
   if known ~= chain then return 'fork' end
   return nil
 end
--- Entries after a version, as many as fit into some bytes; a multiple of what one look brings.
+-- Entries after a version, about as many as fit into some bytes: few at first, since they may be long.
 local function after(version, bytes)
-  local out, size, from = {}, 0, id(version + 1)
+  local out, size, from, count = {}, 0, id(version + 1), 4
   while true do
-    local found = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 50)
+    local found = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
     for _, entry in ipairs(found) do
       out[#out + 1] = entry
       local fields = entry[2]
       for i = 4, #fields, 2 do size = size + #fields[i] + 40 end
     end
-    if #found < 50 or size >= bytes then return out end
+    if #found < count or size >= bytes then return out end
     from = '(' .. found[#found][1]
+    if size * 4 < bytes then count = math.min(2 * count, 256) end
   end
 end
 `
