@@ -1,0 +1,166 @@
+// The session by itself, told things in an order that no network is needed for.
+
+import { expect, test } from 'vitest'
+import { openSession, type Session, type SessionEffect, type SessionEvent, step } from '../../src/client/session.ts'
+import { replace, type TextOp } from '../../src/ot/op.ts'
+import type { Text } from '../../src/ot/rope.ts'
+import { textType } from '../../src/ot/text.ts'
+import { type ErrorCode, refusal } from '../../src/protocol/errors.ts'
+import type { AuthorId, DocId, Handle, PeerId, Position } from '../../src/protocol/ids.ts'
+import type { Joined, Refused, ServerMessage } from '../../src/protocol/messages.ts'
+
+const doc = 'notes' as DocId
+const me = 'me______________' as AuthorId
+const at = (version: number): Position => ({ epoch: 'e' as never, version, chain: String(version).padStart(16, '0') as never })
+
+const joined = (part: Partial<Joined> = {}): Joined => ({
+  kind: 'joined',
+  doc,
+  handle: 1 as Handle,
+  right: 'write',
+  peer: 'p' as PeerId,
+  peers: [],
+  durable: 0,
+  content: { kind: 'snapshot', position: at(0), value: '', landed: null, pruned: 0 },
+  ...part,
+})
+
+const refused = (code: ErrorCode, seq: number | null, handle: number | null = 1): Refused => ({
+  kind: 'refused',
+  doc,
+  handle: handle as Handle | null,
+  seq,
+  refusal: refusal(code),
+})
+
+/** Tells a session one thing after the other; what it did the last time is in `did`. */
+const told = (...events: (SessionEvent<TextOp> | ServerMessage)[]) => {
+  let state: Session<Text, TextOp> = openSession(textType, doc)
+  let did: readonly SessionEffect<Text, TextOp>[] = []
+  const tell = (event: SessionEvent<TextOp> | ServerMessage) => {
+    const isEvent = ['edit', 'up', 'down', 'message', 'resend', 'join', 'distrust', 'close'].includes(event.kind)
+    ;[state, did] = step(state, isEvent ? (event as SessionEvent<TextOp>) : { kind: 'message', message: event as ServerMessage })
+  }
+  for (const event of events) tell(event)
+  return {
+    tell,
+    get state() {
+      return state
+    },
+    get did() {
+      return did
+    },
+    get sent() {
+      return did.flatMap(effect => (effect.kind === 'send' ? [effect.message.kind] : []))
+    },
+  }
+}
+
+const up: SessionEvent<TextOp> = { kind: 'up', author: me }
+const typed = (length: number, text: string): SessionEvent<TextOp> => ({
+  kind: 'edit',
+  op: replace(length, length, length, text),
+})
+
+test('[R12] an edit is stored before it is sent', () => {
+  const session = told(up, joined(), typed(0, 'a'))
+  expect(session.did.map(effect => effect.kind)).toEqual(['persist', 'send'])
+})
+
+test('one submission is in flight; what is typed meanwhile is one more', () => {
+  const session = told(up, joined(), typed(0, 'a'), typed(1, 'b'), typed(2, 'c'))
+  expect(session.sent).toEqual([])
+  session.tell({
+    kind: 'commits',
+    handle: 1 as Handle,
+    from: 0,
+    commits: [{ author: me, seq: 1, op: ['a'] }],
+    position: at(1),
+    durable: 0,
+  })
+  expect(session.did).toContainEqual(
+    expect.objectContaining({ kind: 'send', message: expect.objectContaining({ seq: 2, op: [1, 'bc'] }) }),
+  )
+})
+
+test('closed before its join was answered, it leaves when the answer comes', () => {
+  const session = told(up, { kind: 'close' })
+  expect([session.state.link.kind, session.did]).toEqual(['leaving', []])
+  session.tell(joined())
+  expect(session.sent).toEqual(['leave'])
+  expect([session.state.link.kind, session.did.at(-1)?.kind]).toEqual(['closed', 'closed'])
+})
+
+test.each(['down', 'refused'] as const)(
+  'closed before its join was answered, it is closed when instead the answer is: %s',
+  how => {
+    const session = told(up, { kind: 'close' }, how === 'down' ? { kind: 'down' } : refused('unavailable', null, null))
+    expect([session.state.link.kind, session.did.map(effect => effect.kind)]).toEqual(['closed', ['closed']])
+  },
+)
+
+test('a wait that ends when it is no longer waited for changes nothing', () => {
+  const session = told(up, refused('unavailable', null, null))
+  expect(session.state.link.kind).toBe('waiting')
+  session.tell({ kind: 'down' })
+  session.tell(up)
+  session.tell({ kind: 'join' })
+  expect([session.state.link.kind, session.sent]).toEqual(['joining', []])
+})
+
+test('[P3] whose right to write is taken away gets back what has not landed', () => {
+  const session = told(up, joined(), typed(0, 'kept?'), { kind: 'down' }, up, joined({ right: 'read' }))
+  expect(session.did).toContainEqual(
+    expect.objectContaining({
+      kind: 'draft',
+      draft: expect.objectContaining({ cause: 'refused', op: replace(0, 0, 0, 'kept?') }),
+    }),
+  )
+  expect([session.state.units, session.state.shown.toString()]).toEqual([[], ''])
+})
+
+test('[P3] a submission refused for good is handed back, and what was typed after it goes on', () => {
+  const session = told(up, joined(), typed(0, 'bad'), typed(3, ' good'), refused('document-too-long', 1))
+  expect(session.did).toContainEqual(
+    expect.objectContaining({ kind: 'draft', draft: expect.objectContaining({ op: replace(0, 0, 0, 'bad') }) }),
+  )
+  expect(session.state.shown.toString()).toBe(' good')
+  expect(session.sent).toEqual(['submit'])
+})
+
+test('[R14] a position that the node does not know is joined again, but not in a busy loop', () => {
+  const session = told(up, joined(), typed(0, 'a'), refused('unknown-position', 1))
+  expect([session.state.link.kind, session.sent]).toEqual(['waiting', ['leave']])
+  expect(session.did.at(-1)).toMatchObject({ kind: 'wait', next: 'join' })
+  session.tell({ kind: 'join' })
+  expect(session.sent).toEqual(['join'])
+})
+
+test('[P1] a beat from elsewhere betrays a lost frame', () => {
+  const session = told(up, joined(), { kind: 'beat', handle: 1 as Handle, position: at(0), durable: 0 })
+  expect(session.sent).toEqual([])
+  session.tell({ kind: 'beat', handle: 1 as Handle, position: at(3), durable: 0 })
+  expect(session.sent).toEqual(['leave', 'join'])
+})
+
+test('[P1] a gap in the commits is not stepped over', () => {
+  const session = told(up, joined())
+  session.tell({
+    kind: 'commits',
+    handle: 1 as Handle,
+    from: 1,
+    commits: [{ author: 'you_____________' as AuthorId, seq: 1, op: ['a'] }],
+    position: at(2),
+    durable: 0,
+  })
+  expect([session.state.shown.toString(), session.sent]).toEqual(['', ['leave', 'join']])
+})
+
+test('[P1] who cannot trust what it holds asks for the whole text, and keeps its own edits', () => {
+  const session = told(up, joined(), typed(0, 'mine'), { kind: 'distrust' }, { kind: 'join' })
+  expect(session.did).toContainEqual({ kind: 'send', message: { kind: 'join', doc, type: 'text', position: null } })
+  session.tell(joined({ content: { kind: 'snapshot', position: at(9), value: 'theirs', landed: null, pruned: 0 } }))
+  expect(session.state.shown.toString()).toContain('mine')
+  expect(session.state.shown.toString()).toContain('theirs')
+  expect(session.sent).toEqual(['submit'])
+})
