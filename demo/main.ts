@@ -17,7 +17,7 @@ const find = <E extends HTMLElement>(id: string): E => document.getElementById(i
 const words: Record<DocumentStatus, string> = {
   saved: 'All changes saved',
   saving: 'Saving…',
-  offline: 'Offline – keep this page open, your changes are sent when you are back',
+  offline: 'Offline – keep this page open, changes are sent when you are back',
   'read-only': 'Read-only',
   closed: 'Closed – reload the page to go on',
 }

@@ -61,7 +61,9 @@ export const draftNotice = ({ text, cause, error, restore }: Draft<unknown, unkn
   const what =
     text === '' ? 'Something you deleted could not be deleted for everyone.' : 'Something you wrote is not in the document.'
   const why =
-    cause === 'unknowable' ? 'It may have arrived all the same: look before you restore it.' : sentenceOf(error?.message)
+    cause === 'unknowable'
+      ? 'It may have arrived all the same: look before you restore it.'
+      : (error?.message ?? 'It could not be sent.')
   const copy: Act = button => {
     void copyBy(button, text)
     return false
@@ -76,10 +78,4 @@ export const draftNotice = ({ text, cause, error, restore }: Draft<unknown, unkn
     }
   }
   notice(`${what} ${why}`, text, { ...(text === '' ? {} : { Copy: copy }), Restore: again })
-}
-
-/** Messages of refusals begin small and have no full stop. */
-const sentenceOf = (message = 'it could not be sent'): string => {
-  const begun = message.charAt(0).toUpperCase() + message.slice(1)
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`
 }

@@ -134,6 +134,44 @@ test('a page with words that are not saved asks before it goes, and a page with 
   expect(asked).toEqual(['beforeunload'])
 })
 
+test('what the server refuses is shown with its words, to be copied or put back', async () => {
+  const url = await demoServer(demo, { limits: { documentLength: 30 } })
+  await wrote(url, 'letter', 'Room for thirty units here.')
+  const ada = await Writer.opens(browser, url, 'letter', 'Ada')
+  await expect.poll(() => ada.text(), patient).toBe('Room for thirty units here.')
+  await ada.press('Control+End')
+  await ada.page.keyboard.insertText(' Too much.')
+  const notice = ada.page.locator('.notice')
+  await expect.poll(() => notice.locator('blockquote').textContent(), patient).toBe(' Too much.')
+  await expect.poll(() => ada.text(), patient).toBe('Room for thirty units here.')
+  expect(await notice.locator('p').textContent()).toContain('longer than the limit')
+  await ada.photograph('refused')
+  await ada.page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+  await notice.getByRole('button', { name: 'Copy' }).click()
+  await expect.poll(() => ada.page.evaluate(() => navigator.clipboard.readText()), patient).toBe(' Too much.')
+  await ada.focus()
+  await ada.press('Control+Home', 'Control+Delete', 'Control+Delete')
+  await notice.getByRole('button', { name: 'Restore' }).click()
+  await expect.poll(() => ada.text(), patient).toBe(' thirty units here. Too much.')
+  await expect.poll(() => ada.status(), patient).toBe(saved)
+  expect(await notice.count()).toBe(0)
+})
+
+test('who may only read is told so and changes nothing', async () => {
+  let right: 'write' | 'read' = 'write'
+  const url = await demoServer(demo, { authorize: () => right })
+  await wrote(url, 'letter', 'To be read.')
+  right = 'read'
+  const ada = await Writer.opens(browser, url, 'letter', 'Ada')
+  await expect.poll(() => ada.text(), patient).toBe('To be read.')
+  expect(await ada.status()).toBe('Read-only')
+  await ada.press('Control+End')
+  await ada.type(' No.')
+  await ada.press('Control+z')
+  expect(await ada.text()).toBe('To be read.')
+  expect(ada.faults).toEqual([])
+})
+
 test('a bare address gets a document with a name to read out, and its link can be copied', async () => {
   const url = await demoServer(demo)
   const ada = await Writer.opens(browser, url, '', 'Ada')

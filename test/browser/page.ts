@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { build } from 'vite'
 import { connect } from '../../src/client/index.ts'
-import { embeddedStore } from '../../src/server/index.ts'
+import { embeddedStore, type ServerOptions } from '../../src/server/index.ts'
 import { chromiumPath } from '../chromium.ts'
 import { afterwards, serving } from '../server/worlds.ts'
 
@@ -36,10 +36,10 @@ export const launched = (): Promise<Browser> =>
   })
 
 /** A server with its data on disk and the demo; its address. */
-export const demoServer = (demo: string): Promise<string> => {
+export const demoServer = (demo: string, options: ServerOptions = {}): Promise<string> => {
   const path = mkdtempSync(join(tmpdir(), 'inkwell-data-'))
   afterwards(() => rmSync(path, { recursive: true, force: true }))
-  return serving({ store: embeddedStore({ path }), demo })
+  return serving({ store: embeddedStore({ path }), demo, ...options })
 }
 
 /** Somebody who is not there any more has written this: it is nobody's to undo. */
