@@ -8,6 +8,7 @@ import { freshEpoch } from '../epoch.ts'
 import type { Hardening } from './durability.ts'
 import { announcementOf, entriesOf, type From, type Stretch } from './entries.ts'
 import { Flights } from './flights.ts'
+import { Heard } from './heard.ts'
 import type { Keys } from './keys.ts'
 import type { Rooms } from './rooms.ts'
 import * as scripts from './scripts.ts'
@@ -16,6 +17,7 @@ import type { Wire } from './wire.ts'
 const bytesAtFirst = 65_536 // of entries in a script's answer: a quiet document comes in one piece
 const bytesAtOnce = 524_288 // of entries in an answer to a long read: a millisecond of Redis' time, that others wait for
 const stretchesAtOnce = { fewest: 4, most: 2_000 }
+const feedDelay = 5 // ms that the feed may be behind the answer to an append before the log is read instead
 const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
 const readAttempts = 5 // a reader that is overtaken by a trim begins again
 const lookingAfter = 16 // rooms looked after at a time when the feed is back
@@ -37,7 +39,7 @@ class Torn extends Error {
 }
 
 type OpenReply = ['torn'] | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[]]
-type AppendReply = [Refusal | 'torn'] | ['ok', number, number, number, number, Stretch[], (number | string)[]]
+type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretch[], (number | string)[]]
 type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretch[]]
 type LastReply = ['epoch'] | ['ok', Epoch, number, Stretch[]]
 
@@ -46,6 +48,7 @@ export class RedisLog implements Log {
   readonly #opening = new Flights<Opened>()
   readonly #reading = new Flights<LogReply>()
   readonly #subscriptions = new Set<() => void>()
+  readonly #following = new Map<DocId, Following>()
   readonly #missed: Set<DocId> = new Set()
   #looking = 0
   readonly #writing = new Set<Promise<unknown>>()
@@ -86,6 +89,7 @@ export class RedisLog implements Log {
   async #append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply> {
     const { append, keys, publish, hardening } = this.#parts
     await hardening.known()
+    const heard = this.#following.get(doc)?.heard
     if (at.version === 0 && entries.length > 0) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
     const reply = await append.run<AppendReply>(
       scripts.append,
@@ -97,13 +101,21 @@ export class RedisLog implements Log {
         keys.channel(doc),
         publish,
         hardening.atOnce ? '1' : '0',
-        bytesAtFirst,
+        heard === undefined ? bytesAtFirst : 0,
         ...entries.flatMap(({ author, seq, body }) => [author, seq, body]),
       ],
     )
     if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
-    const [, head, durable, horizon, , stretches, taken] = reply
-    const missed = await this.#rest(doc, at, head, stretches)
+    const [, head, chain, durable, horizon, stretches, taken] = reply
+    let missed: readonly Entry[] | null = head === at.version ? [] : null
+    if (heard !== undefined && missed === null) {
+      missed = heard.between(at, { version: head, chain })
+      if (missed === null) {
+        await heard.until(head, feedDelay)
+        missed = heard.between(at, { version: head, chain })
+      }
+    }
+    missed ??= await this.#rest(doc, at, head, stretches)
     if (missed === null)
       throw new Error(`what was appended to ${JSON.stringify(doc)} is there; what came before was trimmed meanwhile`)
     const own: Entry[] = []
@@ -165,20 +177,14 @@ export class RedisLog implements Log {
   }
 
   async subscribe(doc: DocId, listener: (announcement: Announcement) => void): Promise<() => void> {
-    const { rooms, hardening } = this.#parts
-    const stopHearing = rooms.announcements.subscribe(doc, announcement => {
-      if (announcement.kind === 'durable') hardening.reached(doc, announcement)
-      else {
-        const last = announcement.entries.at(-1)
-        if (last !== undefined && last.version > announcement.durable)
-          hardening.note(doc, { ...last, epoch: announcement.epoch }, false)
-      }
-      listener(announcement)
-    })
+    const { rooms } = this.#parts
+    const unfollow = this.#follow(doc)
+    const stopHearing = rooms.announcements.subscribe(doc, listener)
     let leave = (): void => {}
     const stop = (): void => {
-      this.#subscriptions.delete(stop)
+      if (!this.#subscriptions.delete(stop)) return
       stopHearing()
+      unfollow()
       leave()
     }
     this.#subscriptions.add(stop)
@@ -188,7 +194,34 @@ export class RedisLog implements Log {
       stop()
       throw error
     }
+    if (!this.#subscriptions.has(stop)) leave() // closed meanwhile
     return stop
+  }
+
+  /** What the store itself makes of a document's announcements, before anybody else hears them. */
+  #follow(doc: DocId): () => void {
+    let following = this.#following.get(doc)
+    if (following === undefined) {
+      const heard = new Heard()
+      const stop = this.#parts.rooms.announcements.subscribe(doc, announcement => this.#heed(doc, heard, announcement))
+      this.#following.set(doc, (following = { heard, followers: 0, stop }))
+    }
+    const own = following
+    own.followers++
+    return () => {
+      if (--own.followers > 0) return
+      own.stop()
+      this.#following.delete(doc)
+    }
+  }
+
+  #heed(doc: DocId, heard: Heard, announcement: Announcement): void {
+    const { hardening } = this.#parts
+    if (announcement.kind === 'durable') return hardening.reached(doc, announcement)
+    heard.hear(announcement)
+    const { epoch, entries, durable } = announcement
+    const last = entries.at(-1)
+    if (last !== undefined && last.version > durable) hardening.note(doc, { ...last, epoch }, false)
   }
 
   async documents(after: DocId | null, limit: number): Promise<readonly DocId[]> {
@@ -323,6 +356,12 @@ export class RedisLog implements Log {
       hardening.atOnce ? { ...announcement, durable: announcement.from + announcement.entries.length } : announcement,
     )
   }
+}
+
+interface Following {
+  readonly heard: Heard
+  followers: number
+  readonly stop: () => void
 }
 
 /** How many stretches to ask for, given how long the last ones were. */

@@ -80,8 +80,8 @@ return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.
 }
 
 /**
- * KEYS meta, log, authors. ARGV epoch, version, chain, channel, PUBLISH or SPUBLISH, "1" when written is durable, bytes to answer,
- * then author, seq and body of each entry. A stream entry, and its announcement, is bounded by entries and bytes: the first so
+ * KEYS meta, log, authors. ARGV epoch, version, chain, channel, PUBLISH or SPUBLISH, "1" when written is durable, bytes to answer (0
+ * from one who hears the feed), then author, seq and body of each entry. A stream entry, and its announcement, is bounded by entries and bytes: the first so
  * that Lua can hand it over, the second so that a reader can stop between two.
  */
 export const append: Script = {
@@ -92,7 +92,7 @@ local log = meta()
 local at = tonumber(ARGV[2])
 local no = refusal(log, ARGV[1], at, ARGV[3])
 if no then return { no } end
-local missed = at < log.version and after(at, tonumber(ARGV[7])) or {}
+local missed = at < log.version and ARGV[7] ~= '0' and after(at, tonumber(ARGV[7])) or {}
 local version, chain, durable = log.version, log.chain, log.durable
 local rows, taken, fields, bytes = {}, {}, nil, 0
 local function write()
@@ -134,7 +134,7 @@ if version > log.version then
   redis.call('HSET', KEYS[1], 'v', string.format('%.0f', version), 'c', chain, 'd', string.format('%.0f', durable))
   if log.version == 0 then redis.call('PERSIST', KEYS[1]) end
 end
-return { 'ok', log.version, durable, log.horizon, log.floor, missed, taken }
+return { 'ok', log.version, log.chain, durable, log.horizon, missed, taken }
 `,
 }
 
