@@ -31,6 +31,7 @@ export class Text {
 
   static of(text: string): Text {
     if (text === '') return Text.empty
+    if (text.length <= longestChunk) return new Text(text.length, [{ length: text.length, chunks: [text] }], text)
     const writer = new Writer()
     writer.text(text)
     return new Text(text.length, writer.finish(), text)
