@@ -200,7 +200,7 @@ describe('text ops keep laws of their own', () => {
       const ops: TextOp[] = []
       for (let n = 50 + below(random, 400); n > 0; n--) {
         const from = random() < 0.5 ? Math.min(length, (ops.at(-1)?.edits[0] ?? 0) + 1) : below(random, length + 1)
-        const most = [0, 1, 3, 40, 2000][below(random, 5)]!
+        const most = random() < 0.01 ? 2000 : [0, 1, 3, 9][below(random, 4)]! // seldom much, so that many pieces gather
         const to = random() < 0.6 ? from : Math.min(length, from + below(random, most + 1))
         const text = random() < 0.02 ? words(random, 9, false).repeat(below(random, 500)) : words(random, 3, false)
         const last = Math.max(to, length - below(random, 9))
@@ -221,7 +221,7 @@ describe('text ops keep laws of their own', () => {
       requireNormal(all)
       require(equals(all, one), 'differs', { ops, one, all })
     }
-    checkLaw({ title, check }, { ...run, cases: Math.max(10, run.cases / 100) })
+    checkLaw({ title, check }, { ...run, cases: Math.max(10, run.cases / 50) })
   })
 
   law('a builder takes steps in any order and builds the normal form', random => {
