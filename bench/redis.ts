@@ -2,7 +2,7 @@
 // Invariant: every op that is timed is checked to be in the log, once.
 
 import { Redis } from 'ioredis'
-import type { NewEntry } from '../src/engine/ports.ts'
+import type { LogReply, NewEntry } from '../src/engine/ports.ts'
 import type { AuthorId, DocId, Position } from '../src/protocol/ids.ts'
 import { emptyChain } from '../src/protocol/ids.ts'
 import { type RedisStore, redisStore } from '../src/stores/redis.ts'
@@ -54,6 +54,7 @@ class Node {
   #turning: Promise<void> | null = null
   #failed: Error | null = null
   readonly latencies: number[] = []
+  unanswered = 0
 
   private constructor(store: RedisStore, doc: DocId, author: AuthorId, at: Position) {
     this.store = store
@@ -90,13 +91,25 @@ class Node {
       this.#at = { ...this.#at, version: last.version, chain: last.chain }
   }
 
+  /** What nobody answers is offered again: the log drops what it has. */
+  async #append(entries: readonly NewEntry[]): Promise<LogReply> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.store.log.append(this.#doc, this.#at, entries)
+      } catch (error) {
+        this.unanswered++
+        if (tries === 5) throw error
+      }
+    }
+  }
+
   async #turn(): Promise<void> {
     await null // what is offered in one moment goes together, as submissions of one read of the sockets do
     while (this.#waiting.length > 0) {
       const batch = this.#waiting
       this.#waiting = []
       const entries = batch.map((): NewEntry => ({ author: this.#author, seq: ++this.#seq, body }))
-      const reply = await this.store.log.append(this.#doc, this.#at, entries)
+      const reply = await this.#append(entries)
       const now = performance.now()
       if (!reply.ok) throw new Error(`refused: ${reply.reason}`)
       this.#reach(reply.entries.at(-1))
@@ -132,6 +145,7 @@ interface Outcome {
   readonly p50: number
   readonly p99: number
   readonly callsPerCommit: number
+  readonly unanswered: number
 }
 
 const load = async (server: RedisServer, doc: string, nodes: number, rate: number, seconds: number): Promise<Outcome> => {
@@ -149,7 +163,12 @@ const load = async (server: RedisServer, doc: string, nodes: number, rate: numbe
     const calls = (await callsOf(server)) - before
     await checked(all[0]!.store, id, turn)
     const latencies = all.flatMap(node => node.latencies)
-    return { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), callsPerCommit: calls / (rate * seconds) }
+    return {
+      p50: percentile(latencies, 0.5),
+      p99: percentile(latencies, 0.99),
+      callsPerCommit: calls / (rate * seconds),
+      unanswered: all.reduce((sum, node) => sum + node.unanswered, 0),
+    }
   } finally {
     await Promise.all(all.map(node => node.store.close()))
   }
@@ -205,6 +224,7 @@ const writing = async (server: RedisServer, seconds: number): Promise<Row[]> => 
       unit: 'ms',
       beside: {
         p50: ours.p50,
+        'calls without an answer in time': ours.unanswered,
         'compare-and-set per op, p99': theirs.p99,
         'of which done per second': theirs.perSecond,
         'conflicts per op': theirs.conflicts,

@@ -20,7 +20,6 @@ const stretchesAtOnce = { fewest: 4, most: 2_000 }
 const feedDelay = 5 // ms that the feed may be behind the answer to an append before the log is read instead
 const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
 const readAttempts = 5 // a reader that is overtaken by a trim begins again
-const lookingAfter = 16 // rooms looked after at a time when the feed is back
 
 export interface LogParts {
   readonly append: Wire
@@ -49,17 +48,12 @@ export class RedisLog implements Log {
   readonly #reading = new Flights<LogReply>()
   readonly #subscriptions = new Set<() => void>()
   readonly #following = new Map<DocId, Following>()
-  readonly #missed: Set<DocId> = new Set()
-  #looking = 0
   readonly #writing = new Set<Promise<unknown>>()
   #closed = false
 
   constructor(parts: LogParts) {
     this.#parts = parts
-    parts.rooms.missed.subscribe('missed', doc => {
-      this.#missed.add(doc)
-      this.#lookAfter()
-    })
+    parts.rooms.whenMissed(doc => this.#repeat(doc))
   }
 
   get durability(): Durability {
@@ -318,22 +312,7 @@ export class RedisLog implements Log {
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
   }
 
-  /** Rooms that were not heard for a while: the last announcement is repeated, so whoever has missed something finds the gap. */
-  #lookAfter(): void {
-    while (this.#looking < lookingAfter) {
-      const [doc] = this.#missed
-      if (doc === undefined) return
-      this.#missed.delete(doc)
-      this.#looking++
-      this.#repeat(doc)
-        .catch(() => {}) // the line is gone again; when it is back the room is looked after again
-        .finally(() => {
-          this.#looking--
-          this.#lookAfter()
-        })
-    }
-  }
-
+  /** In a room that was not heard for a while the last announcement is repeated, so whoever has missed something finds the gap. */
   async #repeat(doc: DocId): Promise<void> {
     const { read, keys, rooms, hardening } = this.#parts
     const reply = await read.run<LastReply>(scripts.last, [keys.meta(doc), keys.log(doc)], [])

@@ -52,7 +52,7 @@ export class RedisPresence implements PresenceBoard {
   constructor(parts: PresenceParts) {
     this.#parts = parts
     parts.wire.whenLost(() => this.#doubt())
-    parts.rooms.missed.subscribe('missed', doc => void this.#reconcile(doc).catch(() => {})) // missed again: told again
+    parts.rooms.whenMissed(doc => this.#reconcile(doc))
   }
 
   show(doc: DocId, appearance: Appearance): void {

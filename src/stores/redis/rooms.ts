@@ -12,15 +12,21 @@ import type { Keys } from './keys.ts'
 /** The first character of a message says what it is; scripts write the first three. */
 export const signalMark = 's'
 
+const caredForAtOnce = 16 // a reconnect with 10,000 documents must not be a flood
+const carePause = 500 // ms; a Redis that can be heard and not be asked is about to change
+
 export class Rooms {
   readonly #channels: Channels
   readonly #keys: Keys
   readonly announcements = new Feed<DocId, Announcement>()
   readonly news = new Feed<DocId, readonly PresenceNews[]>()
   readonly signals = new Feed<DocId, Json>()
-  /** Told when a room was not heard for a while. */
-  readonly missed = new Feed<'missed', DocId>()
   readonly #rooms = new Map<DocId, Room>()
+
+  /** Rooms that were not heard for a while, and what is done about it. */
+  readonly #missed = new Set<DocId>()
+  readonly #cares: ((doc: DocId) => Promise<void>)[] = []
+  #caring = 0
 
   constructor(channels: Channels, keys: Keys) {
     this.#channels = channels
@@ -53,10 +59,40 @@ export class Rooms {
     }
   }
 
+  /** Has each room looked after that was not heard for a while: again and again until that has succeeded, or nobody is in it. */
+  whenMissed(care: (doc: DocId) => Promise<void>): void {
+    this.#cares.push(care)
+  }
+
+  #care(): void {
+    while (this.#caring < caredForAtOnce) {
+      const [doc] = this.#missed
+      if (doc === undefined) return
+      this.#missed.delete(doc)
+      this.#caring++
+      Promise.all(this.#cares.map(care => care(doc)))
+        .catch(() => {
+          const again = (): void => {
+            if (!this.#rooms.has(doc)) return
+            this.#missed.add(doc)
+            this.#care()
+          }
+          setTimeout(again, carePause * (0.5 + Math.random())).unref()
+        })
+        .finally(() => {
+          this.#caring--
+          this.#care()
+        })
+    }
+  }
+
   #listen(doc: DocId): Promise<() => void> {
     return this.#channels.listen(this.#keys.channel(doc), {
       hear: message => this.#hear(doc, message),
-      missed: () => this.missed.tell('missed', doc),
+      missed: () => {
+        this.#missed.add(doc)
+        this.#care()
+      },
     })
   }
 
