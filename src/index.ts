@@ -1,12 +1,6 @@
 // What both ends of Inkwell share: the text type, its ops, and the contract that other document types fulfil.
 // Invariant: nothing here needs a server, a browser or a clock.
-export {
-  composeAll,
-  mapPosition,
-  mapPositions,
-  mapSelection,
-  type Selection,
-} from './ot/algebra.ts'
+export { composeAll, mapPosition, mapPositions, mapSelection, type Selection } from './ot/algebra.ts'
 export {
   type Edit,
   fromEdits,
@@ -19,6 +13,7 @@ export {
   textOp,
   toEdits,
 } from './ot/op.ts'
+export { fromOttype, type Ottype, type PlainOttype, textOttype, toOttype } from './ot/ottypes.ts'
 export { Text } from './ot/rope.ts'
 export { snapOutward, textType } from './ot/text.ts'
 export { type AnyDocumentType, type DocumentType, type Json, OpError, type Side } from './ot/type.ts'

@@ -3,11 +3,15 @@
 
 import { existsSync } from 'node:fs'
 import { z } from 'zod'
+import { redisFault } from '../stores/redis/address.ts'
 
 export interface Serving {
   readonly port: number
   readonly host: string
-  readonly store: { readonly kind: 'memory' } | { readonly kind: 'embedded'; readonly path: string }
+  readonly store:
+    | { readonly kind: 'memory' }
+    | { readonly kind: 'embedded'; readonly path: string }
+    | { readonly kind: 'redis'; readonly url: string }
   readonly demo: boolean
   readonly logLevel: (typeof levels)[number]
   readonly origins: readonly string[] | undefined
@@ -35,7 +39,7 @@ export const settings = {
   store: {
     flag: '--store <where>',
     variable: 'INKWELL_STORE',
-    says: 'embedded:<directory> or memory:',
+    says: 'embedded:<directory>, redis://host:port/db (also redis+sentinel, redis+cluster, rediss) or memory:; REDIS_URL counts too',
     otherwise: 'embedded:./inkwell-data',
   },
   demo: { flag: '--demo', variable: 'INKWELL_DEMO', says: 'serve the demo page at /' },
@@ -71,11 +75,16 @@ const store = z.string().transform((text, context): Serving['store'] => {
   const [scheme, rest] = colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)]
   if (scheme === 'memory' && rest === '') return { kind: 'memory' }
   if (scheme === 'embedded' && rest !== '') return { kind: 'embedded', path: rest }
-  const message =
-    scheme === 'redis' || scheme === 'rediss'
-      ? 'a Redis store is not in this version; use embedded:<directory>'
-      : `${JSON.stringify(text)} is none of embedded:<directory> and memory:`
-  context.addIssue({ code: 'custom', message })
+  if (/^rediss?(\+\w+)?$/.test(scheme!)) {
+    const fault = redisFault(text)
+    if (fault === null) return { kind: 'redis', url: text }
+    context.addIssue({ code: 'custom', message: fault })
+    return z.NEVER
+  }
+  context.addIssue({
+    code: 'custom',
+    message: `${JSON.stringify(text)} is none of embedded:<directory>, redis://host:port and memory:`,
+  })
   return z.NEVER
 })
 
@@ -101,7 +110,9 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
     const sources: readonly (readonly [source: string, value: string | boolean | undefined])[] = [
       [setting.flag.split(' ', 1)[0]!, flags[name]],
       [setting.variable, isAddress(environment[setting.variable]) ? undefined : environment[setting.variable]],
-      ...(name === 'port' ? [['PORT', environment.PORT] as const] : []), // what platforms give their applications
+      // What platforms give their applications.
+      ...(name === 'port' ? [['PORT', environment.PORT] as const] : []),
+      ...(name === 'store' ? [['REDIS_URL', environment.REDIS_URL] as const] : []),
       ['default', setting.otherwise],
     ]
     const [source, value] = sources.find(([, value]) => value !== undefined) ?? ['default', undefined]
@@ -115,8 +126,6 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
   // The cast: where a value is missing there is a fault, and with a fault nothing of it is used.
   const serving = Object.fromEntries(names.map(name => [name, read(name)])) as unknown as Serving
 
-  if (environment.REDIS_URL !== undefined && flags.store === undefined && environment[settings.store.variable] === undefined)
-    faults.push('REDIS_URL: a Redis store is not in this version; unset it, or choose --store embedded:<directory>')
   for (const variable of Object.keys(environment)) {
     if (
       variable.startsWith('INKWELL_') &&

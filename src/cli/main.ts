@@ -6,13 +6,29 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { pino } from 'pino'
-import { ConfigurationError, createServer, embeddedStore, type InkwellServer, memoryStore } from '../server/index.ts'
+import { unreachable } from '../protocol/unreachable.ts'
+import { ConfigurationError, createServer, embeddedStore, type InkwellServer, memoryStore, type Store } from '../server/index.ts'
 import { configurationOf, demoFault, type Flags, type Serving, type Setting, settings } from './configuration.ts'
 
 const fail = (faults: readonly string[]): never => {
   process.stderr.write(`inkwell: the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}\n`)
   for (const fault of faults) process.stderr.write(`  - ${fault}\n`)
   process.exit(2)
+}
+
+const storeOf = async (store: Serving['store']): Promise<Store> => {
+  switch (store.kind) {
+    case 'memory':
+      return memoryStore()
+    case 'embedded':
+      return embeddedStore({ path: store.path })
+    case 'redis': {
+      const { redisStore } = await import('../stores/redis.ts') // whoever has no Redis need not load its client
+      return redisStore(store.url)
+    }
+    default:
+      return unreachable(store)
+  }
 }
 
 const serve = async (flags: Flags): Promise<void> => {
@@ -28,7 +44,7 @@ const serve = async (flags: Flags): Promise<void> => {
   let url: string
   try {
     server = await createServer({
-      store: serving.store.kind === 'memory' ? memoryStore() : embeddedStore({ path: serving.store.path }),
+      store: await storeOf(serving.store),
       logger: log,
       transports: serving.transports,
       ...(serving.origins === undefined ? {} : { origins: serving.origins }),

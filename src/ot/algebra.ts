@@ -1,5 +1,6 @@
 // The verbs of text ops that need no text: compose, transform, and where a position goes.
 // Invariant: every result is in normal form, and costs one pass over the edits it was made from; inserted text is shared, not copied.
+import { Draft } from './draft.ts'
 import { noop, type TextOp } from './op.ts'
 import type { Side } from './type.ts'
 
@@ -372,13 +373,24 @@ function composeSingle(first: TextOp, second: TextOp): TextOp | undefined {
   return undefined
 }
 
+/** An op of more edits is cheaper composed in one pass than edit by edit. */
+const fewEdits = 8
+
+/** Shorter rows are composed one by one. */
+const shortRow = 4
+
+/** A draft that has taken this many ops is closed, as finding a place in it takes time linear in its blocks. */
+const longestRow = 16_384
+
 /**
- * All of them, one after the other, as one op: pairs, then pairs of pairs, so that n ops cost O(n log n) and not O(n²).
- * Composing is associative, so the order of the brackets cannot be seen in the result.
+ * All of them, one after the other, as one op. Time is O(n log n) in the number of edits, with a small factor for keystrokes.
+ *
+ * Composing is associative, so the order of the brackets cannot be seen in the result: rows of small ops are written into a
+ * draft, and what that leaves is composed in pairs, then pairs of pairs.
  */
 export function composeAll(ops: readonly TextOp[]): TextOp {
   if (ops.length === 0) throw new RangeError('no op to compose: the base length of nothing is unknown')
-  let level = ops
+  let level = ops.length < shortRow ? ops : rows(ops)
   while (level.length > 1) {
     const next: TextOp[] = []
     for (let i = 0; i + 1 < level.length; i += 2) next.push(compose(level[i]!, level[i + 1]!))
@@ -386,6 +398,25 @@ export function composeAll(ops: readonly TextOp[]): TextOp {
     level = next
   }
   return level[0]!
+}
+
+function rows(ops: readonly TextOp[]): TextOp[] {
+  const out: TextOp[] = []
+  let start = 0
+  while (start < ops.length) {
+    let end = start
+    while (end < ops.length && end - start < longestRow && ops[end]!.edits.length <= fewEdits * 3) end++
+    if (end - start < shortRow) {
+      end = Math.max(end, start + 1)
+      for (let i = start; i < end; i++) out.push(ops[i]!)
+    } else {
+      const draft = new Draft(ops[start]!.baseLength)
+      for (let i = start; i < end; i++) draft.add(ops[i]!)
+      out.push(draft.finish())
+    }
+    start = end
+  }
+  return out
 }
 
 /**

@@ -40,8 +40,14 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const store = settings.store ?? embeddedStore({ path: './inkwell-data' })
   try {
     await store.ready()
+    const findings = (await store.findings?.()) ?? []
+    for (const { severity, sentence, mend } of findings) log.warn({ store: store.name, severity, mend }, sentence)
+    const faults = findings.filter(({ severity }) => severity === 'fault')
+    if (faults.length > 0 && !settings.development)
+      throw new ConfigurationError(faults.map(({ sentence, mend }) => `store: ${sentence}: ${mend}`))
   } catch (error) {
     if (settings.store === null) await store.close()
+    if (error instanceof ConfigurationError) throw error
     throw new ConfigurationError([
       `store: ${store.name} cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
     ])
@@ -166,7 +172,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   }
 }
 
-const lasting = { memory: 'until this process ends', disk: 'once on disk', replicated: 'once replicated' } as const
+const lasting = { memory: 'as long as memory lasts', disk: 'once on disk', replicated: 'once replicated' } as const
 
 const urlHost = ({ address, family }: AddressInfo): string => {
   if (address === '0.0.0.0' || address === '::') return 'localhost' // a name that works where one reads it

@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { builtDemo, demoServer, launched, Writer } from './page.ts'
+import { builtDemo, demoServer, launched, Writer, wrote } from './page.ts'
 
 let browser: Browser
 let demo: string
@@ -24,11 +24,11 @@ const saved = 'All changes saved'
 /** Ada and Ben in one document, with this text in it. */
 const both = async (text = '') => {
   const url = await demoServer(demo)
+  if (text !== '') await wrote(url, 'letter', text)
   const ada = await Writer.opens(browser, url, 'letter', 'Ada Lovelace')
   const ben = await Writer.opens(browser, url, 'letter', 'Ben')
+  for (const writer of [ada, ben]) await expect.poll(() => writer.text(), patient).toBe(text)
   await ada.page.bringToFront()
-  if (text !== '') await ada.page.keyboard.insertText(text)
-  await expect.poll(() => ben.text(), patient).toBe(text)
   const held = async (): Promise<string> => ((await (await fetch(`${url}/v1/documents/letter`)).json()) as { text: string }).text
   /** Both pages and the server hold one text, all of it saved. */
   const agree = async (): Promise<string> => {
@@ -71,10 +71,10 @@ test('[P2] [P3] with the line cut both go on typing; joined again, nothing is lo
 test('undo by the keyboard takes back one’s own words only, and redo brings them back', async () => {
   const { ada, ben, agree } = await both('A. Z.')
   await ada.press('Control+Home', 'ArrowRight', 'ArrowRight')
-  await ada.type(' mine')
+  await ada.page.keyboard.insertText(' mine') // one edit: how fast the machine is does not group it
   await expect.poll(() => ben.text(), patient).toBe('A. mine Z.')
   await ben.press('Control+Home', 'ArrowRight', 'ArrowRight', 'ArrowRight', 'ArrowRight', 'ArrowRight')
-  await ben.type('-yours-')
+  await ben.page.keyboard.insertText('-yours-')
   await expect.poll(() => ada.text(), patient).toBe('A. mi-yours-ne Z.')
   await ada.press('Control+z')
   expect(await agree()).toBe('A.-yours- Z.')
@@ -108,23 +108,91 @@ test('[P7] the other’s caret stands where they are, under their name, moves wi
   await expect.poll(() => ben.page.locator('.cm-inkwell-selection').count(), patient).toBe(1)
   await expect.poll(before, patient).toBe('>> one two three')
   await ben.photograph('remote-selection')
-  await expect
-    .poll(() => ben.page.locator('#people li').evaluateAll(all => all.map(one => (one as HTMLElement).title)), patient)
-    .toEqual(['Ben (you)', 'Ada Lovelace'])
+  await expect.poll(() => ben.people(), patient).toEqual(['Ben (you)', 'Ada Lovelace'])
   expect(await agree()).toBe('>> one two three')
   await ada.page.context().close()
   await expect.poll(() => caret.count(), patient).toBe(0)
-  await expect.poll(() => ben.page.locator('#people li').count(), patient).toBe(1)
+  await expect.poll(() => ben.people(), patient).toEqual(['Ben (you)'])
 })
 
-test('pasted lines and emoji arrive as they are', async () => {
+test('pasted lines and emoji arrive as they are, with line breaks of one kind', async () => {
   const { ada, ben, agree } = await both()
+  await ada.paste('Grüße 👩‍👩‍👧\r\n\r\n- 😀 eins\n- zwei\n\tdrei')
   const text = 'Grüße 👩‍👩‍👧\n\n- 😀 eins\n- zwei\n\tdrei'
-  await ada.page.keyboard.insertText(text)
   await expect.poll(() => ben.text(), patient).toBe(text)
   await ben.press('Control+Home')
   await ben.type('😀')
   expect(await agree()).toBe(`😀${text}`)
+})
+
+test('a page with words that are not saved asks before it goes, and a page with none does not', async () => {
+  const { ada, agree } = await both('All safe.')
+  const asked: string[] = []
+  ada.page.on('dialog', dialog => {
+    asked.push(dialog.type())
+    void dialog.dismiss()
+  })
+  await ada.line(false)
+  await ada.press('Control+End')
+  await ada.type(' Not this.')
+  await ada.page.evaluate(() => location.reload())
+  await expect.poll(() => asked, patient).toEqual(['beforeunload'])
+  await ada.line(true)
+  expect(await agree()).toBe('All safe. Not this.')
+  await ada.page.reload()
+  await expect.poll(() => ada.text(), patient).toBe('All safe. Not this.')
+  expect(asked).toEqual(['beforeunload'])
+})
+
+test('what the server refuses is shown with its words, to be copied or put back', async () => {
+  const url = await demoServer(demo, { limits: { documentLength: 30 } })
+  await wrote(url, 'letter', 'Room for thirty units here.')
+  const ada = await Writer.opens(browser, url, 'letter', 'Ada')
+  await expect.poll(() => ada.text(), patient).toBe('Room for thirty units here.')
+  await ada.press('Control+End')
+  await ada.page.keyboard.insertText(' Too much.')
+  const notice = ada.page.locator('.notice')
+  await expect.poll(() => notice.locator('blockquote').textContent(), patient).toBe(' Too much.')
+  await expect.poll(() => ada.text(), patient).toBe('Room for thirty units here.')
+  expect(await notice.locator('p').textContent()).toContain('longer than the limit')
+  await ada.photograph('refused')
+  await ada.page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+  await notice.getByRole('button', { name: 'Copy' }).click()
+  await expect.poll(() => ada.page.evaluate(() => navigator.clipboard.readText()), patient).toBe(' Too much.')
+  await ada.focus()
+  await ada.press('Control+Home', 'Control+Delete', 'Control+Delete')
+  await notice.getByRole('button', { name: 'Restore' }).click()
+  await expect.poll(() => ada.text(), patient).toBe(' thirty units here. Too much.')
+  await expect.poll(() => ada.status(), patient).toBe(saved)
+  expect(await notice.count()).toBe(0)
+})
+
+test('who may only read is told so and changes nothing', async () => {
+  let right: 'write' | 'read' = 'write'
+  const url = await demoServer(demo, { authorize: () => right })
+  await wrote(url, 'letter', 'To be read.')
+  right = 'read'
+  const ada = await Writer.opens(browser, url, 'letter', 'Ada')
+  await expect.poll(() => ada.text(), patient).toBe('To be read.')
+  expect(await ada.status()).toBe('Read-only')
+  await ada.press('Control+End')
+  await ada.type(' No.')
+  await ada.press('Control+z')
+  expect(await ada.text()).toBe('To be read.')
+  expect(ada.faults).toEqual([])
+})
+
+test('a bare address gets a document with a name to read out, and its link can be copied', async () => {
+  const url = await demoServer(demo)
+  const ada = await Writer.opens(browser, url, '', 'Ada')
+  const id = new URL(ada.page.url()).searchParams.get('doc') ?? ''
+  expect(id).toMatch(/^[a-z]+-[a-z]+-\d\d$/)
+  expect(await ada.page.locator('h1').textContent()).toBe(id)
+  await ada.page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+  await ada.page.locator('#copy').click()
+  await expect.poll(() => ada.page.locator('#copy').textContent(), patient).toBe('Copied')
+  expect(await ada.page.evaluate(() => navigator.clipboard.readText())).toBe(`${url}/?doc=${id}`)
+  await ada.photograph('new')
 })
 
 test('a page that comes again finds what was saved', async () => {
@@ -142,14 +210,25 @@ test('by night and on a telephone nothing runs over, and the switch for the look
   await expect.poll(() => dark.text(), patient).toBe('# Night\n\nInk on dark paper.')
   await ada.press('Control+End')
   await dark.page.locator('.cm-inkwell-caret').first().waitFor()
-  expect(await dark.page.evaluate(() => document.documentElement.dataset.theme)).toBe('dark')
+  expect(await dark.luminance('body')).toBeLessThan(0.1)
   expect(await dark.page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375)
   await dark.photograph('dark-telephone')
+  expect(await ada.luminance('body')).toBeGreaterThan(0.9)
   await ada.page.locator('#theme').click()
+  const isNight = async () => {
+    expect(await ada.luminance('body')).toBeLessThan(0.1)
+    expect(await ada.page.locator('.cm-cursor-primary').evaluate(caret => getComputedStyle(caret).borderLeftColor)).not.toBe(
+      'rgb(0, 0, 0)',
+    )
+    const inks = ada.page.locator('.cm-line span:not([class*="cm-"])')
+    for (const ink of await inks.evaluateAll(found => found.map(span => getComputedStyle(span).color))) {
+      expect(ink).toBe('rgb(231, 233, 239)')
+    }
+  }
+  await isNight()
   await ada.page.reload()
-  await ada.page.locator('#editor .cm-content').waitFor()
-  expect(await ada.page.evaluate(() => document.documentElement.dataset.theme)).toBe('dark')
   await expect.poll(() => ada.text(), patient).toBe('# Night\n\nInk on dark paper.')
+  await isNight()
   await ada.photograph('dark')
 })
 
@@ -172,5 +251,11 @@ test('everything can be reached by the keyboard and has a name for those who hea
     await ada.press('Tab')
   }
   expect(reached).toEqual(['brand', 'copy', 'theme', 'line', 'name'])
-  expect(await ada.page.locator('[role=status]').getAttribute('aria-live')).toBe('polite')
+  const spoken = ada.page.locator('[role=status][aria-live=polite]')
+  await expect.poll(() => spoken.textContent(), patient).toBe(saved)
+  await ada.page.locator('#line').focus()
+  await ada.press('Space')
+  await expect.poll(() => spoken.textContent(), patient).toContain('Offline')
+  await ada.press('Space')
+  await expect.poll(() => spoken.textContent(), patient).toBe(saved)
 })

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { build } from 'vite'
-import { embeddedStore } from '../../src/server/index.ts'
+import { connect } from '../../src/client/index.ts'
+import { embeddedStore, type ServerOptions } from '../../src/server/index.ts'
 import { chromiumPath } from '../chromium.ts'
 import { afterwards, serving } from '../server/worlds.ts'
 
@@ -35,10 +36,20 @@ export const launched = (): Promise<Browser> =>
   })
 
 /** A server with its data on disk and the demo; its address. */
-export const demoServer = (demo: string): Promise<string> => {
+export const demoServer = (demo: string, options: ServerOptions = {}): Promise<string> => {
   const path = mkdtempSync(join(tmpdir(), 'inkwell-data-'))
   afterwards(() => rmSync(path, { recursive: true, force: true }))
-  return serving({ store: embeddedStore({ path }), demo })
+  return serving({ store: embeddedStore({ path }), demo, ...options })
+}
+
+/** Somebody who is not there any more has written this: it is nobody's to undo. */
+export const wrote = async (url: string, doc: string, text: string): Promise<void> => {
+  const client = connect(url)
+  afterwards(() => client.close())
+  const document = await client.open(doc)
+  document.insert(0, text)
+  await document.settled()
+  await client.close()
 }
 
 export class Writer {
@@ -80,7 +91,7 @@ export class Writer {
     const lines = await this.page.locator('#editor .cm-line').evaluateAll(found =>
       found.map(line => {
         const copy = line.cloneNode(true) as Element
-        for (const caret of copy.querySelectorAll('.cm-inkwell-caret, .cm-widgetBuffer')) caret.remove()
+        for (const caret of copy.querySelectorAll('.cm-inkwell-caret, .cm-widgetBuffer, .cm-placeholder')) caret.remove()
         return copy.textContent ?? ''
       }),
     )
@@ -100,8 +111,28 @@ export class Writer {
   }
 
   async line(up: boolean): Promise<void> {
-    await this.page.locator('#line').setChecked(up, { force: true }) // the box itself is drawn by its neighbour
+    await this.page.locator('#line').setChecked(up)
     await this.focus()
+  }
+
+  /** By way of the system's clipboard, as a writer does it. */
+  async paste(text: string): Promise<void> {
+    await this.page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+    await this.page.evaluate(words => navigator.clipboard.writeText(words), text)
+    await this.press('Control+v')
+  }
+
+  /** Who is here, as the page says it to those who see and to those who hear it. */
+  people(): Promise<string[]> {
+    return this.page.locator('#people li .who').allTextContents()
+  }
+
+  /** How light the ground of an element is, from 0 to 1. */
+  luminance(selector: string): Promise<number> {
+    return this.page.locator(selector).evaluate(element => {
+      const [red = 0, green = 0, blue = 0] = getComputedStyle(element).backgroundColor.match(/\d+/g)?.map(Number) ?? []
+      return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+    })
   }
 
   async photograph(name: string): Promise<void> {

@@ -47,6 +47,13 @@ describe('what is said', () => {
     })
   })
 
+  it('a Redis is asked for by its address, and REDIS_URL is what platforms call it', () => {
+    const redis = { kind: 'redis', url: 'redis+cluster://a:7000,b:7000' }
+    expect(configurationOf({ store: redis.url }, { REDIS_URL: 'redis://other' })).toMatchObject({ store: redis })
+    expect(configurationOf({}, { REDIS_URL: redis.url })).toMatchObject({ store: redis })
+    expect(configurationOf({}, { REDIS_URL: redis.url, INKWELL_STORE: 'memory:' })).toMatchObject({ store: { kind: 'memory' } })
+  })
+
   it('the variables that Kubernetes sets beside a service of the name inkwell mean nothing', () => {
     const environment = {
       INKWELL_PORT: 'tcp://10.0.0.7:3000',
@@ -75,14 +82,13 @@ describe('faults', () => {
     ])
   })
 
-  it('a Redis store is not in this version, whichever way it is asked for', () => {
-    expect(configurationOf({ store: 'redis://localhost:6379/0' }, {})).toEqual([
-      expect.stringMatching(/^--store: .*not in this version/),
+  it('a faulty address of a Redis is one, told without its password', () => {
+    const faults = configurationOf({ store: 'redis://ann:secret@localhost/first' }, {})
+    expect(faults).toEqual([expect.stringMatching(/^--store: a database is a number/)])
+    expect(JSON.stringify(faults)).not.toContain('secret')
+    expect(configurationOf({}, { REDIS_URL: 'redis+elsewhere://localhost' })).toEqual([
+      expect.stringMatching(/^REDIS_URL: is no address of a Redis/),
     ])
-    expect(configurationOf({}, { REDIS_URL: 'redis://localhost' })).toEqual([
-      expect.stringMatching(/^REDIS_URL: .*not in this version/),
-    ])
-    expect(configurationOf({ store: 'memory:' }, { REDIS_URL: 'redis://localhost' })).toMatchObject({ store: { kind: 'memory' } })
   })
 
   it.each(['', 'x', '-1', '65536', '3000x', '3.5'])('the port %j is one', port => {

@@ -193,6 +193,37 @@ describe('text ops keep laws of their own', () => {
     require(equals(composeAll(ops), one), 'differs', { ops, one, all: composeAll(ops) })
   })
 
+  it('composing a long row of keystrokes, deletes and pastes is composing them one by one', () => {
+    const title = 'a long row composes as one by one'
+    const check = (random: Random) => {
+      let length = below(random, 3000)
+      const ops: TextOp[] = []
+      for (let n = 50 + below(random, 400); n > 0; n--) {
+        const from = random() < 0.5 ? Math.min(length, (ops.at(-1)?.edits[0] ?? 0) + 1) : below(random, length + 1)
+        const most = [0, 1, 3, 40, 2000][below(random, 5)]!
+        const to = random() < 0.6 ? from : Math.min(length, from + below(random, most + 1))
+        const text = random() < 0.02 ? words(random, 9, false).repeat(below(random, 500)) : words(random, 3, false)
+        const last = Math.max(to, length - below(random, 9))
+        const op = fromEdits(
+          random() < 0.1
+            ? [
+                [from, to, text],
+                [last, length, 'z'],
+              ]
+            : [[from, to, text]],
+          length,
+        )
+        ops.push(op)
+        length = op.targetLength
+      }
+      const one = ops.reduce(compose)
+      const all = composeAll(ops)
+      requireNormal(all)
+      require(equals(all, one), 'differs', { ops, one, all })
+    }
+    checkLaw({ title, check }, { ...run, cases: Math.max(10, run.cases / 100) })
+  })
+
   law('a builder takes steps in any order and builds the normal form', random => {
     const s = plain.snapshot(random)
     const list = edits(random, bordersOf(s.toString()), 4, r => words(r, 2, false))

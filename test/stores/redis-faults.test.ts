@@ -307,8 +307,6 @@ describe('durability', () => {
 
   it('is not claimed while the file cannot be shown to be synced', async () => {
     const redis = await server('--appendonly', 'yes', '--appendfsync', 'everysec')
-    const line = await RedisLine.to(redis.port)
-    ends.push(() => line.discard())
     const store = storeAt(redis.url)
     const heard = await follow(store)
     await (await Writer.open(store)).write(entry(ann, 1))
@@ -513,7 +511,7 @@ describe('a document', () => {
     const forOne = (await calls()) - before
     expect(tail.map(({ version }) => version)).toEqual(Array.from({ length: 10_000 }, (_, i) => i + 1))
     expect(tail.at(-1)!.chain).toBe(at.chain)
-    expect(forOne, '4 MB in answers of a quarter of it').toBeGreaterThan(10)
+    expect(forOne, '4 MB in answers of half a megabyte').toBeGreaterThanOrEqual(8)
     const opened = await Promise.all(Array.from({ length: 1_000 }, () => store.log.open(doc)))
     expect((await calls()) - before - forOne).toBe(forOne)
     expect(new Set(opened).size).toBe(1)

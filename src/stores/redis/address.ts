@@ -76,6 +76,22 @@ export const readAddress = (url: string): ReadAddress => {
   return { address: { ...access, kind: 'standalone', at: at[0]!, db: dbOf(db === '' ? '0' : db) }, options, name }
 }
 
+/** What is wrong with an address, in one sentence; null: nothing. */
+export const redisFault = (url: string): string | null => {
+  try {
+    readAddress(url)
+    return null
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** @throws when it would move the hash tag by which a document's keys lie together */
+export const soundPrefix = (prefix: string): string => {
+  if (/^[^{}\s]{0,64}$/.test(prefix)) return prefix
+  throw new Error(`a prefix has at most 64 characters, none of them a brace or white space, not ${JSON.stringify(prefix)}`)
+}
+
 const accessOf = (text: string | undefined): Pick<Access, 'username' | 'password'> => {
   if (text === undefined) return { username: null, password: null }
   const colon = text.indexOf(':')
@@ -105,7 +121,7 @@ const dbOf = (text: string): number => {
 const optionsOf = (query: string): AddressOptions => {
   const options: { prefix?: string; replicas?: number; volatile?: boolean } = {}
   for (const [name, value] of new URLSearchParams(query)) {
-    if (name === 'prefix') options.prefix = value
+    if (name === 'prefix') options.prefix = soundPrefix(value)
     else if (name === 'replicas' && /^\d{1,2}$/.test(value)) options.replicas = Number(value)
     else if (name === 'volatile' && /^(true|false)$/.test(value)) options.volatile = value === 'true'
     else throw new Error(`${name}=${value} is none of prefix=…, replicas=<number>, volatile=true`)

@@ -2,6 +2,7 @@
 // Invariant: all keys and the channel of one document lie in one slot of a cluster, and no two documents share a name, whatever their ids.
 
 import type { DocId } from '../../protocol/ids.ts'
+import { soundPrefix } from './address.ts'
 
 /** Buckets of the index of documents, so that in a cluster it is spread over the nodes. Fixed: it is part of the stored form. */
 const buckets = 16
@@ -11,9 +12,7 @@ export class Keys {
   readonly #channels: string
   /** @param db channels know no databases, so their names carry its number */
   constructor(prefix: string, db: number) {
-    if (!/^[^{}\s]{0,64}$/.test(prefix))
-      throw new Error(`a prefix has at most 64 characters, none of them a brace or white space, not ${JSON.stringify(prefix)}`)
-    this.#prefix = prefix
+    this.#prefix = soundPrefix(prefix)
     this.#channels = db === 0 ? prefix : `${prefix}db${db}:`
   }
 

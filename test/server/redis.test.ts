@@ -1,0 +1,78 @@
+// Servers that share one Redis, as their clients and their operator see them.
+
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { ConfigurationError, createServer } from '../../src/server/index.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import { RedisServer } from '../redis.ts'
+import { opens, serving } from './worlds.ts'
+
+let redis: RedisServer
+beforeAll(async () => {
+  redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+})
+afterAll(() => redis.discard())
+
+describe('two servers on one Redis', () => {
+  it('[P4] a document is edited through both at once, and both show the same', async () => {
+    const urls = [await serving({ store: redisStore(redis.url) }), await serving({ store: redisStore(redis.url) })]
+    const pens = [await opens(urls[0]!, 'shared'), await opens(urls[1]!, 'shared')]
+    await pens[0]!.types('one ')
+    await pens[1]!.showing('one ')
+    await Promise.all(
+      pens.map(async (pen, i) => {
+        for (let k = 0; k < 20; k++) await pen.types(`${i}`)
+      }),
+    )
+    await Promise.all(pens.map(pen => pen.reaching(41)))
+    expect(pens[0]!.at).toEqual(pens[1]!.at)
+    expect(pens[0]!.shows).toBe(pens[1]!.shows)
+    expect([...pens[0]!.shows].sort().join('')).toBe(` ${'0'.repeat(20)}${'1'.repeat(20)}eno`)
+    const late = await opens(urls[0]!, 'shared')
+    expect(late.shows).toBe(pens[0]!.shows)
+  })
+})
+
+describe('an operator', () => {
+  it('is told in production what would lose documents, and no server starts', async () => {
+    const careless = await RedisServer.start()
+    vi.stubEnv('NODE_ENV', 'production')
+    const store = redisStore(careless.url)
+    try {
+      const refused = createServer({ store, logger: 'silent', authenticate: () => null })
+      await expect(refused).rejects.toThrow(ConfigurationError)
+      await expect(refused).rejects.toThrow(
+        'store: Redis keeps no append-only file, so its restart loses documents: set appendonly yes',
+      )
+    } finally {
+      vi.unstubAllEnvs()
+      await store.close()
+      await careless.discard()
+    }
+  })
+
+  it('is told that Redis is away, where and why', async () => {
+    const store = redisStore({ url: 'redis://127.0.0.1:1', callLimit: 300 })
+    try {
+      await expect(createServer({ store, logger: 'silent' })).rejects.toThrow(
+        /store: redis:\/\/127\.0\.0\.1:1 cannot be opened: no connection to .*ECONNREFUSED/,
+      )
+    } finally {
+      await store.close()
+    }
+  })
+
+  it('sees in readyz that Redis has gone, and that it is back', async () => {
+    const own = await RedisServer.start({ settings: ['--appendonly', 'yes'] })
+    try {
+      const url = await serving({ store: redisStore(own.url) })
+      const status = async (): Promise<number> => (await fetch(`${url}/readyz`)).status
+      expect(await status()).toBe(200)
+      await own.kill()
+      expect(await status()).toBe(503)
+      await own.start()
+      await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 30_000, interval: 50 })
+    } finally {
+      await own.discard()
+    }
+  })
+})
