@@ -145,6 +145,10 @@ class SelectionMarker implements LayerMarker {
 /** Pixels above a caret that its label needs, and to the right; where there are fewer it hangs on another side. */
 const labelHeight = 22
 const labelWidth = 160
+const letterWidth = 8
+
+/** Where so many are at one place a name may lie over another; they come and go. */
+const labelsStacked = 3
 
 interface Place {
   readonly left: number
@@ -152,11 +156,24 @@ interface Place {
   readonly height: number
   readonly below: boolean
   readonly leftward: boolean
+  /** How many other labels are between this one and its caret. */
+  readonly level: number
+}
+
+/** The places, each label moved away from its caret until it covers none before it. */
+const stacked = (carets: readonly CaretMarker[]): readonly CaretMarker[] => {
+  const out: CaretMarker[] = []
+  for (const caret of carets) {
+    let next = caret
+    while (next.place.level < labelsStacked && out.some(other => other.covers(next))) next = next.raised()
+    out.push(next)
+  }
+  return out
 }
 
 class CaretMarker implements LayerMarker {
+  readonly place: Place
   private readonly caret: Caret
-  private readonly place: Place
   private readonly labelled: boolean
 
   constructor(caret: Caret, place: Place, labelled: boolean) {
@@ -175,8 +192,34 @@ class CaretMarker implements LayerMarker {
       a.top === b.top &&
       a.height === b.height &&
       a.below === b.below &&
-      a.leftward === b.leftward
+      a.leftward === b.leftward &&
+      a.level === b.level
     )
+  }
+
+  /** Whether the two labels, as wide as they can be, share a spot. */
+  covers(other: CaretMarker): boolean {
+    if (!this.labelled || !other.labelled) return false
+    const [[left, right], [otherLeft, otherRight]] = [this.reach, other.reach]
+    const [y, otherY] = [this.labelTop, other.labelTop]
+    return left < otherRight && otherLeft < right && y < otherY + labelHeight && otherY < y + labelHeight
+  }
+
+  raised(): CaretMarker {
+    const level = this.place.level + 1
+    const { top, below } = this.place
+    return new CaretMarker(this.caret, { ...this.place, level, below: below || top < labelHeight * (level + 1) }, this.labelled)
+  }
+
+  private get reach(): readonly [left: number, right: number] {
+    const { left, leftward } = this.place
+    const width = Math.min(labelWidth, this.caret.name.length * letterWidth + 12)
+    return leftward ? [left - width, left] : [left, left + width]
+  }
+
+  private get labelTop(): number {
+    const { top, height, below, level } = this.place
+    return below ? top + height + level * labelHeight : top - (level + 1) * labelHeight
   }
 
   draw(): HTMLElement {
@@ -205,7 +248,9 @@ class CaretMarker implements LayerMarker {
     // An animation of another name begins anew: the label shows again at each stir, without a timer.
     element.classList.toggle('cm-inkwell-odd', caret.stir % 2 === 1)
     const label = element.firstElementChild
-    if (label !== null && label.textContent !== caret.name) label.textContent = caret.name
+    if (!(label instanceof HTMLElement)) return
+    if (label.textContent !== caret.name) label.textContent = caret.name
+    label.style.transform = place.level === 0 ? '' : `translateY(${(place.below ? 1 : -1) * place.level * labelHeight}px)`
   }
 }
 
@@ -235,13 +280,15 @@ const caretLayer = layer({
   class: 'cm-inkwell-carets',
   update: isRedrawn,
   markers: view =>
-    view.state.field(caretField).flatMap(caret =>
-      caret.ranges.flatMap(({ head }, i) =>
-        RectangleMarker.forRange(view, '', EditorSelection.cursor(head)).map(({ left, top, height }) => {
-          const room = view.scrollDOM.clientWidth
-          const place = { left, top, height, below: top < labelHeight, leftward: room - left < labelWidth && left > room / 2 }
-          return new CaretMarker(caret, place, i === 0)
-        }),
+    stacked(
+      view.state.field(caretField).flatMap(caret =>
+        caret.ranges.flatMap(({ head }, i) =>
+          RectangleMarker.forRange(view, '', EditorSelection.cursor(head)).map(({ left, top, height }) => {
+            const room = view.scrollDOM.clientWidth
+            const leftward = room - left < labelWidth && left > room / 2
+            return new CaretMarker(caret, { left, top, height, below: top < labelHeight, leftward, level: 0 }, i === 0)
+          }),
+        ),
       ),
     ),
 })

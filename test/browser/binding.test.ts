@@ -374,6 +374,37 @@ test('the others’ carets are no part of the text that is edited and read out',
   expect(faults).toEqual([])
 })
 
+test('two carets at one place: both names can be read, and nothing is wider than the editor', async () => {
+  const { url, page, theirs, faults } = await world(
+    'a line of text\nand one more, long enough to reach far to the right of the page',
+  )
+  await makeEditor(page)
+  await showsIn(page, theirs.text)
+  const second = connect(url, { random: () => 0 })
+  afterwards(() => second.close())
+  const [last, hers] = [theirs.length, await second.open('doc')]
+  for (const at of [0, 15, last]) {
+    theirs.presence.set({ name: 'Bartholomew', cursor: { anchor: at, head: at } })
+    hers.presence.set({ name: 'A name that is much too long to be shown beside a caret', cursor: { anchor: at, head: at } })
+    const boxes = () =>
+      page.locator('.cm-inkwell-name').evaluateAll(names =>
+        names.map(name => {
+          const { left, right, top, bottom } = name.getBoundingClientRect()
+          return { left, right, top, bottom, place: name.parentElement!.getBoundingClientRect().left }
+        }),
+      )
+    const apart = async () => {
+      const [a, b] = await boxes()
+      return a !== undefined && b !== undefined && a.place === b.place && (a.bottom <= b.top + 1 || b.bottom <= a.top + 1)
+    }
+    await expect.poll(apart, patient).toBe(true)
+    expect(
+      await page.evaluate(() => stage.kept.views[0]!.scrollDOM.scrollWidth - stage.kept.views[0]!.scrollDOM.clientWidth),
+    ).toBe(0)
+  }
+  expect(faults).toEqual([])
+})
+
 test('[P1] [P2] a storm: two pages of two views each, edits, undo, redo and cut lines, and all end with one text', async () => {
   const seed = Number(process.env.SEED ?? 1)
   const { url, page: left, theirs, faults } = await world('# Begin\n\nwith a few 😀 words\r\nand lines\n')
