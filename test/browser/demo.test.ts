@@ -213,6 +213,11 @@ test('by night and on a telephone nothing runs over, and the switch for the look
   expect(await dark.luminance('body')).toBeLessThan(0.1)
   expect(await dark.page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375)
   await dark.photograph('dark-telephone')
+  await dark.line(false)
+  await expect.poll(() => dark.status(), patient).toContain('Offline')
+  expect(await dark.page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375)
+  await dark.photograph('offline-telephone')
+  await dark.line(true)
   expect(await ada.luminance('body')).toBeGreaterThan(0.9)
   await ada.page.locator('#theme').click()
   const isNight = async () => {

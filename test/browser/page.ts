@@ -58,6 +58,7 @@ export class Writer {
 
   private constructor(page: Page) {
     this.page = page
+    page.setDefaultTimeout(15_000) // what is not there fails here, not when the whole test has hung
     page.on('pageerror', error => this.faults.push(String(error)))
     page.on('console', message => {
       if (message.type() === 'error') this.faults.push(message.text())

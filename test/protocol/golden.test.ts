@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: 'b9cb66a2a488d4bcc6193eecd95a3a8ad746b0749476a28e8b67309373a7b841',
+  1: '9571f16d7d0f9802fe163c8ed026263a95bce2c7b7175f44fe701d1a5d1ee4df',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

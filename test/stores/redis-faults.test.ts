@@ -504,7 +504,7 @@ describe('a document', () => {
     }
     const calls = async (): Promise<number> => {
       const stats = await redis.do(client => client.info('commandstats'))
-      return [...stats.matchAll(/cmdstat_(?:eval|evalsha):calls=(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0)
+      return [...stats.matchAll(/cmdstat_(?:eval|evalsha|xrange):calls=(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0)
     }
     const before = await calls()
     const { tail } = await store.log.open(doc)
@@ -515,6 +515,35 @@ describe('a document', () => {
     const opened = await Promise.all(Array.from({ length: 1_000 }, () => store.log.open(doc)))
     expect((await calls()) - before - forOne).toBe(forOne)
     expect(new Set(opened).size).toBe(1)
+  })
+
+  it('takes as many entries at once as a client may send after a day in a tunnel', async () => {
+    const redis = await server()
+    const store = storeAt(redis.url)
+    const heard = await follow(store)
+    const writer = await Writer.open(store)
+    const batch = Array.from({ length: 10_000 }, (_, i) => entry(ann, i + 1))
+    expect(await writer.write(...batch)).toHaveLength(10_000)
+    expect(await writer.write(...batch)).toEqual([])
+    expect(await all(store)).toHaveLength(10_000)
+    await vi.waitFor(() => expect(versions(heard).size).toBe(10_000), patience)
+  })
+
+  it('[R3] that is trimmed leaves Redis’ memory, and is read from its horizon on', async () => {
+    const redis = await server()
+    const store = storeAt(redis.url)
+    const writer = await Writer.open(store)
+    for (let seq = 1; seq <= 3_000; seq += 2) await writer.write(entry(ann, seq), entry(bob, seq))
+    const written = await store.log.entries(doc, 0, 3_000)
+    const [horizon, last] = [written[2_899]!, written[2_999]!]
+    const { epoch } = writer.at
+    expect(await store.log.raiseHorizon(doc, epoch, 2_900)).toBe(3_000)
+    const checkpoint = { epoch, version: 3_000, chain: last.chain, horizon: 2_900, pruned: 0, body: 'text' }
+    expect(await store.log.checkpoint(doc, checkpoint)).toBe(true)
+    expect(await redis.do(client => client.xlen('inkwell:{doc}:log'))).toBeLessThan(200)
+    const reply = await store.log.read(doc, { epoch, version: 2_900, chain: horizon.chain })
+    expect(reply).toMatchObject({ ok: true, entries: written.slice(2_900) })
+    expect(await store.log.read(doc, { epoch, version: 2_900, chain: last.chain })).toEqual({ ok: false, reason: 'fork' })
   })
 })
 

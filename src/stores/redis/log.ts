@@ -3,16 +3,19 @@
 
 import type { Announcement, Checkpoint, Durability, Entry, Log, LogReply, NewEntry, Opened, Refusal } from '../../engine/ports.ts'
 import type { Chain, DocId, Epoch, Position, Version } from '../../protocol/ids.ts'
+import { emptyChain } from '../../protocol/ids.ts'
 import { freshEpoch } from '../epoch.ts'
 import type { Hardening } from './durability.ts'
-import { announcementOf, entriesOf, type Stretch } from './entries.ts'
+import { announcementOf, entriesOf, type From, type Stretch } from './entries.ts'
 import { Flights } from './flights.ts'
 import type { Keys } from './keys.ts'
 import type { Rooms } from './rooms.ts'
 import * as scripts from './scripts.ts'
 import type { Wire } from './wire.ts'
 
-const bytesAtOnce = 262_144 // of entries in one reply: a millisecond of Redis' time, that others wait for
+const bytesAtFirst = 65_536 // of entries in a script's answer: a quiet document comes in one piece
+const bytesAtOnce = 524_288 // of entries in an answer to a long read: a millisecond of Redis' time, that others wait for
+const stretchesAtOnce = { fewest: 4, most: 2_000 }
 const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
 const readAttempts = 5 // a reader that is overtaken by a trim begins again
 const lookingAfter = 16 // rooms looked after at a time when the feed is back
@@ -94,13 +97,13 @@ export class RedisLog implements Log {
         keys.channel(doc),
         publish,
         hardening.atOnce ? '1' : '0',
-        bytesAtOnce,
+        bytesAtFirst,
         ...entries.flatMap(({ author, seq, body }) => [author, seq, body]),
       ],
     )
     if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
     const [, head, durable, horizon, , stretches, taken] = reply
-    const missed = await this.#rest(doc, at.epoch, at.version, head, stretches)
+    const missed = await this.#rest(doc, at, head, stretches)
     if (missed === null)
       throw new Error(`what was appended to ${JSON.stringify(doc)} is there; what came before was trimmed meanwhile`)
     const own: Entry[] = []
@@ -122,9 +125,9 @@ export class RedisLog implements Log {
       const reply = await this.#page(doc, '', after, '')
       if (reply[0] === 'torn') throw new Torn(doc)
       if (reply[0] !== 'ok') return []
-      const [, epoch, head, , floor, , , stretches] = reply
+      const [, , head, , floor, , , stretches] = reply
       const start = Math.max(after, floor)
-      const entries = await this.#rest(doc, epoch, start, Math.min(head, after + limit), stretches)
+      const entries = await this.#rest(doc, { version: start, chain: null }, Math.min(head, after + limit), stretches)
       if (entries !== null) return entries
     }
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
@@ -219,21 +222,24 @@ export class RedisLog implements Log {
 
   #page(doc: DocId, epoch: Epoch | '', after: Version, chain: Chain | ''): Promise<ReadReply> {
     const { read, keys } = this.#parts
-    return read.run<ReadReply>(scripts.read, [keys.meta(doc), keys.log(doc)], [epoch, after, chain, bytesAtOnce])
+    return read.run<ReadReply>(scripts.read, [keys.meta(doc), keys.log(doc)], [epoch, after, chain, bytesAtFirst])
   }
 
-  /** The entries in (after, upTo], of which the first are at hand; null when some are no longer there. */
-  async #rest(doc: DocId, epoch: Epoch, after: Version, upTo: Version, stretches: readonly Stretch[]): Promise<Entry[] | null> {
-    const all = entriesOf(stretches, after)
+  /** The entries from a place up to a version, of which the first are at hand; null when they are not there, or are of another log. */
+  async #rest(doc: DocId, from: From, upTo: Version, stretches: readonly Stretch[]): Promise<Entry[] | null> {
+    const { read, keys } = this.#parts
+    const all = entriesOf(stretches, from)
     if (all === null) return null
-    while (after + all.length < upTo) {
-      const end = after + all.length
-      const reply = await this.#page(doc, epoch, end, '')
-      const more = reply[0] === 'ok' ? entriesOf(reply[7], end) : null
+    let count = countFor(stretches.length, all)
+    while (from.version + all.length < upTo) {
+      const end = all.at(-1) ?? from
+      const page = await read.call(redis => redis.xrange(keys.log(doc), `${end.version + 1}-0`, '+', 'COUNT', count))
+      const more = entriesOf(page, end)
       if (more === null || more.length === 0) return null
       for (const entry of more) all.push(entry)
+      count = Math.min(4 * count, countFor(page.length, more))
     }
-    return all.length > upTo - after ? all.slice(0, Math.max(0, upTo - after)) : all
+    return all.length > upTo - from.version ? all.slice(0, Math.max(0, upTo - from.version)) : all
   }
 
   async #open(doc: DocId): Promise<Opened> {
@@ -243,15 +249,15 @@ export class RedisLog implements Log {
       const reply = await append.run<OpenReply>(
         scripts.open,
         [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
-        [freshEpoch(), unwrittenFor, bytesAtOnce],
+        [freshEpoch(), unwrittenFor, bytesAtFirst],
       )
       if (reply[0] === 'torn') throw new Torn(doc)
       const [, epoch, version, horizon, , known, chain, fields, stretches] = reply
       const checkpoint = checkpointOf(fields)
-      const from = checkpoint?.version ?? 0
-      const tail = await this.#rest(doc, epoch, from, version, stretches)
+      const from = checkpoint ?? { version: 0, chain: emptyChain }
+      const tail = await this.#rest(doc, from, version, stretches)
       if (tail === null) {
-        if (stretches.length === 0 && version > from) throw new Torn(doc)
+        if (stretches.length === 0 && version > from.version) throw new Torn(doc)
         continue // another checkpoint has overtaken us
       }
       const durable = hardening.atOnce ? version : known
@@ -270,7 +276,7 @@ export class RedisLog implements Log {
       const reply = await this.#page(doc, at.epoch, at.version, at.chain)
       if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
       const [, epoch, version, horizon, , known, chain, stretches] = reply
-      const entries = await this.#rest(doc, epoch, at.version, version, stretches)
+      const entries = await this.#rest(doc, at, version, stretches)
       if (entries === null) continue // trimmed meanwhile: the next answer says so
       const durable = hardening.atOnce ? version : known
       if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
@@ -304,20 +310,26 @@ export class RedisLog implements Log {
         kind: 'entries',
         epoch: freshEpoch(),
         from: 0,
-        chain: '0000000000000000' as Chain,
+        chain: emptyChain,
         entries: [],
         durable: 0,
       })
     }
     const [, epoch, durable, [last]] = reply
     if (last === undefined) return
-    const announcement = announcementOf(epoch, durable, last[1])
-    if (announcement.kind !== 'entries') return
+    const announcement = announcementOf(epoch, durable, last)
     rooms.announcements.tell(
       doc,
       hardening.atOnce ? { ...announcement, durable: announcement.from + announcement.entries.length } : announcement,
     )
   }
+}
+
+/** How many stretches to ask for, given how long the last ones were. */
+const countFor = (stretches: number, entries: readonly Entry[]): number => {
+  const bytes = entries.reduce((sum, { body }) => sum + body.length + 60, 0) // what its label weighs
+  const wanted = stretches === 0 ? 0 : Math.floor((stretches * bytesAtOnce) / bytes)
+  return Math.max(stretchesAtOnce.fewest, Math.min(stretchesAtOnce.most, wanted))
 }
 
 const checkpointOf = (fields: readonly string[]): Checkpoint | null => {

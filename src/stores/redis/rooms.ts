@@ -64,8 +64,8 @@ export class Rooms {
     try {
       switch (message[0]) {
         case 'e': {
-          const [epoch, durable, fields] = JSON.parse(message.slice(1)) as [Epoch, string, string[]]
-          this.announcements.tell(doc, announcementOf(epoch, Number(durable), fields))
+          const [epoch, durable, ...stretch] = JSON.parse(message.slice(1)) as [Epoch, string, string, string[]]
+          this.announcements.tell(doc, announcementOf(epoch, Number(durable), stretch))
           break
         }
         case 'd': {

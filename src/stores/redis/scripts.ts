@@ -3,8 +3,8 @@
 
 /**
  * The meta hash of a document: e epoch, v version, c chain there, h horizon, f floor (trimmed up to here), fc chain there,
- * d durable version, k checkpoint's version, p prune mark. A stream entry `<last version>-0` holds, flat: the chain and the version
- * before it, then for each entry "<chain> <seq> <author>" and the body. The position of an entry in it is thus its version.
+ * d durable version, k checkpoint's version, p prune mark. A stream entry `<last version>-0` holds, flat, for each entry of the log
+ * "<chain> <seq> <author>" and the body; before the first of them stands the chain before it. So the place of an entry tells its version.
  */
 const prelude = `
 local function meta()
@@ -20,10 +20,11 @@ local function chainAt(log, version)
   local found = redis.call('XRANGE', KEYS[2], id(version), '+', 'COUNT', 1)[1]
   if not found then return nil end
   local fields = found[2]
-  local from = tonumber(fields[2])
-  if version < from then return nil end
-  if version == from then return fields[1] end
-  return string.sub(fields[2 * (version - from) + 1], 1, 16)
+  local nth = version - tonumber(string.match(found[1], '^%d+')) + #fields / 2
+  if nth < 0 then return nil end
+  if nth == 0 then return string.sub(fields[1], 1, 16) end
+  if nth == 1 then return string.sub(fields[1], 18, 33) end
+  return string.sub(fields[2 * nth - 1], 1, 16)
 end
 -- Why the log does not know a position; nil: it does.
 local function refusal(log, epoch, version, chain)
@@ -43,7 +44,7 @@ local function after(version, bytes)
     for _, entry in ipairs(found) do
       out[#out + 1] = entry
       local fields = entry[2]
-      for i = 4, #fields, 2 do size = size + #fields[i] + 40 end
+      for i = 2, #fields, 2 do size = size + #fields[i] + 60 end
     end
     if #found < count or size >= bytes then return out end
     from = '(' .. found[#found][1]
@@ -93,11 +94,11 @@ local no = refusal(log, ARGV[1], at, ARGV[3])
 if no then return { no } end
 local missed = at < log.version and after(at, tonumber(ARGV[7])) or {}
 local version, chain, durable = log.version, log.chain, log.durable
-local rows, taken, fields, from, bytes = {}, {}, nil, nil, 0
+local rows, taken, fields, bytes = {}, {}, nil, 0
 local function write()
   if ARGV[6] == '1' then durable = version end
   redis.call('XADD', KEYS[2], id(version), unpack(fields))
-  redis.call(ARGV[5], ARGV[4], 'e' .. cjson.encode({ log.epoch, string.format('%.0f', durable), fields }))
+  redis.call(ARGV[5], ARGV[4], 'e' .. cjson.encode({ log.epoch, string.format('%.0f', durable), id(version), fields }))
   fields = nil
 end
 for i = 8, #ARGV, 3 do
@@ -112,12 +113,13 @@ for i = 8, #ARGV, 3 do
     end
   end
   if tonumber(seq) > last then
+    local before = ''
     if not fields then
-      fields, bytes = { chain, string.format('%.0f', version) }, 0
+      fields, bytes, before = {}, 0, chain .. ' '
     end
     version = version + 1
     chain = string.sub(redis.sha1hex(chain .. '|' .. author .. '|' .. seq .. '|' .. body), 1, 16)
-    fields[#fields + 1] = chain .. ' ' .. seq .. ' ' .. author
+    fields[#fields + 1] = before .. chain .. ' ' .. seq .. ' ' .. author
     fields[#fields + 1] = body
     rows[author] = { tonumber(seq), seq, version }
     taken[#taken + 1] = (i - 8) / 3

@@ -188,7 +188,8 @@ export class Wire {
     late = () => new RedisAway(`no answer from ${this.#name} within ${this.#limit} ms`),
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const alarm = setTimeout(() => reject(late()), this.#limit)
+      // An answer that has arrived while this process was busy is read before it counts as late.
+      const alarm = setTimeout(() => setImmediate(() => reject(late())), this.#limit)
       answer.then(
         value => {
           clearTimeout(alarm)

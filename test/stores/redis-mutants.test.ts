@@ -1,0 +1,160 @@
+// The laws have teeth in Redis too: each fault put into a script is caught by one of them.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { prune, scripts, trim } from '../../src/stores/redis/scripts.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import type { StoreUnderLaw } from '../../src/testing/index.ts'
+import { storeLaws } from '../../src/testing/index.ts'
+import { RedisServer } from '../redis.ts'
+
+/** In this script, this text, which must occur once, becomes that one. */
+type Fault = readonly [fault: string, script: string, found: string, became: string]
+
+const faults: readonly Fault[] = [
+  [
+    'any epoch is good for an append',
+    'append',
+    "if not log or log.epoch ~= epoch then return 'epoch' end",
+    "if not log then return 'epoch' end",
+  ],
+  [
+    'any epoch is good for a read',
+    'read',
+    "if not log or log.epoch ~= epoch then return 'epoch' end",
+    "if not log then return 'epoch' end",
+  ],
+  [
+    'a position ahead of the log is good',
+    'append',
+    "if version > log.version then return 'behind' end",
+    'if version > log.version then return nil end',
+  ],
+  ['a position below the horizon is good', 'append', "if version < log.horizon then return 'horizon' end", ''],
+  ['[R1] the chain is not compared', 'append', "if known ~= chain then return 'fork' end", ''],
+  [
+    '[R1] the chain in the middle of a stretch is that of its end',
+    'append',
+    'return string.sub(fields[2 * nth - 1], 1, 16)',
+    'return string.sub(fields[#fields - 1], 1, 16)',
+  ],
+  [
+    '[R1] the chain of a stretch’s first entry is the one before it',
+    'append',
+    'return string.sub(fields[1], 18, 33)',
+    'return string.sub(fields[1], 1, 16)',
+  ],
+  ['[R13] duplicates are taken', 'append', 'if tonumber(seq) > last then', 'if true then'],
+  ['[R13] an equal seq is taken', 'append', 'if tonumber(seq) > last then', 'if tonumber(seq) >= last then'],
+  ['[R13] duplicates within a batch are taken', 'append', 'local last = rows[author] and rows[author][1]', 'local last = nil'],
+  ['[R13] the authors’ rows are not kept', 'append', "redis.call('HSET', KEYS[3], author,", 'local _ = (author ..'],
+  [
+    '[R13] seqs are compared as words',
+    'append',
+    'if tonumber(landed) > log.pruned then last = tonumber(known) end',
+    'if tonumber(landed) > log.pruned then last = known >= seq and 2 ^ 53 or 0 end',
+  ],
+  ['[R7] rows above the mark are deleted', 'prune', '<= log.pruned', '<= log.pruned + 2'],
+  ['the body does not count for the chain', 'append', ".. seq .. '|' .. body)", ".. seq .. '|')"],
+  ['a version is left out', 'append', 'version = version + 1', 'version = version + (version > 3 and 2 or 1)'],
+  ['nothing is announced', 'append', 'redis.call(ARGV[5], ARGV[4]', 'local _ = (ARGV[4]'],
+  ['a stretch is written without its end', 'append', 'if fields then write() end', ''],
+  ['the head is not moved', 'append', "'v', string.format('%.0f', version), ", ''],
+  [
+    'an open forgets the checkpoint',
+    'open',
+    "log.checkpoint > 0 and redis.call('HMGET', KEYS[4], 'e', 'v', 'c', 'h', 'p', 'b')",
+    'nil',
+  ],
+  ['each open makes a new log', 'open', 'if not log then', 'if log == nil or log.version == 0 then'],
+  [
+    '[R3] a horizon above the log’s version is raised to',
+    'raise',
+    'math.min(tonumber(ARGV[2]), log.version)',
+    'tonumber(ARGV[2])',
+  ],
+  ['[R3] a horizon is lowered', 'raise', 'if to > log.horizon then', 'if true then'],
+  ['[R3] raising ignores the epoch', 'raise', 'if not log or log.epoch ~= ARGV[1] then return -1 end', ''],
+  ['[R3] a checkpoint above the horizon’s reach is stored', 'checkpoint', 'or horizon > log.horizon', ''],
+  ['[R5] a checkpoint at its own horizon is stored', 'checkpoint', 'or version <= horizon', 'or version < horizon'],
+  ['a checkpoint of another history is stored', 'checkpoint', 'if chainAt(log, version) ~= ARGV[3] then return 0 end', ''],
+  ['an older checkpoint is stored', 'checkpoint', 'or version < log.checkpoint', ''],
+  ['[R7] a prune mark is lowered', 'checkpoint', 'or pruned < log.pruned', ''],
+  ['[R7] a prune mark above the horizon is taken', 'checkpoint', 'if pruned > horizon or', 'if'],
+  ['a checkpoint trims nothing', 'checkpoint', 'if horizon > floor then', 'if false then'],
+  [
+    'a checkpoint trims up to its version',
+    'checkpoint',
+    'floor, floorChain = horizon, chainAt(log, horizon)',
+    'floor, floorChain = version, chainAt(log, version)',
+  ],
+  ['a trim takes one too many', 'trim', "'~', id(log.floor + 1), 'LIMIT', 2000", 'id(log.floor + 2)'],
+  ['who shows is not listed', 'show', "redis.call('HSET', KEYS[1], peer, own .. ARGV[i + 2])", ''],
+  ['presence is not told', 'show', 'if #news > 0 then', 'if false then'],
+]
+
+let server: RedisServer
+beforeAll(async () => {
+  server = await RedisServer.start()
+})
+afterAll(() => server.discard())
+
+let rooms = 0
+const setup = async (): Promise<StoreUnderLaw> => {
+  const options = { url: server.url, prefix: `mutant${rooms++}:`, callLimit: 1_000 }
+  let store = redisStore(options)
+  const others: { close(): Promise<void> }[] = []
+  return {
+    store,
+    async reopen() {
+      await store.close()
+      store = redisStore(options)
+      return store
+    },
+    async beside() {
+      others.push(redisStore(options))
+      return others.at(-1) as ReturnType<typeof redisStore>
+    },
+    async discard() {
+      for (const other of others) await other.close()
+      await store.close()
+    },
+  }
+}
+
+const broken = async (): Promise<string | null> => {
+  for (const law of storeLaws(setup, { reopen: true, beside: true }, { patience: 500, searches: 2 })) {
+    try {
+      await law.run()
+    } catch {
+      return law.name
+    }
+  }
+  return null
+}
+
+describe('a fault in a script breaks a law', () => {
+  it.each(faults)('%s', async (_, name, found, became) => {
+    const script = scripts.find(each => each.name.toLowerCase() === `inkwell${name}`) as { lua: string }
+    const sound = script.lua
+    const parts = sound.split(found)
+    expect(parts.length, 'the text of this fault occurs once').toBe(2)
+    script.lua = parts.join(became)
+    try {
+      expect(await broken()).not.toBeNull()
+    } finally {
+      script.lua = sound
+    }
+  })
+})
+
+it('[R7] what a checkpoint has trimmed and pruned is gone, even when the sweeping breaks off', async () => {
+  const sweeping: { lua: string }[] = [trim, prune]
+  const sound = sweeping.map(({ lua }) => lua)
+  sweeping[0]!.lua = 'return 0'
+  sweeping[1]!.lua = "return '0'"
+  try {
+    expect(await broken()).toBeNull()
+  } finally {
+    for (const [i, script] of sweeping.entries()) script.lua = sound[i]!
+  }
+})
