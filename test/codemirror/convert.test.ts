@@ -1,10 +1,10 @@
 // What goes between an editor and a document, over random edits of texts with emoji and every kind of line break.
 
-import { type ChangeSet, EditorState } from '@codemirror/state'
+import { EditorState } from '@codemirror/state'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { changesOfOp, opOfChanges } from '../../src/codemirror/convert.ts'
-import { colorOf, palette } from '../../src/codemirror/peers.ts'
+import { changesOfOp, opOfChanges, replacementCharacter, replacing, snapped } from '../../src/codemirror/convert.ts'
+import { colorOf, nightPalette, palette } from '../../src/codemirror/peers.ts'
 import { fromEdits } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
@@ -61,7 +61,7 @@ test('there and back again is the same op', () => {
   fc.assert(
     fc.property(edited, ({ before, edits }) => {
       const op = fromEdits(edits, before.length)
-      const back = opOfChanges(changesOfOp(op, string => stateOf('').toText(string)) as ChangeSet)
+      const back = opOfChanges(changesOfOp(op, string => stateOf('').toText(string)))
       expect(textType.equals(back, op)).toBe(true)
     }),
     runs,
@@ -76,4 +76,58 @@ test('everybody has one of the colours, the same everywhere', () => {
     }),
     { seed, numRuns: 1_000 },
   )
+})
+
+test('half a surrogate pair becomes a replacement character, and positions stay', () => {
+  const { changes } = stateOf('a😀b').update({ changes: { from: 1, to: 2, insert: 'x\ud83d' } })
+  expect(opOfChanges(changes)).toEqual(fromEdits([[1, 2, `x${replacementCharacter}`]], 4))
+})
+
+/** Code units of which some are halves of pairs. */
+const units = fc.array(fc.constantFrom('a', 'b', '\ud83d', '\ude00', '😀', '😁', '\n'), { maxLength: 8 }).map(all => all.join(''))
+
+test('one replacement leads from any text, also an ill-formed one, to a well-formed one', () => {
+  fc.assert(
+    fc.property(units, text, (from, to) => {
+      const op = replacing(from, to)
+      expect(Text.of(from).apply(op).toString()).toBe(to)
+      expect(op.edits.length).toBeLessThanOrEqual(3)
+    }),
+    runs,
+  )
+})
+
+test('an op that cuts characters in two is made one that does not, and deletes what the first one touched', () => {
+  const cutting = fc.tuple(text, fc.uniqueArray(fc.nat(24), { maxLength: 6 }), text).map(([before, rough, insert]) => {
+    const points = rough.map(at => Math.min(at, before.length)).sort((x, y) => x - y)
+    const edits: [number, number, string][] = []
+    for (let i = 0; i + 1 < points.length; i += 2) edits.push([points[i]!, points[i + 1]!, i === 2 ? '' : insert])
+    return { before, op: fromEdits(edits, before.length) }
+  })
+  fc.assert(
+    fc.property(cutting, ({ before, op }) => {
+      const snapshot = Text.of(before)
+      const sound = snapped(op, snapshot)
+      expect(textType.fault(sound, snapshot)).toBeNull()
+      if (textType.fault(op, snapshot) === null) expect(textType.equals(sound, op)).toBe(true)
+      expect(sound.inserted).toBe(op.inserted)
+    }),
+    runs,
+  )
+})
+
+test('names can be read on every colour by day and by night, and the carets beside the text', () => {
+  const linear = (part: number) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+  const luminance = (color: string) => {
+    const [red, green, blue] = [1, 3, 5].map(at => linear(Number.parseInt(color.slice(at, at + 2), 16) / 255))
+    return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!
+  }
+  /** WCAG 2's ratio; 4.5 is asked for text. */
+  const contrast = (a: string, b: string) => {
+    const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y)
+    return (light! + 0.05) / (dark! + 0.05)
+  }
+  expect(nightPalette.length).toBe(palette.length)
+  expect(palette.filter(color => contrast(color, '#ffffff') < 4.5)).toEqual([])
+  expect(nightPalette.filter(color => contrast(color, '#000000') < 4.5 || contrast(color, '#22262f') < 4.5)).toEqual([])
 })
