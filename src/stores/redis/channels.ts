@@ -4,7 +4,7 @@
 
 import type { Redis } from 'ioredis'
 import { slotOf } from './keys.ts'
-import type { Wire } from './wire.ts'
+import { hangUp, type Wire } from './wire.ts'
 
 interface Listener {
   hear(message: string): void
@@ -95,7 +95,7 @@ class Line {
   close(): void {
     clearInterval(this.#pings)
     this.#wanted.clear()
-    this.#redis.disconnect(false)
+    hangUp(this.#redis)
   }
 
   /** Channels asked for in one moment share a command, where the server allows it. */

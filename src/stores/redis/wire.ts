@@ -52,6 +52,19 @@ const bounded = ({ callLimit }: WireOptions) => ({
 })
 
 const connected = (address: Address, purpose: string, options: WireOptions): Client => {
+  const client = unwatched(address, purpose, options)
+  // The client gives up for good when the wrong thing happens while it connects; nobody but us ends a line.
+  client.on('end', () => setTimeout(() => client.connect().catch(() => {}), pause(4)).unref())
+  return client
+}
+
+/** Ends a line for good. */
+export const hangUp = (client: Client): void => {
+  client.removeAllListeners('end')
+  client.disconnect(false)
+}
+
+const unwatched = (address: Address, purpose: string, options: WireOptions): Client => {
   const shared = { ...bounded(options), ...plain(address, options), connectionName: `inkwell-${purpose}` }
   switch (address.kind) {
     case 'standalone':
@@ -63,7 +76,8 @@ const connected = (address: Address, purpose: string, options: WireOptions): Cli
         name: address.master,
         retryStrategy: pause,
         sentinelRetryStrategy: pause,
-        failoverDetector: true,
+        // Its failover detector hangs up in the middle of connecting and leaves the line dead for good. Nor is it needed: a demoted
+        // master refuses writes, and hears what the new one says.
         ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: options.tls ?? {} } : {}),
       })
     case 'cluster': {
@@ -168,7 +182,7 @@ export class Wire {
 
   close(): void {
     this.#closed = true
-    this.#client.disconnect(false)
+    hangUp(this.#client)
   }
 
   #up(): Promise<void> {
