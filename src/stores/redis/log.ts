@@ -18,6 +18,7 @@ const bytesAtFirst = 65_536 // of entries in a script's answer: a quiet document
 const bytesAtOnce = 524_288 // of entries in an answer to a long read: a millisecond of Redis' time, that others wait for
 const stretchesAtOnce = { fewest: 4, most: 2_000 }
 const feedDelay = 5 // ms that the feed may be behind the answer to an append before the log is read instead
+const betweenTurns = 2 // ms from one append of a node to its next in the same document; what 500 calls a second cost Redis is little
 const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
 const readAttempts = 5 // a reader that is overtaken by a trim begins again
 
@@ -83,7 +84,9 @@ export class RedisLog implements Log {
   async #append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply> {
     const { append, keys, publish, hardening } = this.#parts
     await hardening.known()
-    const heard = this.#following.get(doc)?.heard
+    const following = this.#following.get(doc)
+    if (following !== undefined) await turnOf(following)
+    const heard = following?.heard
     if (at.version === 0 && entries.length > 0) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
     const reply = await append.run<AppendReply>(
       scripts.append,
@@ -198,7 +201,7 @@ export class RedisLog implements Log {
     if (following === undefined) {
       const heard = new Heard()
       const stop = this.#parts.rooms.announcements.subscribe(doc, announcement => this.#heed(doc, heard, announcement))
-      this.#following.set(doc, (following = { heard, followers: 0, stop }))
+      this.#following.set(doc, (following = { heard, followers: 0, lastTurn: 0, stop }))
     }
     const own = following
     own.followers++
@@ -340,7 +343,19 @@ export class RedisLog implements Log {
 interface Following {
   readonly heard: Heard
   followers: number
+  /** When the last append of this node was sent, or is going to be. */
+  lastTurn: number
   readonly stop: () => void
+}
+
+/**
+ * The first append goes at once, the next waits until the last one is a little while ago; meanwhile its caller gathers a longer batch.
+ * Many nodes with one busy document would otherwise each call for every keystroke or two.
+ */
+const turnOf = async (following: Following): Promise<void> => {
+  const now = performance.now()
+  following.lastTurn = Math.max(now, following.lastTurn + betweenTurns)
+  if (following.lastTurn > now) await new Promise(resolve => setTimeout(resolve, following.lastTurn - now))
 }
 
 /** How many stretches to ask for, given how long the last ones were. */
