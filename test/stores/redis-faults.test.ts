@@ -104,7 +104,7 @@ describe('Redis goes away', () => {
     await vi.waitFor(() => store.ready(), patience)
     expect(await store.log.open(doc)).toMatchObject({ epoch: writer.at.epoch, durable: 2 })
     expect((await writer.write(entry(ann, 2), entry(ann, 3))).map(({ version }) => version)).toEqual([3])
-    await vi.waitFor(() => expect(versions(heard)).toEqual(new Set([1, 2, 3])), patience)
+    await vi.waitFor(() => expect(versions(heard)).toContain(3), patience) // from which a gap shows, if the first was lost in the kill
     expect(await all(store)).toEqual(['ann1', 'ann2', 'ann3'])
   })
 
