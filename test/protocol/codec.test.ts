@@ -173,6 +173,9 @@ describe('[W40] a bad field is refused, and the refusal says of which message', 
     const named = { ok: false, broken: false, doc: null, handle: 7, seq: 12, refusal: { code: 'op-too-large' } }
     expect(decodeClientMessage(encodeClientFrame(message), bounds)).toMatchObject(named)
     expect(readClientMessage('submit', message, bounds)).toMatchObject(named)
+    const other = submit({ op: [{}, {}, {}, {}] }) // of another type than text
+    expect(decodeClientMessage(encodeClientFrame(other), bounds)).toMatchObject(named)
+    expect(readClientMessage('submit', other, bounds)).toMatchObject(named)
     expect(readClientMessage('submit', submit({ op: [1, '\ud800'] }))).toMatchObject({ seq: 12, refusal: { code: 'bad-op' } })
   })
 
@@ -231,7 +234,14 @@ describe('[W41] bytes that have not the shape of a message are told apart from a
     ['an overlong form', [0x81, 2, 0xc0, 0xaf, 4, 116, 101, 120, 116, 0]],
     ['a state of a million entries in three bytes', [0x84, 7, 1, 5, 0xdf, 0, 0x0f, 0x42, 0x40]],
     ['a state cut off', [0x84, 7, 1, 2, 0x81, 0xa1]],
+    ['a number above 2^53 - 1', [0x82, 255, 255, 255, 255, 255, 255, 255, 127]],
+    ['a component of no kind', [0x83, 7, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 7]],
+    ['an epoch with bits beyond its end', [0x83, 7, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4]],
     ['a string in a state that is no UTF-8', rawPresent([0x81, 0xa1, 0x61, 0xa1, 0xff])],
+    ['a surrogate in a state', rawPresent([0x81, 0xa1, 0x61, 0xa3, 0xed, 0xa0, 0x80])],
+    ['an overlong form of three bytes in a state', rawPresent([0x81, 0xa1, 0x61, 0xa3, 0xe0, 0x80, 0xaf])],
+    ['an overlong form of four bytes in a state', rawPresent([0x81, 0xa1, 0x61, 0xa4, 0xf0, 0x80, 0x80, 0xaf])],
+    ['a code point beyond the last in a state', rawPresent([0x81, 0xa1, 0x61, 0xa4, 0xf4, 0x90, 0x80, 0x80])],
   ])('%s', (_, bytes) => {
     expect(broken(bytes)).toBe(true)
   })
@@ -254,6 +264,9 @@ describe('[W41] bytes that have not the shape of a message are told apart from a
     expect(decodeClientMessage(rawPresent(nested(serverBounds.depth - 1))).ok).toBe(true)
     expect(decodeClientMessage(rawPresent(nested(serverBounds.depth)))).toMatchObject({ refusal: { code: 'malformed' } })
     expect(decodeClientMessage(rawPresent(nested(1_000_000)))).toMatchObject({ refusal: { code: 'malformed' } })
+    const nest = (depth: number): unknown => (depth === 0 ? null : [nest(depth - 1)])
+    expect(readClientMessage('present', present({ a: nest(serverBounds.depth - 1) })).ok).toBe(true)
+    expect(readClientMessage('present', present({ a: nest(serverBounds.depth) })).ok).toBe(false)
     let deep: unknown = 0
     for (let i = 0; i < 100_000; i++) deep = [deep]
     expect(readClientMessage('present', present({ deep }))).toMatchObject({ refusal: { code: 'malformed' } })
@@ -265,6 +278,10 @@ describe('[W41] bytes that have not the shape of a message are told apart from a
     bytes.set([0xdd, 0, 0x0f, 0x42, 0x40])
     const frame = Uint8Array.from([0x84, 7, 1, 0xc5, 0x84, 0x3d, ...bytes])
     expect(decodeClientMessage(frame)).toMatchObject({ broken: false, refusal: { code: 'malformed' } })
+    const few = { ...serverBounds, values: 100 }
+    const op = (length: number) => submit({ op: new Array(length).fill([]) })
+    expect(readClientMessage('submit', op(99), few).ok).toBe(true)
+    expect(readClientMessage('submit', op(100), few)).toMatchObject({ seq: 12, refusal: { code: 'malformed' } })
   })
 })
 
@@ -335,9 +352,11 @@ describe('a caller’s mistake is named', () => {
     expect(() => encodeClientFrame(message)).toThrow(why)
   })
 
-  it('commits that do not end where their position says', () => {
+  it('[W3] commits that do not end where their position says', () => {
     const message: Commits = { kind: 'commits', handle, from: 1, commits: [], position, durable: 0 }
     expect(() => encodeServerFrame(message)).toThrow(/do not end at version 42/)
+    const [kind, payload] = jsonEvent(message)
+    expect(readServerMessage(kind, payload)).toMatchObject({ ok: false, handle: 7, refusal: { code: 'malformed' } })
   })
 
   it('an undefined property is absent, as in JSON', () => {

@@ -102,7 +102,7 @@ describe('[W7] what is no packet is a ParseError', () => {
     ['a message as an event of one’s own', raw(2, ['submit', submit])],
     ['more arguments than a call takes', raw(2, ['say', ...new Array(200_000).fill(0)])],
     ['seventeen arguments', raw(2, ['say', ...new Array(17).fill(0)])],
-    ['seventeen answers', raw(0x23, new Array(17).fill(0))],
+    ['seventeen answers', Uint8Array.from([0x23, 1, ...pack(new Array(17).fill(0))])],
     ['an acknowledgement without a number', raw(3, [])],
     ['a connect with an array', raw(0, [])],
     ['a connect with a number', Uint8Array.from([0x20, 1])],

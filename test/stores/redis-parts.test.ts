@@ -6,6 +6,7 @@ import { readAddress } from '../../src/stores/redis/address.ts'
 import { promisedBy, readSettings, type ServerSettings } from '../../src/stores/redis/durability.ts'
 import { Flights } from '../../src/stores/redis/flights.ts'
 import { Keys, slotOf } from '../../src/stores/redis/keys.ts'
+import { Rooms } from '../../src/stores/redis/rooms.ts'
 
 const open = { tls: false, username: null, password: null }
 
@@ -194,5 +195,57 @@ describe('a shared answer', () => {
     const failing = Array.from({ length: 3 }, () => flights.share('q', () => Promise.reject(new Error('away'))))
     for (const each of failing) await expect(each).rejects.toThrow('away')
     await expect(flights.share('q', async () => 7)).resolves.toBe(7)
+  })
+})
+
+describe('a room that was not heard for a while', () => {
+  const doc = 'doc' as DocId
+  type Listener = Parameters<ConstructorParameters<typeof Rooms>[0]['listen']>[1]
+
+  it('is looked after until that has succeeded, and not when nobody is in it any more', async () => {
+    const listeners: Listener[] = []
+    const listen = async (_: string, listener: Listener): Promise<() => void> => {
+      listeners.push(listener)
+      return () => {}
+    }
+    const rooms = new Rooms({ listen }, new Keys('inkwell:', 0))
+    let tries = 0
+    let tried = (): void => {}
+    rooms.whenMissed(async room => {
+      expect(room).toBe(doc)
+      tries++
+      tried()
+      if (tries < 3) throw new Error('away')
+    })
+    const leave = await rooms.hold(doc)
+    const third = new Promise<void>(resolve => (tried = () => tries === 3 && resolve()))
+    listeners[0]!.missed()
+    await third
+    tries = 0
+    const first = new Promise<void>(resolve => (tried = resolve))
+    listeners[0]!.missed()
+    leave()
+    await first
+    const others = await rooms.hold('other' as DocId)
+    const pause = new Promise(resolve => setTimeout(resolve, 1_000)) // longer than that to the next try
+    await pause
+    others()
+    expect(tries).toBe(1)
+  })
+
+  it('gives nobody what somebody else has said in its channel', async () => {
+    const listeners: Listener[] = []
+    const listen = async (_: string, listener: Listener): Promise<() => void> => {
+      listeners.push(listener)
+      return () => {}
+    }
+    const rooms = new Rooms({ listen }, new Keys('inkwell:', 0))
+    const heard: unknown[] = []
+    for (const feed of [rooms.announcements, rooms.news, rooms.signals]) feed.subscribe(doc, news => heard.push(news))
+    await rooms.hold(doc)
+    for (const message of ['', 'e', 'e[', 'e{}', 'e[1,2]', 'd', 'dnull', 'p', 's', 'zebra']) listeners[0]!.hear(message)
+    expect(heard).toEqual([])
+    listeners[0]!.hear('s"hello"')
+    expect(heard).toEqual(['hello'])
   })
 })

@@ -16,7 +16,7 @@ const caredForAtOnce = 16 // a reconnect with 10,000 documents must not be a flo
 const carePause = 500 // ms; a Redis that can be heard and not be asked is about to change
 
 export class Rooms {
-  readonly #channels: Channels
+  readonly #channels: Pick<Channels, 'listen'>
   readonly #keys: Keys
   readonly announcements = new Feed<DocId, Announcement>()
   readonly news = new Feed<DocId, readonly PresenceNews[]>()
@@ -28,7 +28,7 @@ export class Rooms {
   readonly #cares: ((doc: DocId) => Promise<void>)[] = []
   #caring = 0
 
-  constructor(channels: Channels, keys: Keys) {
+  constructor(channels: Pick<Channels, 'listen'>, keys: Keys) {
     this.#channels = channels
     this.#keys = keys
   }
