@@ -8,21 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-
-/** Ports below the range from which the system hands out its own, so that nobody is given one between our look and the start. */
-const freePort = async (): Promise<number> => {
-  for (;;) {
-    const port = 11_000 + Math.floor(Math.random() * 11_000) // a cluster's node also takes the port 10,000 above
-    if ((await isFree(port)) && (await isFree(port + 10_000))) return port
-  }
-}
-
-const isFree = (port: number): Promise<boolean> =>
-  new Promise(resolve => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
+import { freePort } from './ports.ts'
 
 export interface RedisServerOptions {
   /** Lines of redis.conf as arguments: `['--appendonly', 'yes']`. */

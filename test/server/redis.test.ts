@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ConfigurationError, createServer } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
+import { InkwellNode } from '../nodes.ts'
 import { RedisServer } from '../redis.ts'
-import { opens, serving } from './worlds.ts'
+import { afterwards, opens, serving } from './worlds.ts'
 
 let redis: RedisServer
 beforeAll(async () => {
@@ -29,6 +30,19 @@ describe('two servers on one Redis', () => {
     expect([...pens[0]!.shows].sort().join('')).toBe(` ${'0'.repeat(20)}${'1'.repeat(20)}eno`)
     const late = await opens(urls[0]!, 'shared')
     expect(late.shows).toBe(pens[0]!.shows)
+  })
+
+  it('[P4] one of them is killed while it is written to: the other has what was confirmed, and it comes back where it was', async () => {
+    const nodes = [await InkwellNode.start({ store: redis.url }), await InkwellNode.start({ store: redis.url })]
+    for (const node of nodes) afterwards(() => node.kill())
+    const [first, second] = nodes as [InkwellNode, InkwellNode]
+    const pen = await opens(first.url, 'survivor')
+    await pen.types('kept')
+    await first.kill()
+    expect((await opens(second.url, 'survivor')).shows).toBe('kept')
+    await first.start()
+    expect((await opens(first.url, 'survivor')).shows).toBe('kept')
+    expect(await first.leave()).toBe(0)
   })
 })
 
