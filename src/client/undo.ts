@@ -1,7 +1,7 @@
 // Undo and redo of one's own edits, over what others do to the text meanwhile.
 // Invariant: what undo takes back is mine: it deletes only text that I put there and restores only text that I took away.
 
-import type { DocumentType } from '../ot/type.ts'
+import { type DocumentType, type Json, OpError } from '../ot/type.ts'
 
 /** The part of a document type that needs no snapshot. */
 type Ops<O> = Pick<DocumentType<unknown, O>, 'compose' | 'isNoop' | 'mapPosition'>
@@ -14,6 +14,12 @@ export type Range = {
 
 /** Groups kept; the oldest goes when one more is made. An editor's writer rarely goes back further; each costs its deleted text. */
 const undoGroups = 200
+
+/**
+ * UTF-16 units of JSON that all groups of a stack may have together; the oldest go when there are more, but never the last one made:
+ * whoever has deleted a whole book by mistake wants just that back.
+ */
+const undoUnits = 4_194_304
 
 /** Milliseconds without an edit after which the next one begins a group of its own, as in CodeMirror. */
 const groupPause = 500
@@ -31,7 +37,13 @@ interface Layer<O> {
   readonly group: Group<O>
   /** What others did since, as it looks from here once all groups above are taken back. */
   readonly drift: Drift<O>
+  /** UTF-16 units of its op's JSON; 0 as long as it is the top one, which may still grow. */
+  readonly weight: number
 }
+
+/** A group as it is stored: the size of what its op was made on, the op, `goal`, `here`, and the drift, made on the same, if any. */
+type StoredLayer = readonly [size: number, op: Json, goal: StoredRange, here: StoredRange, drift: Json]
+type StoredRange = readonly [anchor: number, head: number] | null
 
 export interface Recorded<S> {
   /** The text before the edit. */
@@ -51,6 +63,7 @@ export interface Taken<O> {
 
 export interface UndoOptions<O> {
   readonly groups?: number
+  readonly units?: number
   readonly pause?: number
   /** Whether an edit touches what a group changed: `undo` takes the group back, `op` is the edit, both made on one text. */
   readonly touches?: (undo: O, op: O) => boolean
@@ -66,18 +79,65 @@ export interface UndoOptions<O> {
  */
 export class UndoStack<S, O> {
   private readonly type: DocumentType<S, O>
-  private readonly limit: number
+  private readonly groups: number
+  private readonly units: number
   private readonly pause: number
   private readonly touches: (undo: O, op: O) => boolean
   private readonly done: Layer<O>[] = []
   private readonly undone: Layer<O>[] = []
   private lastEdit = Number.NEGATIVE_INFINITY
 
-  constructor(type: DocumentType<S, O>, { groups = undoGroups, pause = groupPause, touches = () => true }: UndoOptions<O> = {}) {
+  constructor(
+    type: DocumentType<S, O>,
+    { groups = undoGroups, units = undoUnits, pause = groupPause, touches = () => true }: UndoOptions<O> = {},
+  ) {
     this.type = type
-    this.limit = groups
+    this.groups = groups
+    this.units = units
     this.pause = pause
     this.touches = touches
+  }
+
+  /** Both stacks, to be kept where the text is kept. */
+  toJson(): Json {
+    const { type } = this
+    const layer = ({ group: { op, goal, here }, drift }: Layer<O>): StoredLayer => {
+      const over = drift.whole()
+      return [type.baseSize(op), type.opToJson(op), storeRange(goal), storeRange(here), over && type.opToJson(over)]
+    }
+    return { done: this.done.map(layer), undone: this.undone.map(layer) }
+  }
+
+  /**
+   * Takes up what `toJson` gave, over the text as it was then; `size` is that text's.
+   *
+   * @throws {OpError} when it does not fit that text: the stacks are empty then
+   */
+  fromJson(json: Json, size: number): void {
+    this.done.length = 0
+    this.undone.length = 0
+    this.boundary()
+    const { done, undone } = json as { readonly done: readonly StoredLayer[]; readonly undone: readonly StoredLayer[] }
+    const layers = [this.read(done, size), this.read(undone, size)] as const
+    this.done.push(...layers[0])
+    this.undone.push(...layers[1])
+  }
+
+  private read(stored: readonly StoredLayer[], size: number): Layer<O>[] {
+    const { type } = this
+    const layers: Layer<O>[] = []
+    let after = size // of the text that the drift of the layer leads to, from the top layer down
+    for (const [base, json, goal, here, over] of stored.toReversed()) {
+      const op = type.opFromJson(json, base)
+      const drift = new Drift(type)
+      const moved = over === null ? null : type.opFromJson(over, base)
+      if (moved !== null) drift.add(moved)
+      const reached = moved === null ? base : type.targetSize(moved)
+      if (reached !== after) throw new OpError(`undo of a text of ${reached} where the text has ${after}`)
+      layers.unshift({ group: { op, goal: readRange(goal), here: readRange(here) }, drift, weight: JSON.stringify(json).length })
+      after = type.targetSize(op)
+    }
+    return layers
   }
 
   get canUndo(): boolean {
@@ -102,7 +162,8 @@ export class UndoStack<S, O> {
     const joined = type.compose(inverse, top.op)
     // What was typed and deleted again is no group; what waits above the group below it goes on waiting there.
     if (type.isNoop(joined)) done.pop()
-    else done[done.length - 1] = { group: { op: joined, goal: top.goal, here: selectionAfter }, drift: new Drift(type) }
+    else
+      done[done.length - 1] = { group: { op: joined, goal: top.goal, here: selectionAfter }, drift: new Drift(type), weight: 0 }
   }
 
   /** The text changed by an op that undo must not take back: somebody else's, or one of mine that is not recorded. */
@@ -136,8 +197,13 @@ export class UndoStack<S, O> {
   }
 
   private push(stack: Layer<O>[], group: Group<O>): void {
-    stack.push({ group, drift: new Drift(this.type) })
-    if (stack.length > this.limit) stack.shift()
+    const below = stack.at(-1)
+    if (below !== undefined && below.weight === 0)
+      stack[stack.length - 1] = { ...below, weight: JSON.stringify(this.type.opToJson(below.group.op)).length }
+    stack.push({ group, drift: new Drift(this.type), weight: 0 })
+    let weight = 0
+    for (const layer of stack) weight += layer.weight
+    while (stack.length > this.groups || (weight > this.units && stack.length > 1)) weight -= stack.shift()!.weight
   }
 
   /** The top group as it is on the present text. Groups of which nothing is left are dropped. */
@@ -154,11 +220,14 @@ export class UndoStack<S, O> {
       if (type.isNoop(op)) continue
       const goal = group.goal && mapRange(type, group.goal, below, 'left')
       const here = group.here && mapRange(type, group.here, over, 'left')
-      stack.push({ group: { op, goal, here }, drift: new Drift(type) })
+      stack.push({ group: { op, goal, here }, drift: new Drift(type), weight: 0 })
     }
     return undefined
   }
 }
+
+const storeRange = (range: Range | null): StoredRange => range && [range.anchor, range.head]
+const readRange = (stored: StoredRange): Range | null => stored && { anchor: stored[0], head: stored[1] }
 
 /**
  * Ops one after the other, kept as few composed ones: each holds as many as all behind it together, as the bits of a counter do, so

@@ -4,7 +4,8 @@ import { type Range, UndoStack } from '../../src/client/undo.ts'
 import { fromEdits, type TextOp, toEdits } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
-import { checkLaw, type Random } from '../../src/testing/type-laws.ts'
+import { OpError } from '../../src/ot/type.ts'
+import { checkLaw, type Random, seededRandom } from '../../src/testing/type-laws.ts'
 
 const run = { cases: Number(process.env.CASES ?? 5_000), seed: Number(process.env.SEED ?? 1_568) }
 const below = (random: Random, n: number): number => Math.floor(random() * n)
@@ -13,11 +14,21 @@ const below = (random: Random, n: number): number => Math.floor(random() * n)
 class Desk {
   text: Text
   now = 0
-  readonly stack: UndoStack<Text, TextOp>
+  stack: UndoStack<Text, TextOp>
+  private readonly limits: { readonly groups: number; readonly units: number }
 
-  constructor(text = '', groups = 200) {
+  constructor(text = '', groups = 200, units = 1_000_000) {
     this.text = Text.of(text)
-    this.stack = new UndoStack(textType, { groups, touches })
+    this.limits = { groups, units }
+    this.stack = new UndoStack(textType, { ...this.limits, touches })
+  }
+
+  /** The tab is closed, and opened again from what was stored. */
+  reopen(): this {
+    const stored = JSON.stringify(this.stack.toJson())
+    this.stack = new UndoStack(textType, { ...this.limits, touches })
+    this.stack.fromJson(JSON.parse(stored), this.text.length)
+    return this
   }
 
   get shows(): string {
@@ -182,6 +193,49 @@ describe('groups', () => {
     while (desk.undo() !== undefined) undone++
     expect([undone, desk.shows]).toEqual([3, '01'])
   })
+
+  it('[P5] the oldest groups go when all together are larger than the limit, never the last one', () => {
+    const words = Array.from({ length: 10 }, (_, i) => String(i).repeat(20))
+    const desk = new Desk(words.join(''), 200, 100)
+    for (const _ of words) desk.mine(0, 20, '', 'new')
+    let undone = 0
+    while (desk.undo() !== undefined) undone++
+    expect([undone, desk.shows]).toEqual([5, words.slice(5).join('')]) // the last one is not weighed: it may still grow
+    const book = new Desk('x'.repeat(1_000), 200, 100).mine(0, 1_000, '')
+    book.undo()
+    expect(book.text.length).toBe(1_000)
+  })
+})
+
+describe('stored and taken up again', () => {
+  it('groups, selections and what others did since are all there', () => {
+    const desk = new Desk('one two')
+    desk
+      .mine(4, 7, '', 'new', [{ anchor: 7, head: 4 }, caret(4)])
+      .theirs(0, 0, '>> ')
+      .mine(0, 0, 'x')
+      .theirs(1, 1, 'y')
+    desk.undo()
+    desk.reopen()
+    expect(desk.shows).toBe('y>> one ')
+    desk.redo()
+    expect(desk.shows).toBe('xy>> one ')
+    desk.undo()
+    expect([desk.undo(), desk.shows]).toEqual([{ anchor: 11, head: 8 }, 'y>> one two'])
+  })
+
+  it('the edit after it begins a group of its own', () => {
+    const desk = new Desk().mine(0, 0, 'a').reopen().mine(1, 1, 'b')
+    desk.undo()
+    expect(desk.shows).toBe('a')
+  })
+
+  it('what does not fit the text is refused, and leaves nothing behind', () => {
+    const desk = new Desk().mine(0, 0, 'a').mine(1, 1, 'b', 'new').theirs(0, 0, '-')
+    const stored = desk.stack.toJson()
+    expect(() => desk.stack.fromJson(stored, desk.text.length + 1)).toThrow(OpError)
+    expect(desk.stack.canUndo).toBe(false)
+  })
 })
 
 describe('selections', () => {
@@ -210,7 +264,7 @@ describe('undo over any history', () => {
   const law = (title: string, check: (random: Random) => void) => it(title, () => checkLaw({ title, check }, run))
 
   /** Every character occurs once, so that each can be followed: mine are Chinese, theirs Korean. */
-  const history = (random: Random) => {
+  const history = (random: Random, between: (desk: Desk) => void = () => undefined) => {
     let mine = 0x4e00
     let theirs = 0xac00
     const fresh = (first: () => number) => Array.from({ length: below(random, 4) }, () => String.fromCharCode(first())).join('')
@@ -219,6 +273,7 @@ describe('undo over any history', () => {
     const deletedByThem = new Set<string>()
     const touchedByMe = new Set<string>()
     for (let n = below(random, 30); n > 0; n--) {
+      if (random() < 0.1) between(desk)
       desk.now += below(random, 900)
       const from = below(random, desk.text.length + 1)
       const to = random() < 0.5 ? from : Math.min(desk.text.length, from + below(random, 4))
@@ -265,6 +320,17 @@ describe('undo over any history', () => {
     while (undone < count && desk.undo() !== undefined) undone++
     for (let i = 0; i < undone; i++) desk.redo()
     expect(desk.shows).toBe(before)
+  })
+
+  law('a tab closed and opened again between edits undoes and redoes the same', random => {
+    const seed = below(random, 2 ** 31)
+    const [open, closed] = [(desk: Desk) => desk.stack.boundary(), (desk: Desk) => desk.reopen()].map(
+      between => history(seededRandom(seed), between).desk,
+    ) as [Desk, Desk]
+    for (let i = 0; i < 12; i++) {
+      const which = random() < 0.6 ? 'undo' : 'redo'
+      expect([closed[which](), closed.shows]).toEqual([open[which](), open.shows])
+    }
   })
 
   law('undo and redo of mine never touch what others write in between', random => {
