@@ -1,7 +1,7 @@
 // The binary form of every message: a frame to a message or a refusal, and back.
 //
-//   encodeClientFrame(message, nsp?, id?): Uint8Array     decodeClientMessage(frame, bounds?): Read<ClientMessage>
-//   encodeServerFrame(message, nsp?, id?): Uint8Array     decodeServerMessage(frame, bounds?): Read<ServerMessage | Welcome>
+//   encodeClientFrame(message, id?): Uint8Array     decodeClientMessage(frame, bounds?): Read<ClientMessage>
+//   encodeServerFrame(message, id?): Uint8Array     decodeServerMessage(frame, bounds?): Read<ServerMessage | Welcome>
 //
 // encodeServerFrame(message) gives the very bytes of socket.emit(message.kind, message) under our parser: encode once, then
 // socket.conn.send(frame, { compress: false }) to everyone in the default namespace.
@@ -464,9 +464,9 @@ const writer = new Writer()
 
 const encode =
   <M extends { readonly kind: keyof typeof opcodes }>(write: (w: Writer, message: M) => void) =>
-  (message: M, nsp = '/', id?: number): Uint8Array => {
+  (message: M, id?: number): Uint8Array => {
     writer.begin()
-    writeMessageHead(writer, opcodes[message.kind], nsp, id)
+    writeMessageHead(writer, opcodes[message.kind], id)
     write(writer, message)
     return writer.end()
   }

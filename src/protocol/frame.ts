@@ -1,8 +1,9 @@
 // The head of a binary frame: which packet or message it is, its Socket.IO namespace, the number of the acknowledgement it asks for.
 //
-//   first byte   1xaooooo   a message: x a namespace follows, a an acknowledgement is wanted, ooooo the message's opcode
-//                0xa00ttt   any other packet: ttt its Socket.IO type (0 connect, 1 disconnect, 2 event, 3 ack, 4 connect error)
-//   namespace    length as varint and UTF-8, when x; otherwise it is "/"
+//   first byte   10aooooo   a message: a an acknowledgement is wanted, ooooo the message's opcode
+//                0xa00ttt   any other packet: x a namespace follows, ttt its Socket.IO type (0 connect, 1 disconnect, 2 event, 3 ack,
+//                           4 connect error)
+//   namespace    length as varint and UTF-8, when x; otherwise, and for every message, it is "/"
 //   number       varint, when a
 //
 // Invariant: a head has one spelling; "/" is never written out.
@@ -32,12 +33,12 @@ const write = (w: Writer, first: number, nsp: string, id: number | undefined): v
   if (id !== undefined) w.varint(id)
 }
 
-export const writeMessageHead = (w: Writer, opcode: number, nsp: string, id: number | undefined): void =>
-  write(w, message | opcode, nsp, id)
+export const writeMessageHead = (w: Writer, opcode: number, id: number | undefined): void => write(w, message | opcode, '/', id)
 export const writePacketHead = (w: Writer, type: number, nsp: string, id: number | undefined): void => write(w, type, nsp, id)
 
 export const readHead = (r: Reader, bounds: Bounds): Head => {
   const first = r.byte()
+  if ((first & (message | withNamespace)) === (message | withNamespace)) broken('a message lives in the namespace "/"')
   const nsp = first & withNamespace ? r.text('namespace', bounds.namespaceBytes) : '/'
   const id = first & withId ? r.varint() : undefined
   if (first & withNamespace && (nsp === '/' || nsp[0] !== '/')) broken('a namespace begins with "/" and is longer')

@@ -4,7 +4,8 @@
 //
 // A message arrives as the event [kind, message]: socket.on('submit', (message: Submit) => …). On the server, a message that is one
 // but breaks a limit arrives as ['refused', Refused], ready to be sent back; nobody can forge that event, because kinds of messages
-// are no names for an application's own events, and of messages each end reads only those that the other end may send.
+// are no names for other events in the namespace "/", and of messages each end reads only those that the other end may send.
+// In every other namespace there are no messages, and all of these names are the application's.
 // On the client such a message breaks the connection: a server that sends it does not speak this protocol.
 //
 // Invariant: add() emits one sound packet or throws a ParseError. Socket.IO closes the connection that it came from, and no other.
@@ -68,7 +69,9 @@ export interface Decoder {
 
 type AnyMessage = ClientMessage | ServerMessage | Welcome
 
-const isKind = (name: unknown): name is AnyMessage['kind'] => typeof name === 'string' && Object.hasOwn(opcodes, name)
+/** Whether an event of this name in this namespace is a message. */
+const isKind = (name: unknown, nsp: string): name is AnyMessage['kind'] =>
+  nsp === '/' && typeof name === 'string' && Object.hasOwn(opcodes, name)
 
 /** Names that mean something to Socket.IO itself or to an EventEmitter. */
 const reserved: ReadonlySet<string> = new Set([
@@ -88,7 +91,7 @@ const fail = (why: string): never => {
 // ---- packets that are not messages: the same checks in both forms
 
 /** The data of such a packet, held against what Socket.IO does with it: names become events, arguments those of a call. */
-const checkData = ({ type, data, id }: Packet, bounds: Bounds): void => {
+const checkData = ({ type, nsp, data, id }: Packet, bounds: Bounds): void => {
   switch (type) {
     case connect:
     case connectError:
@@ -100,7 +103,7 @@ const checkData = ({ type, data, id }: Packet, bounds: Bounds): void => {
       break
     case event:
       if (!Array.isArray(data)) return fail('the data of an event must be an array')
-      checkName(data[0], bounds)
+      checkName(data[0], nsp, bounds)
       if (data.length - 1 > bounds.args) fail(`an event has ${data.length - 1} arguments, the limit is ${bounds.args}`)
       break
     case ack:
@@ -114,11 +117,11 @@ const checkData = ({ type, data, id }: Packet, bounds: Bounds): void => {
   if (id !== undefined && type !== event && type !== ack) fail('only events and acknowledgements have numbers')
 }
 
-const checkName = (name: unknown, bounds: Bounds): void => {
+const checkName = (name: unknown, nsp: string, bounds: Bounds): void => {
   if (typeof name !== 'string') return fail(`an event must be named by a string, not ${glimpse(name)}`)
   if (name === '' || name.length > bounds.eventNameBytes) fail(`the name of an event has ${name.length} characters`)
   if (reserved.has(name)) fail(`${name} is a name of Socket.IO's own`)
-  if (isKind(name)) fail(`${name} is the name of a message, and this is none`)
+  if (isKind(name, nsp)) fail(`${name} is the name of a message, and this is none`)
 }
 
 const isObject = (value: unknown): boolean =>
@@ -137,8 +140,8 @@ const arrival = (read: Read<AnyMessage>, end: ParserOptions['end']): unknown[] =
 export const refusedOf = ({ doc, handle, seq, refusal }: Unreadable): Refused => ({ kind: 'refused', doc, handle, seq, refusal })
 
 /** The message that an outgoing event carries; null for an application's own event. */
-const messageIn = ({ type, data }: Packet, end: ParserOptions['end']): AnyMessage | null => {
-  if (type !== event || !Array.isArray(data) || !isKind(data[0])) return null
+const messageIn = ({ type, nsp, data }: Packet, end: ParserOptions['end']): AnyMessage | null => {
+  if (type !== event || !Array.isArray(data) || !isKind(data[0], nsp)) return null
   const [kind, message] = data
   const mine = opcodes[kind] < 16 ? 'client' : 'server'
   if (mine !== end) throw new TypeError(`a ${end} does not send the message ${kind}`)
@@ -164,17 +167,13 @@ const packet = (type: number, nsp: string, data: unknown, id: number | undefined
 const writer = new Writer()
 
 const binaryForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
-  const encode = (end === 'server' ? encodeServerFrame : encodeClientFrame) as (
-    message: AnyMessage,
-    nsp: string,
-    id?: number,
-  ) => Uint8Array
+  const encode = (end === 'server' ? encodeServerFrame : encodeClientFrame) as (message: AnyMessage, id?: number) => Uint8Array
   const readBody = end === 'server' ? readClientBody : readServerBody
 
   return {
     write(given) {
       const message = messageIn(given, end)
-      if (message) return encode(message, given.nsp, given.id)
+      if (message) return encode(message, given.id)
       const data = outgoing(given)
       writer.begin()
       writePacketHead(writer, given.type, given.nsp, given.id)
@@ -233,7 +232,7 @@ const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
       if (nsp.length > bounds.namespaceBytes || !isWellFormed(nsp)) fail('a namespace is too long or has a lone surrogate')
       const id = number === '' ? undefined : Number(number)
       const data = whole.length === frame.length ? undefined : parseJson(frame.slice(whole.length))
-      if (Number(type) === event && Array.isArray(data) && isKind(data[0])) {
+      if (Number(type) === event && Array.isArray(data) && isKind(data[0], nsp)) {
         if (data.length !== 2) fail(`the event ${data[0]} must carry one message`)
         const message = readMessage(data[0], data[1], bounds)
         return packet(

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { serverBounds } from '../../src/protocol/bounds.ts'
-import { encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
+import { encodeClientFrame, encodeServerFrame, opcodes } from '../../src/protocol/codec.ts'
 import { pack } from '../../src/protocol/pack.ts'
 import { createParser, type Packet, ParseError, type ParserOptions } from '../../src/protocol/parser.ts'
 import { fromClient, fromServer } from './examples.ts'
@@ -50,10 +50,19 @@ describe('[W6] one packet is one frame', () => {
     expect(read(one(server, packet), client)).toEqual([packet])
   })
 
-  it('a message may ask for an answer, and live in a namespace', () => {
-    const packet = { type: 2, nsp: '/docs', id: 7, data: ['submit', submit] }
-    expect(one(client, packet)).toEqual(encodeClientFrame(submit as never, '/docs', 7))
+  it('a message may ask for an answer', () => {
+    const packet = { type: 2, nsp: '/', id: 7, data: ['submit', submit] }
+    expect(one(client, packet)).toEqual(encodeClientFrame(submit as never, 7))
     expect(read(one(client, packet))).toEqual([packet])
+  })
+
+  it.each(['binary', 'json'] as const)('in a namespace of the application’s the names of messages are its own, %s', form => {
+    const [from, to] = [createParser({ end: 'client', form }), createParser({ end: 'server', form })]
+    for (const name of Object.keys(opcodes)) {
+      const packet = { type: 2, nsp: '/chat', data: [name, 'room 7', { by: 'ann' }] }
+      expect(read(one(from, packet), to)).toEqual([packet])
+      expect(read(one(to, packet), from)).toEqual([packet])
+    }
   })
 
   it('frames come as Buffer, Uint8Array or ArrayBuffer', () => {
@@ -110,6 +119,7 @@ describe('[W7] what is no packet is a ParseError', () => {
     ['a disconnect with data', raw(1, {})],
     ['a namespace without its slash', Uint8Array.from([0x41, 1, 97])],
     ['the default namespace written out', Uint8Array.from([0x41, 1, 47])],
+    ['a message in another namespace', Uint8Array.from([0xc2, 5, ...Buffer.from('/chat'), 1])],
     ['a namespace longer than the limit', Uint8Array.from([0x41, 0x81, 0x01, ...new Array(129).fill(47)])],
     ['a frame above the limit', new Uint8Array(serverBounds.messageBytes + 1).fill(2, 0, 1)],
     ['a message of a server, sent by a client', encodeServerFrame(fromServer[0]!.message)],
