@@ -11,12 +11,12 @@ import { docId, Fault } from '../protocol/fields.ts'
 import type { DocId } from '../protocol/ids.ts'
 import { identify } from './entry.ts'
 import type { Settings } from './options.ts'
+import type { Health } from './readiness.ts'
 
 export interface HttpParts {
   readonly settings: Settings
   readonly engine: Engine
-  /** Why the server cannot serve now; nothing: it can. */
-  readonly unready: () => Promise<readonly string[]>
+  readonly health: () => Promise<Health>
   readonly draining: () => boolean
 }
 
@@ -47,7 +47,7 @@ const pageOf = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 })
 
-export const httpSide = async ({ settings, engine, unready, draining }: HttpParts): Promise<FastifyInstance> => {
+export const httpSide = async ({ settings, engine, health, draining }: HttpParts): Promise<FastifyInstance> => {
   const { log, authorize, demo } = settings
 
   const send = (reply: FastifyReply, why: Refusal): FastifyReply => {
@@ -87,8 +87,9 @@ export const httpSide = async ({ settings, engine, unready, draining }: HttpPart
   app.get('/livez', async () => ({ status: 'ok' }))
 
   app.get('/readyz', async (_request, reply) => {
-    const reasons = await unready()
-    return reasons.length === 0 ? { status: 'ok' } : reply.code(503).send({ status: 'unready', reasons })
+    const { ready, reasons } = await health()
+    if (!ready) return reply.code(503).send({ status: 'unready', reasons })
+    return { status: 'ok', ...(reasons.length === 0 ? {} : { reasons }) }
   })
 
   /** The document that a request names, once its sender may read it. */

@@ -27,6 +27,8 @@ export interface LineLimits {
   readonly pingInterval: number
   /** milliseconds to answer one. A dead line is noticed after both. */
   readonly pingTimeout: number
+  /** Milliseconds that the store may be away before `/readyz` says 503. */
+  readonly unreadyAfter: number
 }
 
 export const defaultLineLimits: LineLimits = {
@@ -35,6 +37,7 @@ export const defaultLineLimits: LineLimits = {
   connectTimeout: 10_000, // a token check that takes longer helps nobody
   pingInterval: 25_000, // load balancers close a quiet connection after 60 s
   pingTimeout: 20_000, // a phone that changes cells
+  unreadyAfter: 5_000, // a hiccup of Redis is one for all nodes: a load balancer that takes them all out at once serves nobody
 }
 
 export type ServerLimits = Limits & LineLimits

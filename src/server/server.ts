@@ -15,6 +15,7 @@ import { httpSide } from './http.ts'
 import { writeDown } from './log.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
+import { type Health, Readiness } from './readiness.ts'
 
 export interface InkwellServer {
   /** Listens. Default host: 127.0.0.1, so that nothing is reachable from outside before somebody says so. Not with `attach`. */
@@ -31,7 +32,6 @@ export interface InkwellServer {
 const sliceSize = 256 // lines closed in one turn of the event loop
 const reconnectRate = 500 // clients a second that come back to the other nodes when this one drains
 const farewell = 1_000 // ms for clients to answer a close; longer only helps those who do not read
-const readyWithin = 2_000 // ms for a store to say that it is there
 
 /** @throws {ConfigurationError} with everything that is wrong with the options, or why the store cannot be opened */
 export const createServer = async (options: ServerOptions = {}): Promise<InkwellServer> => {
@@ -72,24 +72,16 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   let draining = false
   let closing: Promise<void> | null = null
 
-  const unready = async (): Promise<readonly string[]> => {
-    if (draining) return ['draining']
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${readyWithin} ms`)), readyWithin)
-    })
-    try {
-      await Promise.race([store.ready(), late])
-      return []
-    } catch (error) {
-      log.warn({ err: error }, 'the store is not ready')
-      return [`store ${store.name.split(':', 1)[0]} is not ready`] // where it lies is nobody's business
-    } finally {
-      clearTimeout(timer)
-    }
-  }
+  const readiness = new Readiness({
+    ask: () => store.ready(),
+    store: store.name.split(':', 1)[0]!, // where it lies is nobody's business
+    unreadyAfter: limits.unreadyAfter,
+    clock,
+    log,
+  })
+  const health = async (): Promise<Health> => (draining ? { ready: false, reasons: ['draining'] } : readiness.health())
 
-  const app = await httpSide({ settings, engine, unready, draining: () => draining })
+  const app = await httpSide({ settings, engine, health, draining: () => draining })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const rooms: Room[] = [
     ...ends.map(
@@ -131,6 +123,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     else clearTimeout(hurry)
     await Promise.all(ends.map(end => end.close()))
     await app.close()
+    readiness.close()
     await store.close()
     log.info('stopped')
   }

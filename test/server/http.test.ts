@@ -26,12 +26,16 @@ describe('health', () => {
     let away = false
     const store = memoryStore()
     const server = await serverWith({
+      limits: { unreadyAfter: 0 },
       store: { ...store, ready: async () => (away ? Promise.reject(new Error('gone fishing, password hunter2')) : undefined) },
     })
     const { url } = await server.listen(0)
     away = true
     const { status, body } = await ask(`${url}/readyz`)
-    expect({ status, body }).toEqual({ status: 503, body: { status: 'unready', reasons: ['store memory is not ready'] } })
+    expect({ status, body }).toEqual({
+      status: 503,
+      body: { status: 'unready', reasons: ['store memory has not answered for 0 s'] },
+    })
     away = false
     server.drain()
     expect(await ask(`${url}/readyz`)).toMatchObject({ status: 503, body: { reasons: ['draining'] } })

@@ -7,6 +7,8 @@ import { InkwellNode } from '../nodes.ts'
 import { RedisServer } from '../redis.ts'
 import { afterwards, opens, serving } from './worlds.ts'
 
+const patience = { timeout: 60_000, interval: 50 }
+
 let redis: RedisServer
 beforeAll(async () => {
   redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
@@ -75,16 +77,23 @@ describe('an operator', () => {
     }
   })
 
-  it('sees in readyz that Redis has gone, and that it is back', async () => {
+  it('[P7] sees in readyz that Redis has gone for longer than a hiccup, why, and that it is back', async () => {
     const own = await RedisServer.start({ settings: ['--appendonly', 'yes'] })
     try {
-      const url = await serving({ store: redisStore(own.url) })
-      const status = async (): Promise<number> => (await fetch(`${url}/readyz`)).status
-      expect(await status()).toBe(200)
+      const patient = await serving({ store: redisStore(own.url), limits: { unreadyAfter: 600_000 } })
+      const strict = await serving({ store: redisStore(own.url), limits: { unreadyAfter: 400 } })
+      const ready = async (url: string): Promise<unknown[]> => {
+        const response = await fetch(`${url}/readyz`)
+        return [response.status, await response.json()]
+      }
+      const away = [expect.stringMatching(/^store redis has not answered for \d+ s$/)]
+      for (const url of [patient, strict]) expect(await ready(url)).toEqual([200, { status: 'ok' }])
       await own.kill()
-      expect(await status()).toBe(503)
+      await vi.waitFor(async () => expect(await ready(strict)).toEqual([503, { status: 'unready', reasons: away }]), patience)
+      await vi.waitFor(async () => expect(await ready(patient)).toEqual([200, { status: 'ok', reasons: away }]), patience)
       await own.start()
-      await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 30_000, interval: 50 })
+      for (const url of [patient, strict])
+        await vi.waitFor(async () => expect(await ready(url)).toEqual([200, { status: 'ok' }]), patience)
     } finally {
       await own.discard()
     }

@@ -1,0 +1,92 @@
+// Whether this server should be sent clients: what is known of its store, with patience for hiccups.
+// Invariant: however many ask, one question at a time goes to the store; an absence shorter than `unreadyAfter` makes no server unready.
+
+import type { Clock } from '../engine/ports.ts'
+import type { Logger } from './log.ts'
+
+const answerWithin = 2_000 // ms for the store to say that it is there
+const probePatience = 500 // ms that a probe waits for it; probes have limits of their own, 1 s in Kubernetes
+const askAgainAfter = 500 // ms between two questions to a store that is away
+
+export interface ReadinessParts {
+  /** Rejects when the store cannot serve. */
+  readonly ask: () => Promise<void>
+  /** What the store is called where everybody may read it. */
+  readonly store: string
+  /** Milliseconds that the store may be away before this server counts as unready. */
+  readonly unreadyAfter: number
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export interface Health {
+  readonly ready: boolean
+  /** What is wrong; with a hiccup something is and the server is ready all the same. */
+  readonly reasons: readonly string[]
+}
+
+export class Readiness {
+  readonly #parts: ReadinessParts
+  #asking: { readonly since: number; readonly over: Promise<void> } | null = null
+  /** When the first of the questions was asked that have not been answered since. */
+  #awaySince: number | null = null
+  #callOff: (() => void) | null = null
+  #closed = false
+
+  constructor(parts: ReadinessParts) {
+    this.#parts = parts
+  }
+
+  /** Never rejects, and answers soon: a store that is away is asked again in the background. */
+  async health(): Promise<Health> {
+    const { clock, store, unreadyAfter } = this.#parts
+    if (this.#awaySince === null && !this.#closed) await this.#soon(this.#ask())
+    const since = this.#awaySince ?? this.#asking?.since
+    if (since === undefined) return { ready: true, reasons: [] }
+    const ms = clock.now() - since
+    return { ready: ms < unreadyAfter, reasons: [`store ${store} has not answered for ${Math.floor(ms / 1_000)} s`] }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#callOff?.()
+  }
+
+  #ask(): Promise<void> {
+    if (this.#asking !== null) return this.#asking.over
+    const { ask, clock } = this.#parts
+    const since = clock.now()
+    const over = this.#inTime(Promise.resolve().then(ask)).then(
+      () => this.#found(since, null),
+      (error: Error) => this.#found(since, error),
+    )
+    this.#asking = { since, over }
+    return over
+  }
+
+  #found(since: number, error: Error | null): void {
+    const { clock, log } = this.#parts
+    this.#asking = null
+    if (error === null) {
+      if (this.#awaySince !== null) log.info({ ms: clock.now() - this.#awaySince }, 'the store answers again')
+      this.#awaySince = null
+      return
+    }
+    if (this.#awaySince === null) log.warn({ err: error }, 'the store does not answer')
+    this.#awaySince ??= since
+    if (!this.#closed) this.#callOff = clock.after(askAgainAfter, () => void this.#ask())
+  }
+
+  #inTime(answer: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(new Error(`no answer within ${answerWithin} ms`))
+      answer.then(resolve, reject).finally(this.#parts.clock.after(answerWithin, late))
+    })
+  }
+
+  #soon(over: Promise<void>): Promise<void> {
+    return new Promise(resolve => {
+      over.then(resolve).finally(this.#parts.clock.after(probePatience, resolve))
+    })
+  }
+}
