@@ -40,6 +40,9 @@ export const readBody = (body: string): Body => {
   return { base, op, user, time, type: type ?? null }
 }
 
+/** The base alone, which stands first: for whoever need not know the rest yet. */
+export const baseOf = (body: string): Version => Number.parseInt(body.slice(1), 10)
+
 /** The commits that a node holds: versions floor + 1 … head without a gap, and the chain at each of them and at the floor. */
 export class History {
   floor: Version

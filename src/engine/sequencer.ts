@@ -6,7 +6,7 @@ import { OpError } from '../ot/type.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { type AuthorId, type Chain, type Epoch, emptyChain, type Position, type Seq, type Version } from '../protocol/ids.ts'
 import { type Last, type Mark, readState, type State, writeState } from './checkpoint.ts'
-import { type Body, type Commit, derive, History, readBody, rebase, type Type, writeBody } from './entry.ts'
+import { type Body, baseOf, type Commit, derive, History, readBody, rebase, type Type, writeBody } from './entry.ts'
 import type { EngineEvent } from './events.ts'
 import type { Limits } from './limits.ts'
 import type { Announcement, Checkpoint, Entry, LogReply, NewEntry, Opened } from './ports.ts'
@@ -437,8 +437,7 @@ export class Sequencer {
     }
     const fits = from === this.head ? announcement.chain === this.history.chain : this.continues(entries)
     // R2: an entry whose base is below my horizon was announced by a history that is gone.
-    if (!fits || entries.some(entry => entry.version > this.head && this.bodyOf(entry).base < this.history.floor))
-      return this.pull()
+    if (!fits || entries.some(entry => entry.version > this.head && baseOf(entry.body) < this.history.floor)) return this.pull()
     this.ingest(entries, announcement.durable)
   }
 
@@ -470,10 +469,6 @@ export class Sequencer {
   private ownOf(entry: Entry): Own | undefined {
     const own = this.call?.bodies.get(keyOf(entry.author, entry.seq))
     return own?.text === entry.body ? own : undefined
-  }
-
-  private bodyOf(entry: Entry): Body {
-    return this.ownOf(entry)?.body ?? readBody(entry.body)
   }
 
   /** The first entry says of which type the document is. Whoever wanted another one has to be told. */
