@@ -108,6 +108,7 @@ class SocketIoLine implements Line {
       autoConnect: false,
       reconnection: false,
       timeout: attemptWithin,
+      ...(transports.includes('polling') ? { query: { line: lineName(this.options.random) } } : {}),
     })
     const socket = manager.socket('/', { auth: (give: (hello: object) => void) => this.greet(socket, give) })
     const stop = clock.after(attemptWithin, () => this.fail(socket, 'no welcome in time', null))
@@ -199,5 +200,11 @@ class SocketIoLine implements Line {
     }
   }
 }
+
+/**
+ * A line that polls is many requests, all for the node that opened it. By this name a load balancer sends them there without cookies,
+ * which a browser keeps back from another origin. It is another one at each attempt, so that the next may reach another node.
+ */
+const lineName = (random: () => number): string => Math.floor(random() * 2 ** 48).toString(36)
 
 const nothing = (): void => {}

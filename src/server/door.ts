@@ -4,6 +4,7 @@
 import type { Server as HttpServer, IncomingMessage, RequestListener } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
+import { refusal } from '../protocol/errors.ts'
 
 /** Paths that begin with `prefix`, and who answers there. */
 export interface Room {
@@ -40,7 +41,7 @@ export const standInDoor = (
     const room = roomFor(request.url)
     if (room?.upgrade) return room.upgrade(request, socket, head)
     // Without any listener Node would answer an upgrade as an ordinary request; by listening we have taken that on.
-    if (room !== undefined || server.listenerCount('upgrade') === 1) refuseUpgrade(socket)
+    if (room !== undefined || server.listenerCount('upgrade') === 1) refuseUpgrade(socket, '404 Not Found')
   }
 
   server.on('request', request)
@@ -52,7 +53,27 @@ export const standInDoor = (
   }
 }
 
-const refuseUpgrade = (socket: Duplex): void => {
+/**
+ * An endpoint of Socket.IO that, while `draining`, opens no new line: 503 is what makes a proxy ask another node, before the client
+ * has noticed anything. Lines that are open, polled ones too, go on.
+ */
+export const turningAway = (draining: () => boolean, room: Room): Room => {
+  const opens = ({ url = '' }: IncomingMessage): boolean => !/[?&]sid=/.test(url)
+  return {
+    prefix: room.prefix,
+    request: (request, response) => {
+      if (!draining() || !opens(request)) return room.request(request, response)
+      const why = refusal('draining')
+      response.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1' }).end(JSON.stringify(why))
+    },
+    upgrade: (request, socket, head) => {
+      if (draining() && opens(request)) refuseUpgrade(socket, '503 Service Unavailable', 'Retry-After: 1')
+      else room.upgrade?.(request, socket, head)
+    },
+  }
+}
+
+const refuseUpgrade = (socket: Duplex, status: string, ...headers: readonly string[]): void => {
   socket.on('error', () => socket.destroy()) // the peer went first
-  socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+  socket.end([`HTTP/1.1 ${status}`, 'Connection: close', 'Content-Length: 0', ...headers, '', ''].join('\r\n'))
 }

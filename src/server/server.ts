@@ -8,7 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
 import { embeddedStore } from '../stores/embedded.ts'
-import { type Room, standInDoor } from './door.ts'
+import { type Room, standInDoor, turningAway } from './door.ts'
 import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
 import { httpSide } from './http.ts'
@@ -84,8 +84,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const app = await httpSide({ settings, engine, health, draining: () => draining })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const rooms: Room[] = [
-    ...ends.map(
-      (end): Room => ({
+    ...ends.map(end =>
+      turningAway(() => draining, {
         prefix: `${end.path()}/`,
         request: (request, response) => end.engine.handleRequest(request, response),
         upgrade: (request, socket, head) => end.engine.handleUpgrade(request, socket, head),

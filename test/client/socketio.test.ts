@@ -1,6 +1,6 @@
 // The line over Socket.IO: when it tries again, when it does not, and what it never sends.
 import { spawn } from 'node:child_process'
-import { createServer, type Server as HttpServer } from 'node:http'
+import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Server, type Socket } from 'socket.io'
@@ -40,13 +40,17 @@ interface Desk {
   readonly sockets: Socket[]
   readonly hellos: unknown[]
   readonly heard: unknown[][]
+  /** The queries of all requests. */
+  readonly queries: URLSearchParams[]
 }
 
 /** A Socket.IO server that speaks our parser and says what the test wants. */
 const desk = async (greet: (attempt: number) => Refusal | 'welcome' | 'silence' = () => 'welcome'): Promise<Desk> => {
   const http: HttpServer = createServer()
-  const io = new Server(http, { parser: createParser({ end: 'server' }), transports: ['websocket'] })
-  const made = { sockets: [] as Socket[], hellos: [] as unknown[], heard: [] as unknown[][] }
+  const io = new Server(http, { parser: createParser({ end: 'server' }), transports: ['websocket', 'polling'] })
+  const made = { sockets: [] as Socket[], hellos: [] as unknown[], heard: [] as unknown[][], queries: [] as URLSearchParams[] }
+  const ask = ({ url = '' }: IncomingMessage): void => void made.queries.push(new URL(url, 'http://desk').searchParams)
+  http.on('request', ask).on('upgrade', ask)
   io.use((socket, next) => {
     made.hellos.push(socket.handshake.auth)
     const answer = greet(made.hellos.length)
@@ -100,6 +104,32 @@ class Watched {
     return this.next()
   }
 }
+
+describe('a line that polls', () => {
+  it('bears one name in all its requests, by which a load balancer keeps it at one node, and another at the next attempt', async () => {
+    const { url, sockets, queries } = await desk()
+    let chance = 0
+    const watched = new Watched(url, { transports: ['polling'], random: () => (chance += 0.01) })
+    const names: Set<string | null>[] = []
+    for (let i = 0; i < 2; i++) {
+      expect(await watched.tries()).toMatchObject({ kind: 'up' })
+      sockets.pop()!.conn.close()
+      expect(await watched.next()).toMatchObject({ kind: 'down' })
+      expect(queries.length).toBeGreaterThan(2)
+      names.push(new Set(queries.splice(0).map(query => query.get('line'))))
+    }
+    expect(names.map(({ size }) => size)).toEqual([1, 1])
+    const [first, second] = names.flatMap(name => [...name])
+    expect([first, second]).toEqual([expect.stringMatching(/^[a-z0-9]{5,}$/), expect.stringMatching(/^[a-z0-9]{5,}$/)])
+    expect(first).not.toBe(second)
+  })
+
+  it('a WebSocket needs no name and has none', async () => {
+    const { url, queries } = await desk()
+    expect(await new Watched(url).tries()).toMatchObject({ kind: 'up' })
+    expect(queries.map(query => query.get('line'))).toEqual([null])
+  })
+})
 
 describe('the schedule', () => {
   it('spreads every attempt from nothing up to twice as long as the one before, thirty seconds at most', async () => {

@@ -1,14 +1,15 @@
 // How a server stops: nothing accepted is lost, everybody is told, nothing is left behind.
 
+import { get, type IncomingMessage } from 'node:http'
 import { io } from 'socket.io-client'
 import { describe, expect, it } from 'vitest'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import { createServer, memoryStore } from '../../src/server/index.ts'
-import { Pen } from './raw.ts'
+import { newKey, Pen } from './raw.ts'
 import { connects, opens, serverWith } from './worlds.ts'
 
 describe('draining', () => {
-  it('tells everybody when to come back elsewhere, and refuses joins and newcomers', async () => {
+  it('tells everybody when to come back elsewhere, and refuses joins', async () => {
     const server = await serverWith()
     const { url } = await server.listen(0)
     const ann = await opens(url, 'notes')
@@ -22,7 +23,30 @@ describe('draining', () => {
     })
     const again = await ann.client.refused({ kind: 'join', doc: 'others' as DocId, type: 'text', position: null })
     expect(again).toMatchObject({ doc: 'others', refusal: { code: 'draining' } })
-    expect((await connects(url).refusedHello()).code).toBe('draining')
+  })
+
+  it.each(['/socket.io/', '/json/'])('opens no new line at %s: with a 503, on which a proxy asks another node', async path => {
+    const server = await serverWith({ transports: ['websocket', 'polling'] })
+    const { url } = await server.listen(0)
+    const polled = await opens(url, 'notes', { transports: ['polling'], form: path === '/json/' ? 'json' : 'binary' })
+    server.drain()
+    const shaken = await fetch(`${url}${path}?EIO=4&transport=polling`)
+    expect([shaken.status, shaken.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await shaken.json()).toMatchObject({ code: 'draining', advice: 'retry' })
+    expect(await upgraded(`${url}${path}?EIO=4&transport=websocket`)).toMatchObject({
+      statusCode: 503,
+      headers: { 'retry-after': '1' },
+    })
+    await polled.types('a line that is open goes on')
+  })
+
+  it('a line that was open before, and says hello only then, is refused', async () => {
+    const server = await serverWith()
+    const hello = (say: (hello: object) => void): void => {
+      server.drain()
+      say({ protocol: [1, 1], key: newKey() })
+    }
+    expect((await connects((await server.listen(0)).url, { hello }).refusedHello()).code).toBe('draining')
   })
 
   it('what is joined goes on', async () => {
@@ -124,3 +148,19 @@ describe('closing', () => {
     expect([server.engine.counts.connections, ben.shows.length]).toEqual([2, version * 200_000])
   })
 })
+
+/** What is answered to a request for a WebSocket that is not granted. */
+const upgraded = (url: string): Promise<Pick<IncomingMessage, 'statusCode' | 'headers'>> =>
+  new Promise((resolve, reject) => {
+    const headers = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': Buffer.from('sixteen bytes...').toString('base64'),
+    }
+    const request = get(url, { headers }, response => resolve(response.resume()))
+    request.on('error', reject).on('upgrade', (_response, socket) => {
+      socket.destroy()
+      reject(new Error('the line was opened'))
+    })
+  })
