@@ -85,12 +85,31 @@ export class Writer {
     const size = utf8Length(text)
     if (size < 0) refuse('malformed', `${what} has a lone surrogate`)
     this.varint(tag < 0 ? size : 4 * size + tag)
+    this.utf8(text, size)
+  }
+
+  /** UTF-8 alone; `size` is its length. */
+  utf8(text: string, size: number): void {
     this.room(size)
     if (size === text.length && size < 32) {
       for (let i = 0; i < size; i++) this.bytes[this.at++] = text.charCodeAt(i)
       return
     }
     this.at += encoder.encodeInto(text, this.bytes.subarray(this.at, this.at + size)).written
+  }
+
+  /** A first byte, then the lowest `size` bytes of a whole number, highest first. */
+  uint(first: number, value: number, size: number): void {
+    this.byte(first)
+    for (let shift = 8 * (size - 1); shift >= 0; shift -= 8) this.byte((value >> shift) & 0xff)
+  }
+
+  /** A first byte, then a number in eight. */
+  double(first: number, value: number): void {
+    this.byte(first)
+    this.room(8)
+    new DataView(this.bytes.buffer, this.bytes.byteOffset + this.at).setFloat64(0, value)
+    this.at += 8
   }
 
   /** Characters of base64url in six bits each, the last byte filled up with zeros; the reader must know how many. */

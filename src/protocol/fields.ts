@@ -194,6 +194,7 @@ export const numberSize = (n: number): number => {
 export const arraySize = (length: number): number => headSize(length, 15)
 export const mapSize = (length: number): number => headSize(length, 15)
 export const stringSize = textSize
+export const blobSize = (bytes: number): number => bytes + (bytes < 0x100 ? 2 : bytes < 0x10000 ? 3 : 5)
 
 /**
  * Checks that a value is JSON as we carry it: plain objects, finite numbers, well-formed strings, bounded depth and number.
@@ -218,7 +219,7 @@ export const measure = (value: unknown, bounds: Bounds, what: string, binary = f
       default:
         return refuse('malformed', `${what} has a ${typeof it}, which is not JSON`)
     }
-    if (binary && it instanceof Uint8Array) return it.length + (it.length < 0x100 ? 2 : it.length < 0x10000 ? 3 : 5)
+    if (binary && it instanceof Uint8Array) return blobSize(it.length)
     if (depth >= bounds.depth) return refuse('malformed', `${what} is nested deeper than ${bounds.depth}`)
     let size: number
     if (Array.isArray(it)) {

@@ -1,69 +1,71 @@
 // JSON values (and, for an application's own events, byte arrays) as MessagePack.
-// Invariant: bytes reach the decoder only after a scan has found in them nothing but plain values within the bounds.
+// Invariant: what is read is plain and within the bounds; what is written is as long as `measure` says.
 
-import { Packr, Unpackr } from 'msgpackr'
 import type { Json } from '../ot/type.ts'
 import type { Bounds } from './bounds.ts'
-import type { Reader, Writer } from './bytes.ts'
-import { arraySize, broken, isForbiddenKey, mapSize, measure, numberSize, refuse, stringSize } from './fields.ts'
+import { Reader, type Writer } from './bytes.ts'
+import {
+  arraySize,
+  blobSize,
+  broken,
+  isForbiddenKey,
+  mapSize,
+  measure,
+  numberSize,
+  refuse,
+  stringSize,
+  utf8Length,
+} from './fields.ts'
 
-const options = {
-  useRecords: false,
-  variableMapSize: true,
-  mapsAsObjects: true,
-  moreTypes: false,
-  int64AsType: 'number',
-  copyBuffers: true,
-} as const
-// skipValues is an option that the package's types leave out: a property that is undefined is absent, as in JSON.
-const packr = new Packr({ ...options, skipValues: [undefined] } as ConstructorParameters<typeof Packr>[0])
-const unpackr = new Unpackr(options)
+// Of our own making, since the well-known packages would be a third of what a page loads of Inkwell, make code from strings (which a
+// page's content security policy may forbid), and know types that nobody may send here.
+
+type Plain = null | boolean | number | string | Uint8Array | readonly Plain[] | { readonly [key: string]: Plain }
 
 /**
- * Walks over the values of one MessagePack item without making any. Checks that it is whole, plain (no extension types, keys are
- * strings and no way into a prototype, finite numbers, strict UTF-8) and within depth and number; sums up its shortest size.
+ * One MessagePack item being read. It must be whole and plain (no extension types, keys are strings and no way into a prototype,
+ * finite numbers, strict UTF-8) and within depth and number; its shortest size is summed up.
  */
-class Scan {
+class Unpacking {
   size = 0
   private values = 0
-  private at: number
-  private readonly bytes: Uint8Array
-  private readonly end: number
+  private readonly r: Reader
   private readonly bounds: Bounds
   private readonly what: string
   private readonly binary: boolean
 
-  constructor(bytes: Uint8Array, at: number, end: number, bounds: Bounds, what: string, binary: boolean) {
-    this.bytes = bytes
-    this.at = at
-    this.end = end
+  constructor(r: Reader, bounds: Bounds, what: string, binary: boolean) {
+    this.r = r
     this.bounds = bounds
     this.what = what
     this.binary = binary
   }
 
-  whole(): void {
-    this.value(0)
-    if (this.at !== this.end) broken(`${this.end - this.at} bytes too many after ${this.what}`)
+  whole(): Plain {
+    const value = this.value(0)
+    if (this.r.left > 0) broken(`${this.r.left} bytes too many after ${this.what}`)
+    return value
   }
 
-  private value(depth: number): void {
+  private value(depth: number): Plain {
     if (++this.values > this.bounds.values) refuse('malformed', `${this.what} has more than ${this.bounds.values} values`)
-    const head = this.byte()
-    if (head < 0x80 || head >= 0xe0) this.size += 1
-    else if (head < 0x90) this.map(head & 15, depth)
-    else if (head < 0xa0) this.array(head & 15, depth)
-    else if (head < 0xc0) this.text(head & 31)
-    else this.long(head, depth)
+    const head = this.r.byte()
+    if (head < 0x80) return this.number(head)
+    if (head < 0x90) return this.map(head & 15, depth)
+    if (head < 0xa0) return this.array(head & 15, depth)
+    if (head < 0xc0) return this.text(head & 31)
+    if (head >= 0xe0) return this.number(head - 0x100)
+    return this.long(head, depth)
   }
 
-  private long(head: number, depth: number): void {
+  private long(head: number, depth: number): Plain {
     switch (head) {
-      case 0xc0: // null
-      case 0xc2: // false
-      case 0xc3: // true
-        this.size += 1
-        return
+      case 0xc0:
+        return this.constant(null)
+      case 0xc2:
+        return this.constant(false)
+      case 0xc3:
+        return this.constant(true)
       case 0xc4:
         return this.blob(this.uint(1))
       case 0xc5:
@@ -105,67 +107,70 @@ class Scan {
       case 0xdf:
         return this.map(this.uint(4), depth)
       default:
-        refuse('malformed', `${this.what} has the MessagePack type 0x${head.toString(16)}`)
+        return refuse('malformed', `${this.what} has the MessagePack type 0x${head.toString(16)}`)
     }
-  }
-
-  private byte(): number {
-    return this.at < this.end ? this.bytes[this.at++]! : broken(`${this.what} is cut off`)
   }
 
   private uint(size: number): number {
     let value = 0
-    for (let i = 0; i < size; i++) value = value * 256 + this.byte()
+    for (let i = 0; i < size; i++) value = value * 256 + this.r.byte()
     return value
   }
 
   private view(size: number): DataView {
-    if (size > this.end - this.at) broken(`${this.what} is cut off`)
-    this.at += size
-    return new DataView(this.bytes.buffer, this.bytes.byteOffset + this.at - size, size)
+    const { buffer, byteOffset } = this.take(size)
+    return new DataView(buffer, byteOffset, size)
   }
 
-  private number(value: number): void {
+  private take(size: number): Uint8Array {
+    const { r } = this
+    if (size > r.left) broken(`${this.what} declares ${size} bytes where ${r.left} are left`)
+    return r.bytes.subarray(r.at, (r.at += size))
+  }
+
+  private constant<T>(value: T): T {
+    this.size += 1
+    return value
+  }
+
+  private number(value: number): number {
     if (!Number.isFinite(value)) refuse('malformed', `${this.what} has the number ${value}`)
     this.size += numberSize(value)
+    return value
   }
 
-  private take(size: number): number {
-    if (size > this.end - this.at) broken(`${this.what} declares ${size} bytes where ${this.end - this.at} are left`)
-    const from = this.at
-    this.at += size
-    return from
-  }
-
-  private blob(size: number): void {
+  private blob(size: number): Uint8Array {
     if (!this.binary) refuse('malformed', `${this.what} has bytes, which are not JSON`)
-    this.take(size)
-    this.size += size + (size < 0x100 ? 2 : size < 0x10000 ? 3 : 5)
+    this.size += blobSize(size)
+    return this.take(size).slice() // a view would keep the whole frame in memory
   }
 
-  private text(size: number): void {
-    const from = this.take(size)
-    if (!isUtf8(this.bytes, from, this.at)) broken(`${this.what} has a string that is not UTF-8`)
+  private text(size: number): string {
     this.size += stringSize(size)
+    return this.r.utf8(size, this.what)
   }
 
-  private array(length: number, depth: number): void {
+  private array(length: number, depth: number): Plain[] {
     this.deeper(length, depth)
     this.size += arraySize(length)
-    for (let i = 0; i < length; i++) this.value(depth + 1)
+    const array: Plain[] = []
+    for (let i = 0; i < length; i++) array.push(this.value(depth + 1))
+    return array
   }
 
-  private map(length: number, depth: number): void {
+  private map(length: number, depth: number): Plain {
     this.deeper(2 * length, depth)
     this.size += mapSize(length)
+    const map: { [key: string]: Plain } = {}
     for (let i = 0; i < length; i++) {
-      this.key()
-      this.value(depth + 1)
+      const key = this.key()
+      map[key] = this.value(depth + 1)
     }
+    return map
   }
 
-  private key(): void {
-    const head = this.byte()
+  private key(): string {
+    const head = this.r.byte()
     const size =
       head >= 0xa0 && head < 0xc0
         ? head & 31
@@ -176,36 +181,14 @@ class Scan {
             : head === 0xdb
               ? this.uint(4)
               : refuse('malformed', `${this.what} has a key that is no string`)
-    const from = this.at
-    this.text(size)
-    if (size !== 9 && size !== 11) return
-    let key = ''
-    for (let i = from; i < this.at; i++) key += String.fromCharCode(this.bytes[i]!)
-    if (isForbiddenKey(key)) refuse('malformed', `${this.what} has the key ${key}`)
+    const key = this.text(size)
+    return isForbiddenKey(key) ? refuse('malformed', `${this.what} has the key ${key}`) : key
   }
 
   private deeper(least: number, depth: number): void {
     if (depth >= this.bounds.depth) refuse('malformed', `${this.what} is nested deeper than ${this.bounds.depth}`)
-    if (least > this.end - this.at) broken(`${this.what} declares ${least} values where ${this.end - this.at} bytes are left`)
+    if (least > this.r.left) broken(`${this.what} declares ${least} values where ${this.r.left} bytes are left`)
   }
-}
-
-/** Strict UTF-8: no surrogates, no overlong forms, nothing above U+10FFFF. */
-const isUtf8 = (bytes: Uint8Array, from: number, to: number): boolean => {
-  let i = from
-  while (i < to) {
-    const first = bytes[i++]!
-    if (first < 0x80) continue
-    const more = first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 0
-    if (more === 0 || i + more > to) return false
-    const second = bytes[i]!
-    const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
-    const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf
-    if (second < low || second > high) return false
-    for (let k = 1; k < more; k++) if ((bytes[i + k]! & 0xc0) !== 0x80) return false
-    i += more
-  }
-  return true
 }
 
 /** One item in the bytes from `at` to `end`, and its shortest size. */
@@ -217,20 +200,79 @@ export const unpack = (
   what: string,
   binary = false,
 ): { value: unknown; size: number } => {
-  const scan = new Scan(bytes, at, end, bounds, what, binary)
-  scan.whole()
-  return { value: unpackr.unpack(bytes.subarray(at, end)), size: scan.size }
+  const unpacking = new Unpacking(new Reader(bytes.subarray(at, end)), bounds, what, binary)
+  const value = unpacking.whole()
+  return { value, size: unpacking.size }
 }
 
-/** One item as bytes that stay valid until the next one is packed. The value has been measured. */
-export const pack = (value: unknown): Uint8Array => packr.pack(value)
+/** The value in its shortest form. It has been measured: what is undefined is left out, as in JSON. */
+export const pack = (to: Writer, given: unknown): void => {
+  const value = given as Plain
+  if (value === null) return to.byte(0xc0)
+  switch (typeof value) {
+    case 'boolean':
+      return to.byte(value ? 0xc3 : 0xc2)
+    case 'number':
+      return packNumber(to, value)
+    case 'string': {
+      const size = utf8Length(value)
+      packHead(to, size, ofText)
+      return to.utf8(value, size)
+    }
+    default:
+  }
+  if (value instanceof Uint8Array) {
+    packHead(to, value.length, ofBlob)
+    return to.raw(value)
+  }
+  if (isArray(value)) {
+    packHead(to, value.length, ofArray)
+    for (let i = 0; i < value.length; i++) pack(to, value[i])
+    return
+  }
+  const keys = Object.keys(value).filter(key => value[key] !== undefined)
+  packHead(to, keys.length, ofMap)
+  for (const key of keys) {
+    pack(to, key)
+    pack(to, value[key])
+  }
+}
+
+const isArray: (value: unknown) => value is readonly unknown[] = Array.isArray
+
+/** First bytes: one that holds a length up to `most` itself, and those before one, two or four bytes of length. */
+interface Heads {
+  readonly fix: number
+  readonly most: number
+  readonly one: number | null
+  readonly two: number
+  readonly four: number
+}
+
+const ofText: Heads = { fix: 0xa0, most: 31, one: 0xd9, two: 0xda, four: 0xdb }
+const ofBlob: Heads = { fix: 0, most: -1, one: 0xc4, two: 0xc5, four: 0xc6 }
+const ofArray: Heads = { fix: 0x90, most: 15, one: null, two: 0xdc, four: 0xdd }
+const ofMap: Heads = { fix: 0x80, most: 15, one: null, two: 0xde, four: 0xdf }
+
+const packHead = (to: Writer, length: number, { fix, most, one, two, four }: Heads): void => {
+  if (length <= most) return to.byte(fix | length)
+  if (length < 0x100 && one !== null) return to.uint(one, length, 1)
+  if (length < 0x10000) return to.uint(two, length, 2)
+  to.uint(four, length, 4)
+}
+
+const packNumber = (to: Writer, n: number): void => {
+  const size = numberSize(n)
+  if (size === 1) return to.byte(n & 0xff)
+  if (size === 9) return to.double(0xcb, n)
+  const bytes = size - 1
+  to.uint((n >= 0 ? 0xcc : 0xd0) + (bytes >> 1), n, bytes)
+}
 
 /** A JSON value behind its length. */
 export const writeJson = (to: Writer, value: Json, bounds: Bounds, what: string): void => {
-  measure(value, bounds, what)
-  const bytes = pack(value)
-  to.varint(bytes.length)
-  to.raw(bytes)
+  to.varint(measure(value, bounds, what))
+  pack(to, value)
 }
 
 export const readJson = (from: Reader, bounds: Bounds, what: string): { value: Json; size: number } => {

@@ -179,7 +179,7 @@ const binaryForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
       writePacketHead(writer, given.type, given.nsp, given.id)
       if (data !== undefined) {
         measure(data, clientBounds, 'an event', true)
-        writer.raw(pack(data))
+        pack(writer, data)
       }
       return writer.end()
     },

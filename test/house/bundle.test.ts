@@ -20,6 +20,12 @@ it.each([
   console.log(`${face}: ${(gzipped / 1024).toFixed(1)} KiB gzipped, ${modules.length} modules`)
 })
 
+it('a page that imports inkwell/client loads at most 35 KiB of it, gzipped, beside socket.io-client', async () => {
+  const { gzipped } = await bundle(root, "export { connect } from 'inkwell/client'", sources, ['socket.io-client'])
+  console.log(`inkwell/client without socket.io-client: ${(gzipped / 1024).toFixed(1)} KiB gzipped`)
+  expect(gzipped).toBeLessThanOrEqual(35 * 1_024)
+})
+
 it('the check notices our server side, also where tree shaking would remove it again', async () => {
   const { modules } = await bundle(root, `import '${root}/src/stores/memory.ts'`)
   expect(serverSide(modules)).toContain(join(root, 'src/stores/memory.ts'))

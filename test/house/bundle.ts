@@ -11,8 +11,16 @@ export interface Bundle {
   readonly gzipped: number
 }
 
-/** `root` is the folder from which bare imports in `entry`, a module's source, are looked up. */
-export async function bundle(root: string, entry: string, alias: AliasOptions = {}): Promise<Bundle> {
+/**
+ * `root` is the folder from which bare imports in `entry`, a module's source, are looked up; what is `external` is left out and not
+ * even read.
+ */
+export async function bundle(
+  root: string,
+  entry: string,
+  alias: AliasOptions = {},
+  external: readonly string[] = [],
+): Promise<Bundle> {
   const modules: string[] = []
   const built = await build({
     root,
@@ -22,7 +30,7 @@ export async function bundle(root: string, entry: string, alias: AliasOptions = 
     build: {
       write: false,
       minify: true,
-      rollupOptions: { input: `${root}/entry-of-test.js`, preserveEntrySignatures: 'strict' },
+      rollupOptions: { input: `${root}/entry-of-test.js`, preserveEntrySignatures: 'strict', external: [...external] },
     },
     plugins: [
       {

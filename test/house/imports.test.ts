@@ -15,7 +15,6 @@ it('the sources keep to the plan of the house', () => {
 
 const packages: Packages = {
   shipped: new Set([
-    'msgpackr',
     'socket.io',
     'socket.io-client',
     'lmdb',

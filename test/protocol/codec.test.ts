@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { clientBounds, serverBounds } from '../../src/protocol/bounds.ts'
+import { Writer } from '../../src/protocol/bytes.ts'
 import { decodeClientMessage, decodeServerMessage, encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import { measure } from '../../src/protocol/fields.ts'
@@ -12,6 +13,7 @@ import type { Commits, Present, Submit } from '../../src/protocol/messages.ts'
 import { pack, unpack } from '../../src/protocol/pack.ts'
 import { anyJson, clientMessage, hello, seed, serverMessage } from './arbitraries.ts'
 import { hexOf } from './golden.ts'
+import { packed } from './packed.ts'
 
 const numRuns = Number(process.env.RUNS ?? 5_000)
 const opts = { seed, numRuns }
@@ -85,17 +87,54 @@ describe('[W2] both forms carry the same messages', () => {
     )
   })
 
-  it('a JSON value is measured alike before it is packed and when it is found packed', () => {
+  it('a JSON value is packed into as many bytes as were measured, in the shortest form, and comes back', () => {
     fc.assert(
       fc.property(anyJson, value => {
-        const bytes = Uint8Array.from(pack(value))
-        const { value: back, size } = unpack(bytes, 0, bytes.length, clientBounds, 'a value')
-        expect(back).toEqual(value)
-        expect(size).toBe(measure(value, clientBounds, 'a value'))
-        expect(size).toBeLessThanOrEqual(bytes.length)
+        const writer = new Writer()
+        pack(writer, value)
+        const bytes = writer.end()
+        expect(unpack(bytes, 0, bytes.length, clientBounds, 'a value')).toEqual({ value, size: bytes.length })
+        expect(measure(value, clientBounds, 'a value')).toBe(bytes.length)
+        expect(Buffer.compare(bytes, packed(value))).toBe(0)
       }),
       { seed, numRuns: 2_000 },
     )
+  })
+})
+
+describe('[W2] MessagePack is written and read as a well-known package does it', () => {
+  const written = (value: unknown): Uint8Array => {
+    const writer = new Writer()
+    pack(writer, value)
+    return writer.end()
+  }
+  const read = (bytes: Uint8Array): unknown => unpack(bytes, 0, bytes.length, clientBounds, 'a value', true).value
+  const edges = [0, 31, 32, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]
+
+  it.each<[string, unknown[]]>([
+    ['whole numbers', edges.flatMap(n => [n, n + 1, -n - 1])],
+    ['other numbers', [0.5, -0.1, 1e300, 5e-324, Math.PI]],
+    ['strings', [0, 1, 31, 32, 255, 256, 65_535, 65_536].flatMap(n => ['x'.repeat(n), '\u{1f58b}'.repeat(n >> 2)])],
+    ['arrays', [0, 15, 16, 255, 256, 65_535].map(n => new Array(n).fill(null))],
+    ['objects', [0, 1, 15, 16, 300].map(n => Object.fromEntries(new Array(n).fill(0).map((_, i) => [`k${i}`, i % 2 === 0])))],
+    ['bytes', [0, 255, 256, 65_536].map(n => new Uint8Array(n).fill(7))],
+  ])('%s', (_, values) => {
+    for (const value of values) {
+      const theirs = packed(value)
+      expect(written(value)).toEqual(theirs)
+      expect(read(theirs)).toEqual(value)
+    }
+  })
+
+  it('a property that is undefined is left out', () => {
+    expect(read(written({ a: undefined, b: [null] }))).toEqual({ b: [null] })
+  })
+
+  it('bytes that were read do not keep the frame they came in', () => {
+    const frame = packed([new Uint8Array(3)])
+    const [bytes] = read(frame) as [Uint8Array]
+    expect(bytes.buffer).not.toBe(frame.buffer)
+    expect(bytes.buffer.byteLength).toBe(3)
   })
 })
 

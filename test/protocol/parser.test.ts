@@ -3,9 +3,9 @@
 import { describe, expect, it } from 'vitest'
 import { serverBounds } from '../../src/protocol/bounds.ts'
 import { encodeClientFrame, encodeServerFrame, opcodes } from '../../src/protocol/codec.ts'
-import { pack } from '../../src/protocol/pack.ts'
 import { createParser, type Packet, ParseError, type ParserOptions } from '../../src/protocol/parser.ts'
 import { fromClient, fromServer } from './examples.ts'
+import { packed } from './packed.ts'
 
 const server = createParser({ end: 'server' })
 const client = createParser({ end: 'client' })
@@ -22,7 +22,7 @@ const one = (parser: typeof server, packet: Packet): Uint8Array | string => {
   return frames[0]!
 }
 /** A frame as a client would write it that keeps to no rule. */
-const raw = (first: number, data?: unknown): Uint8Array => Uint8Array.from([first, ...(data === undefined ? [] : pack(data))])
+const raw = (first: number, data?: unknown): Uint8Array => Uint8Array.from([first, ...(data === undefined ? [] : packed(data))])
 const event = (...data: unknown[]): Packet => ({ type: 2, nsp: '/', data })
 const submit = fromClient.find(({ message }) => message.kind === 'submit')!.message
 
@@ -111,7 +111,7 @@ describe('[W7] what is no packet is a ParseError', () => {
     ['a message as an event of one’s own', raw(2, ['submit', submit])],
     ['more arguments than a call takes', raw(2, ['say', ...new Array(200_000).fill(0)])],
     ['seventeen arguments', raw(2, ['say', ...new Array(17).fill(0)])],
-    ['seventeen answers', Uint8Array.from([0x23, 1, ...pack(new Array(17).fill(0))])],
+    ['seventeen answers', Uint8Array.from([0x23, 1, ...packed(new Array(17).fill(0))])],
     ['an acknowledgement without a number', raw(3, [])],
     ['a connect with an array', raw(0, [])],
     ['a connect with a number', Uint8Array.from([0x20, 1])],
@@ -129,7 +129,7 @@ describe('[W7] what is no packet is a ParseError', () => {
 
   it('the packet of the stock MessagePack parser is no event', () => {
     // Its first byte happens to be the head of a submission, which it is not.
-    const [packet] = read(Uint8Array.from(pack({ type: 2, nsp: '/', data: [{ toString: 1 }] })))
+    const [packet] = read(packed({ type: 2, nsp: '/', data: [{ toString: 1 }] }))
     expect(packet?.data).toMatchObject(['refused', { handle: 14_884, refusal: { code: 'malformed' } }])
   })
 

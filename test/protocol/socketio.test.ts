@@ -9,9 +9,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import type { Submit } from '../../src/protocol/messages.ts'
-import { pack } from '../../src/protocol/pack.ts'
 import { createParser } from '../../src/protocol/parser.ts'
 import { fromClient, fromServer } from './examples.ts'
+import { packed } from './packed.ts'
 
 vi.setConfig({ testTimeout: 60_000 }) // an attack that closes nothing must not hang the whole run
 
@@ -65,7 +65,7 @@ const inject = (socket: ClientSocket, frame: Uint8Array | string): void => {
   socket.io.engine.write(frame as string)
 }
 
-const raw = (first: number, data: unknown): Uint8Array => Uint8Array.from([first, ...pack(data)])
+const raw = (first: number, data: unknown): Uint8Array => Uint8Array.from([first, ...packed(data)])
 
 describe('[W6] in a real Socket.IO', () => {
   it.each([['websocket'], ['polling']])('messages go both ways over %s', async transport => {
@@ -132,7 +132,7 @@ describe('[W6] in a real Socket.IO', () => {
     const socket = await connected(url)
     inject(socket, encodeClientFrame({ ...submit, position: { ...submit.position, version: 2 ** 52 - 1 } }))
     inject(socket, Uint8Array.from([0x81, 1, 10, 4, 116, 101, 120, 116, 0])) // joins the document "\n"
-    inject(socket, Uint8Array.from(pack({ type: 2, nsp: '/', data: [{ toString: 1 }] }))) // the end of a server with the stock parser
+    inject(socket, packed({ type: 2, nsp: '/', data: [{ toString: 1 }] })) // the end of a server with the stock parser
     await socket.emitWithAck('ask', 1)
     expect(lives[0]!.events.map(([name]) => name)).toEqual(['submit', 'refused', 'refused', 'ask'])
     expect(lives[0]!.events[1]![1]).toMatchObject({ kind: 'refused', refusal: { code: 'bad-document-id' } })
