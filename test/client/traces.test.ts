@@ -3,19 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { systemClock } from '../../src/client/clock.ts'
 import { type Client, connect, type TextDocument } from '../../src/client/index.ts'
-import { socketIo } from '../../src/client/socketio.ts'
-import type { Line, LineEvent, Transport } from '../../src/client/transport.ts'
-import { composeAll } from '../../src/ot/algebra.ts'
-import { replace, type TextOp, toEdits } from '../../src/ot/op.ts'
+import { toEdits } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
-import type { ClientKey } from '../../src/protocol/ids.ts'
-import type { ClientMessage, ServerMessage } from '../../src/protocol/messages.ts'
 import { createServer, embeddedStore, type ServerOptions } from '../../src/server/index.ts'
 import { concurrentTrace, patchesOf, sequentialTrace, sequentialTraces } from '../traces.ts'
-import { HandClock } from './hand.ts'
+import { enact } from './enact.ts'
 import { rehearse, runsOf } from './rehearsal.ts'
 
 const ends: (() => unknown)[] = []
@@ -91,121 +85,12 @@ describe.each(sequentialTraces)('the history of %s', name => {
   })
 })
 
-/** A line on which submissions wait until they may go, and everything that the server says until it may be heard. */
-class HeldLine {
-  private line: Line | null = null
-  private readonly outgoing: ClientMessage[] = []
-  private readonly incoming: LineEvent[] = []
-  private listen: (event: LineEvent) => void = () => {}
-  private wake = () => {}
-  held = false
-
-  transport(url: string): Transport {
-    return listen => {
-      this.listen = listen
-      const key = crypto.randomUUID().replaceAll('-', '').slice(0, 22) as ClientKey
-      const hello = async () => ({ protocol: [1, 1] as const, key })
-      const options = { url, hello, renewable: false, transports: ['websocket'] as const, path: '/socket.io/' }
-      const line = socketIo({ ...options, clock: systemClock, random: Math.random })(event => {
-        if (!this.held) return listen(event)
-        if (event.kind !== 'message') throw new Error(`the line is ${event.kind} in the middle of the session`)
-        this.incoming.push(event)
-        this.wake()
-      })
-      this.line = line
-      return { ...bound(line), send: message => this.send(message) }
-    }
-  }
-
-  private send(message: ClientMessage): void {
-    if (this.held && message.kind === 'submit') this.outgoing.push(message)
-    else this.line?.send(message)
-  }
-
-  /** Lets the one submission go that waits; false when what was typed has cancelled out and there is none. */
-  submit(): boolean {
-    expect(this.outgoing.length).toBeLessThan(2)
-    const message = this.outgoing.shift()
-    if (message !== undefined) this.line?.send(message)
-    return message !== undefined
-  }
-
-  /** How many commits have come from the server that were not heard yet. */
-  async arrived(count: number): Promise<void> {
-    while (this.incoming.filter(isCommits).length < count) await new Promise<void>(resolve => (this.wake = resolve))
-  }
-
-  /** Hears the next commit, and what came before it. */
-  hear(): void {
-    for (;;) {
-      const event = this.incoming.shift()!
-      this.listen(event)
-      if (isCommits(event)) return
-    }
-  }
-
-  release(): void {
-    this.held = false
-    for (const event of this.incoming.splice(0)) this.listen(event)
-  }
-}
-
-const isCommits = (event: LineEvent): boolean => {
-  if (event.kind !== 'message' || event.message.kind !== 'commits') return false
-  const { commits }: ServerMessage & { readonly kind: 'commits' } = event.message
-  expect(commits.length).toBe(1)
-  return true
-}
-
-const bound = (line: Line): Line => ({
-  send: message => line.send(message),
-  pause: () => line.pause(),
-  resume: () => line.resume(),
-  close: () => line.close(),
-})
-
 describe('the history of friendsforever', () => {
   it('[P1] typed by two clients, each edit on the version on which it was made, ends as one text everywhere, the recorded one but for ties', async () => {
     const url = await serving({ recentCommits: 100_000 }) // all of them, to be read at the end
     const trace = concurrentTrace('friendsforever')
     const runs = runsOf(trace)
-    const moves = rehearse(runs)
-    const lines = [new HeldLine(), new HeldLine()] as const
-    const docs: TextDocument[] = []
-    // Their clock stands: here a submission may wait as long as it likes.
-    for (const line of lines)
-      docs.push(await closing(connect(url, { transport: line.transport(url), clock: new HandClock() })).open('trace'))
-    for (const line of lines) line.held = true
-    const done = [0, 0]
-    const behind = [0, 0]
-    const heard = [0, 0]
-    const entries: boolean[] = [] // whether what the rehearsal took for a commit is one
-    for (const [kind, me] of moves) {
-      const doc = docs[me]!
-      switch (kind) {
-        case 'edit': {
-          const ops: TextOp[] = []
-          let { length } = doc
-          for (const txn of runs[me][done[me]!++]!.txns) {
-            for (const [at, deleted, inserted] of trace.txns[txn]!.patches) {
-              ops.push(replace(length, at, at + deleted, inserted))
-              length += inserted.length - deleted
-            }
-          }
-          doc.apply(composeAll(ops))
-          break
-        }
-        case 'append':
-          entries.push(lines[me].submit())
-          if (entries.at(-1)) for (const author of [0, 1] as const) await lines[author].arrived(++behind[author]!)
-          break
-        case 'hear':
-          if (!entries[heard[me]!++]) break
-          lines[me].hear()
-          behind[me]!--
-      }
-    }
-    for (const line of lines) line.release()
+    const { docs, done, entries } = await enact({ trace, runs, moves: rehearse(runs), urls: [url, url], doc: 'trace', closing })
     const log = await replayed(url)
     const newcomer = await closing(connect(url)).open('trace')
     expect(docs.map(({ version }) => version)).toEqual([log.version, log.version])
@@ -217,6 +102,6 @@ describe('the history of friendsforever', () => {
     expect(log.text.length).toBe(trace.endContent.length)
     expect(strays.reduce((units, [from, to, text]) => units + to - from + text.length, 0)).toBeLessThan(40) // of 21,362
     expect(done).toEqual([runs[0].length, runs[1].length])
-    expect(entries.filter(Boolean).length).toBe(log.version)
+    expect(entries).toBe(log.version)
   })
 })
