@@ -9,12 +9,12 @@ import type { DocumentType, Json } from '../ot/type.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { Fault, measure, utf8Length } from '../protocol/fields.ts'
-import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
+import type { AuthorId, DocId, Position, Seq, Version } from '../protocol/ids.ts'
 import type { ClientLimits, ClientMessage, PresenceState, ServerMessage } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, InkwellError } from './errors.ts'
+import { closedHere, diverged, InkwellError } from './errors.ts'
 import { Appearance, type Peer, Peers } from './peers.ts'
 import {
   levelOf,
@@ -62,12 +62,25 @@ export interface Draft<S, O> {
   restore(): void
 }
 
+/** What was found when the text that client and server agree on turned out not to be one: for a bug report. */
+export interface Divergence {
+  readonly document: string
+  readonly position: Position
+  /** The hash of the server's text at that position, and that of the text here. */
+  readonly expected: string
+  readonly found: string
+  /** The last ones that led there, oldest first, with the ops in their JSON form; an author is null where several are in one op. */
+  readonly commits: readonly { readonly version: Version; readonly author: AuthorId | null; readonly op: Json }[]
+}
+
 export interface DocumentEvents<S, O> {
   change: Change<O>
   status: DocumentStatus
   draft: Draft<S, O>
   /** Every refusal that concerns this document, also of what is tried again by itself: `advice` says which. */
   error: InkwellError
+  /** The agreed text was not the server's. It is mended by itself, with what is unsent kept; the report is for whoever looks for the cause. */
+  diverged: Divergence
 }
 
 export interface EditOptions {
@@ -155,6 +168,9 @@ const presencePause = 50
 /** Milliseconds for which `close` waits for edits on their way. */
 const closeGrace = 5_000
 
+/** Commits remembered for a report on a text that is not the server's: those since the last check that went well, as a rule. */
+const commitsReported = 64
+
 /** What the document needs of its client. */
 export interface DocumentPort {
   readonly clock: Clock
@@ -196,6 +212,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private readonly undoStack: UndoStack<S, O>
   private readonly peers: Peers<S, O>
   private readonly appearance: Appearance<S, O>
+
+  /** The last commits, oldest first; up to twice as many as are reported, so that they go in bulk. */
+  private recent: { readonly version: Version; readonly author: AuthorId | null; readonly op: O }[] = []
 
   /** What is still to be done, in order; `todo[at]` is next. */
   private todo: Task<S, O>[] = []
@@ -493,11 +512,21 @@ export class LiveDocument<S, O> implements Document<S, O> {
           source: undefined,
         })
       case 'commit':
+        this.remember(task.version, task.author, task.op)
         this.peers.commit(task.version, task.op, task.author)
         this.appearance.commit(task.op, task.author === this.session.author)
         this.peersMoved = true
         return
+      case 'skip':
+        this.remember(task.version, null, task.op)
+        this.peers.reset(task.version, task.op)
+        this.appearance.commit(task.op, false)
+        this.peersMoved = true
+        return
+      case 'diverged':
+        return this.diverged(task.position, task.expected, task.found)
       case 'reset':
+        this.recent = []
         this.peers.reset(task.version, task.diff)
         this.appearance.reset()
         this.peersMoved = true
@@ -641,6 +670,20 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private peersShown(): Peer[] {
     return this.peers.shown(this.session, this.seen instanceof Text ? this.seen.length : Number.POSITIVE_INFINITY)
+  }
+
+  // ---- the check
+
+  private remember(version: Version, author: AuthorId | null, op: O): void {
+    if (this.recent.length === 2 * commitsReported) this.recent = this.recent.slice(commitsReported)
+    this.recent.push({ version, author, op })
+  }
+
+  private diverged(position: Position, expected: string, found: string): void {
+    const { type, id } = this
+    const commits = this.recent.slice(-commitsReported).map(commit => ({ ...commit, op: type.opToJson(commit.op) }))
+    this.events.emit('error', diverged(`version ${position.version}: hash ${found} where the server has ${expected}`))
+    this.events.emit('diverged', { document: id, position, expected, found, commits })
   }
 
   // ---- drafts

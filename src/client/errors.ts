@@ -3,15 +3,17 @@
 
 import type { Advice, ErrorCode, Refusal } from '../protocol/errors.ts'
 
+/** `closed`: the document or the client has been closed here. `diverged`: the text here is not the server's, and is asked for anew. */
+type OwnCode = 'closed' | 'diverged'
+
 export class InkwellError extends Error {
   override readonly name = 'InkwellError'
-  /** `closed`: the document or the client has been closed here. */
-  readonly code: ErrorCode | 'closed'
+  readonly code: ErrorCode | OwnCode
   readonly advice: Advice
   /** Names the offending value and its limit, where there is one. */
   readonly detail: string | undefined
 
-  constructor(refusal: Omit<Refusal, 'code'> & { readonly code: ErrorCode | 'closed' }) {
+  constructor(refusal: Omit<Refusal, 'code'> & { readonly code: ErrorCode | OwnCode }) {
     super(refusal.detail === undefined ? refusal.message : `${refusal.message} (${refusal.detail})`)
     this.code = refusal.code
     this.advice = refusal.advice
@@ -21,3 +23,6 @@ export class InkwellError extends Error {
 
 export const closedHere = (what: 'document' | 'client'): InkwellError =>
   new InkwellError({ code: 'closed', advice: 'stop', message: `The ${what} is closed.` })
+
+export const diverged = (detail: string): InkwellError =>
+  new InkwellError({ code: 'diverged', advice: 'rejoin', message: 'The text here is not the one that the server has.', detail })

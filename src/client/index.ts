@@ -8,6 +8,7 @@ export { type Client, type ClientEvents, type ClientStatus, type ConnectOptions,
 export type { Clock } from './clock.ts'
 export type {
   Change,
+  Divergence,
   Document,
   DocumentEvents,
   DocumentStatus,

@@ -7,9 +7,11 @@ import type { DocumentType, Json } from '../ot/type.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
 import type {
+  Beat,
   CatchUp,
   ClientMessage,
   Commits,
+  Composed,
   Joined,
   PeerEntry,
   Presence,
@@ -59,10 +61,10 @@ export interface Draft<S, O> {
 export type Link =
   /** No line, or the line has not been told of this document yet. */
   | { readonly kind: 'down' }
-  /** `whole`: what I hold of the history is not to be trusted, so the whole text is asked for. */
-  | { readonly kind: 'joining'; readonly whole: boolean }
+  /** `trust`: how much of what I hold is to be relied on; without it the whole text is asked for. */
+  | { readonly kind: 'joining'; readonly trust: Trust }
   /** A pause before joining again; only the event `join` ends it. */
-  | { readonly kind: 'waiting'; readonly whole: boolean }
+  | { readonly kind: 'waiting'; readonly trust: Trust }
   /** Closed before the join was answered: the answer is answered by leaving. */
   | { readonly kind: 'leaving' }
   /** `sent`: units[0] went out on this line. `fresh`: nothing has come since joining. */
@@ -75,6 +77,9 @@ export type Link =
       readonly fresh: boolean
     }
   | { readonly kind: 'closed'; readonly refusal: Refusal | null }
+
+/** `lost`: the history did not fit what I hold. `diverged`: my text has another hash than the server's at the same position. */
+type Trust = 'kept' | 'lost' | 'diverged'
 
 export interface Session<S, O> {
   readonly type: DocumentType<S, O>
@@ -122,8 +127,12 @@ export type SessionEffect<S, O> =
     }
   /** The agreed text moved on by one commit. */
   | { readonly kind: 'commit'; readonly version: Version; readonly op: O; readonly author: AuthorId; readonly own: Seq | null }
+  /** It moved on by many commits of others', `op` in all. */
+  | { readonly kind: 'skip'; readonly version: Version; readonly op: O }
   /** The agreed text was replaced; `diff` leads from the old one to the new one, as near as can be told. */
   | { readonly kind: 'reset'; readonly version: Version; readonly diff: O }
+  /** The agreed text was not what the server holds at this position; it will be asked for anew. */
+  | { readonly kind: 'diverged'; readonly position: Position; readonly expected: string; readonly found: string }
   | { readonly kind: 'draft'; readonly draft: Draft<S, O> }
   | { readonly kind: 'peers'; readonly peers: readonly PeerEntry[] }
   | { readonly kind: 'presence'; readonly changes: readonly PresenceChange[] }
@@ -229,7 +238,7 @@ class Run<S, O> {
   up(author: AuthorId): void {
     if (this.isOver) return
     this.set({ author })
-    this.join(false)
+    this.join('kept')
   }
 
   down(): void {
@@ -281,10 +290,7 @@ class Run<S, O> {
       case 'durable':
         return this.durable(message.version)
       case 'beat':
-        // The line is ordered, so whoever is behind the beat has lost a frame.
-        if (this.standsAt(message.position)) this.durable(message.durable)
-        else this.rejoin()
-        return
+        return this.beat(message)
       case 'presence':
         return this.presence(message)
       case 'left':
@@ -296,10 +302,11 @@ class Run<S, O> {
 
   // ---- joining
 
-  private join(whole: boolean): void {
+  private join(trust: Trust): void {
     const { doc, type, position } = this.state
-    this.set({ link: { kind: 'joining', whole } })
-    this.effects.push({ kind: 'send', message: { kind: 'join', doc, type: type.name, position: whole ? null : position } })
+    this.set({ link: { kind: 'joining', trust } })
+    const join = { kind: 'join', doc, type: type.name, position: trust === 'kept' ? position : null } as const
+    this.effects.push({ kind: 'send', message: trust === 'diverged' ? { ...join, diverged: true } : join })
   }
 
   private leaveStay(): void {
@@ -309,31 +316,32 @@ class Run<S, O> {
 
   private rejoin(): void {
     this.leaveStay()
-    this.join(false)
+    this.join('kept')
   }
 
   /** Joins again after a while: at once would make a busy loop of a history that refuses what it has just handed out. */
-  private rejoinLater(ms: number, whole: boolean): void {
+  private rejoinLater(ms: number, trust: Trust): void {
     this.leaveStay()
-    this.set({ link: { kind: 'waiting', whole } })
+    this.set({ link: { kind: 'waiting', trust } })
     this.effects.push({ kind: 'wait', ms, next: 'join' })
   }
 
   pauseOver(): void {
     const { link } = this.state
-    if (link.kind === 'waiting') this.join(link.whole)
+    if (link.kind === 'waiting') this.join(link.trust)
   }
 
   distrust(): void {
-    if (this.state.link.kind === 'live') this.rejoinLater(distrustPause, true)
+    if (this.state.link.kind === 'live') this.rejoinLater(distrustPause, 'lost')
   }
 
   private joined(message: Joined): void {
     const { handle, peer, right, content } = message
     this.set({ link: { kind: 'live', handle, peer, right, sent: false, fresh: true } })
-    if (content.kind === 'commits' && content.from !== this.state.position?.version) return this.rejoin()
-    if (content.kind === 'commits') this.catchUp(content)
-    else this.snapshot(content)
+    if (content.kind === 'snapshot') this.snapshot(content)
+    else if (content.from !== this.state.position?.version) return this.rejoin()
+    else if (content.kind === 'commits') this.catchUp(content)
+    else this.composed(content)
     this.durable(message.durable)
     this.effects.push({ kind: 'peers', peers: message.peers })
     // The right to write is gone: what has not landed never will, and is handed back (P3).
@@ -348,9 +356,24 @@ class Run<S, O> {
     this.set({ position: content.position })
   }
 
+  /**
+   * The server knows of no edit of mine as it is between two commits of a unit: what I submit from now on is made behind it. What it
+   * had from me before has gone its own way, commit by commit, and comes as a commit of my own (R9).
+   */
+  private composed(content: Composed): void {
+    const author = this.state.author!
+    let version = content.from
+    for (const { commits, seq, op } of content.units) {
+      version += commits
+      if (seq !== null) this.commit(version, { author, seq, op })
+      else this.skip(version, op)
+    }
+    this.set({ position: content.position })
+  }
+
   private left(refusal: Refusal): void {
     this.effects.push({ kind: 'refused', refusal })
-    if (refusal.advice === 'rejoin') return this.join(false)
+    if (refusal.advice === 'rejoin') return this.join('kept')
     this.end(refusal)
   }
 
@@ -366,7 +389,7 @@ class Run<S, O> {
       if (link.kind === 'leaving') return this.end(null)
       this.effects.push({ kind: 'refused', refusal })
       if (refusal.advice === 'retry' || refusal.advice === 'slow-down')
-        return this.rejoinLater(refusal.after ?? retryPause, link.whole)
+        return this.rejoinLater(refusal.after ?? retryPause, link.trust)
       return this.end(refusal)
     }
     if (link.kind !== 'live' || message.handle !== link.handle) return
@@ -377,7 +400,7 @@ class Run<S, O> {
     if (message.seq === null) return refusal.advice === 'rejoin' ? this.rejoin() : undefined
     switch (refusal.advice) {
       case 'rejoin':
-        return link.fresh ? this.rejoinLater(refusal.after ?? retryPause, false) : this.rejoin()
+        return link.fresh ? this.rejoinLater(refusal.after ?? retryPause, 'kept') : this.rejoin()
       case 'retry':
       case 'slow-down':
         this.effects.push({ kind: 'wait', ms: refusal.after ?? retryPause, next: 'resend' })
@@ -428,6 +451,27 @@ class Run<S, O> {
     this.effects.push({ kind: 'commit', version, op, author: wire.author, own: landed?.seq ?? null })
     // Whatever was numbered below it and has not landed never will: the log takes no lower number any more (R13).
     for (let i = 0; i < own; i++) this.withdraw(0, null)
+  }
+
+  private skip(version: Version, json: Json): void {
+    const { type, agreed, confirmed, position } = this.state
+    const op = type.opFromJson(json, type.size(agreed))
+    const { shown, ...moved } = advanceOther(type, this.state, op)
+    const kept = confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, op, 'left') }))
+    this.set({ ...moved, confirmed: kept, position: { ...position!, version } })
+    if (shown !== null && !type.isNoop(shown)) this.show(shown, 'remote', null)
+    this.effects.push({ kind: 'skip', version, op })
+  }
+
+  /** The line is ordered, so whoever is behind the beat has lost a frame. */
+  private beat({ position, durable, hash }: Beat): void {
+    if (!this.standsAt(position)) return this.rejoin()
+    this.durable(durable)
+    const { type, agreed } = this.state
+    const found = type.hash?.(agreed)
+    if (hash === null || found === undefined || found === hash) return
+    this.effects.push({ kind: 'diverged', position, expected: hash, found })
+    this.rejoinLater(distrustPause, 'diverged')
   }
 
   private durable(version: Version): void {

@@ -2,19 +2,9 @@
 // Invariant: a member hears of a document in one order: joined first, then every commit after its position, none twice.
 
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import type { AuthorId, DocId, Handle, PeerId, Position, Version } from '../protocol/ids.ts'
-import type {
-  CatchUp,
-  Join,
-  PeerEntry,
-  PresenceChange,
-  Present,
-  ServerMessage,
-  Snapshot,
-  Submit,
-  User,
-  WireCommit,
-} from '../protocol/messages.ts'
+import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.ts'
+import type { Join, PeerEntry, PresenceChange, Present, ServerMessage, Snapshot, Submit, User } from '../protocol/messages.ts'
+import { missed, wireCommit } from './catchup.ts'
 import type { Commit, Type } from './entry.ts'
 import type { EngineOptions, Outlet } from './face.ts'
 import type { Announcement, Appearance, Opened, PresenceNews } from './ports.ts'
@@ -144,9 +134,10 @@ export class LiveDocument {
     const last = sequencer.lastOf(member.author)
     if (last !== null && last.version > sequencer.durableVersion) this.unhardened.set(member, last.version)
     const peers = present.filter(appearance => appearance.peer !== member.peer).map(peerEntry)
-    const { position } = message
-    const content =
-      position !== null && sequencer.holds(position) ? this.catchUp(sequencer, position) : this.snapshot(sequencer, member)
+    const { position, diverged } = message
+    if (diverged) this.options.observe({ kind: 'diverged', doc: this.id, author: member.author, version: sequencer.head })
+    const known = position !== null && sequencer.holds(position) ? sequencer.since(position.version) : null
+    const caughtUp = known && missed(type, known, member.author, sequencer.position, this.options.limits)
     const { peer, right } = member
     this.send([member.outlet], {
       kind: 'joined',
@@ -156,7 +147,7 @@ export class LiveDocument {
       peer,
       peers,
       durable: sequencer.durableVersion,
-      content,
+      content: caughtUp ?? this.snapshot(sequencer, member),
     })
     this.show(member, sequencer.head, {})
     if (!this.alarms.has('beat')) this.alarm('beat', this.options.limits.beat, () => this.beat())
@@ -218,12 +209,6 @@ export class LiveDocument {
   }
 
   private readers: (() => void)[] = []
-
-  private catchUp(sequencer: Sequencer, position: Position): CatchUp {
-    const { type } = sequencer
-    const commits = sequencer.since(position.version).map(commit => wireCommit(type!, commit))
-    return { kind: 'commits', from: position.version, commits, position: sequencer.position }
-  }
 
   private snapshot(sequencer: Sequencer, member: Member): Snapshot {
     const last = sequencer.lastOf(member.author)
@@ -407,8 +392,8 @@ export class LiveDocument {
     const { sequencer } = this
     if (sequencer?.open) {
       sequencer.pull()
-      const { position, durableVersion: durable } = sequencer
-      this.send(this.everybody(), { kind: 'beat', handle: this.handle, position, durable })
+      const { position, durableVersion: durable, hash } = sequencer
+      this.send(this.everybody(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }
     this.alarm('beat', this.options.limits.beat, () => this.beat())
   }
@@ -472,11 +457,5 @@ export class LiveDocument {
     for (const stop of this.unsubscribe.splice(0)) stop()
   }
 }
-
-const wireCommit = (type: Type, commit: Commit): WireCommit => ({
-  author: commit.author,
-  seq: commit.seq,
-  op: type.opToJson(commit.op),
-})
 
 const peerEntry = ({ peer, user, author, version, state }: Appearance): PeerEntry => ({ peer, user, author, version, state })

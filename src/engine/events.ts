@@ -18,6 +18,8 @@ export type EngineEvent =
     }
   | { readonly kind: 'gap'; readonly doc: DocId; readonly have: Version; readonly got: Version }
   | { readonly kind: 'resynced'; readonly doc: DocId; readonly reason: string; readonly reoffered: number }
+  /** A client's text is not the one that this node has. */
+  | { readonly kind: 'diverged'; readonly doc: DocId; readonly author: AuthorId; readonly version: Version }
   | { readonly kind: 'store-failed'; readonly doc: DocId; readonly call: string; readonly error: unknown }
   | {
       readonly kind: 'refused'

@@ -18,6 +18,10 @@ export interface Limits {
   readonly rebaseWork: number
   /** Commits that a document keeps behind its head; a client further behind gets the snapshot. */
   readonly recentCommits: number
+  /** Commits that a client coming back may lack and still get one by one; more are composed. */
+  readonly catchUpCommits: number
+  /** Components of all commits that one client lacks; with more it gets the snapshot. */
+  readonly catchUpWork: number
   /** Commits after which a document is checkpointed, */
   readonly checkpointCommits: number
   /** or bytes of log entries, whichever comes first. */
@@ -45,6 +49,8 @@ export const defaultLimits: Limits = {
   submissionsWaiting: 16, // a client keeps one in flight; resends may double it
   rebaseWork: 250_000, // some milliseconds: far above any typing, far below what would hold up the others
   recentCommits: 1_000, // a minute or two of a busy document
+  catchUpCommits: 200, // a few seconds of a busy document: beyond that nobody watches who wrote what
+  catchUpWork: 100_000, // some milliseconds
   checkpointCommits: 1_000,
   checkpointBytes: 1_048_576,
   authorRetention: 30 * 24 * 3_600_000,

@@ -148,6 +148,11 @@ export class Sequencer {
     return this.value
   }
 
+  /** Of the document at the head; null where its type has none. */
+  get hash(): string | null {
+    return this.type?.hash?.(this.value) ?? null
+  }
+
   get horizon(): Version {
     return this.history.floor
   }

@@ -1,11 +1,14 @@
 // A text as a value: every edit answers a new text and shares what it did not touch with the old one.
 // Invariant: no chunk and no group is empty; `length` is the sum of all chunks; nothing reachable from a Text changes.
+import { hexOf, join, nothing, type Sum, sumOf } from './hash.ts'
 import { isWellFormed, type TextOp } from './op.ts'
 
 /** A run of neighbouring chunks, so that an edit copies one short list of chunks and one short list of groups. */
 interface Group {
   readonly length: number
   readonly chunks: readonly string[]
+  /** Of its text; found when somebody asks. */
+  sum: Sum | undefined
 }
 
 // An edit copies one chunk, so chunks are short; but each costs a slot, so not too short. Best of 256..4096 on the traces.
@@ -31,7 +34,7 @@ export class Text {
 
   static of(text: string): Text {
     if (text === '') return Text.empty
-    if (text.length <= longestChunk) return new Text(text.length, [{ length: text.length, chunks: [text] }], text)
+    if (text.length <= longestChunk) return new Text(text.length, [{ length: text.length, chunks: [text], sum: undefined }], text)
     const writer = new Writer()
     writer.text(text)
     return new Text(text.length, writer.finish(), text)
@@ -101,6 +104,16 @@ export class Text {
     return this === other || (this.length === other.length && this.toString() === other.toString())
   }
 
+  /**
+   * 16 hexadecimal digits, the same for the same text however it came about. A group that an edit has not touched is not read again,
+   * so in a long text it costs a walk over the groups.
+   */
+  get hash(): string {
+    let sum = nothing
+    for (const group of this.groups) sum = join(sum, (group.sum ??= sumOf(group.chunks)))
+    return hexOf(sum)
+  }
+
   /** No lone surrogate anywhere. */
   get isWellFormed(): boolean {
     return isWellFormed(this.toString())
@@ -127,7 +140,7 @@ export class Text {
     const newChunks = chunks.slice()
     newChunks[c] = chunk.slice(0, at) + op.inserted + chunk.slice(at + deleted)
     const newGroups = groups.slice()
-    newGroups[g] = { length: group.length - deleted + op.inserted.length, chunks: newChunks }
+    newGroups[g] = { length: group.length - deleted + op.inserted.length, chunks: newChunks, sum: undefined }
     return new Text(op.targetLength, newGroups, undefined)
   }
 
@@ -255,7 +268,7 @@ class Writer {
     const chunks = this.chunks.slice(0, count)
     let length = 0
     for (const chunk of chunks) length += chunk.length
-    this.groups.push({ length, chunks })
+    this.groups.push({ length, chunks, sum: undefined })
     this.chunks = this.chunks.slice(count)
   }
 }

@@ -1,6 +1,6 @@
 // Plain text as a document type: the face of the text rooms to engine, client and stores.
 // Invariant: a well-formed text under ops without a fault stays well-formed.
-import { compose, mapPosition, transform, transformPair } from './algebra.ts'
+import { compose, composeAll, mapPosition, transform, transformPair } from './algebra.ts'
 import { diff } from './diff.ts'
 import { opFromJson, opToJson } from './json.ts'
 import { equals, isNoop, isWellFormed, longestText, noop, type TextOp } from './op.ts'
@@ -33,6 +33,8 @@ export const textType: DocumentType<Text, TextOp> = {
     return Text.of(json)
   },
   snapshotToJson: text => text.toString(),
+  composeAll,
+  hash: text => text.hash,
 }
 
 /** What takes before.apply(op) back to before. */

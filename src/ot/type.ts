@@ -68,6 +68,14 @@ export interface DocumentType<S, O> {
   /** @throws {OpError} */
   snapshotFromJson(json: unknown): S
   snapshotToJson(snapshot: S): Json
+
+  /** Many ops one after the other as one, where the type knows a quicker way than composing them in pairs. At least one is given. */
+  composeAll?(ops: readonly O[]): O
+  /**
+   * 16 hexadecimal digits in lower case, the same for equal snapshots and as good as never for others. A type that has one lets
+   * client and server check now and then that they hold the same; asked for every few seconds, so it should not read everything anew.
+   */
+  hash?(snapshot: S): string
 }
 
 /** Input that is no op (or no snapshot) of its type. The message names the offending value and the limit that it broke. */

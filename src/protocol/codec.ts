@@ -18,6 +18,7 @@ import {
   broken,
   chainOf,
   colorOf,
+  commitsIn,
   detailLength,
   detailOf,
   docId,
@@ -27,6 +28,7 @@ import {
   epochOf,
   errorCodeOf,
   handleOf,
+  hashOf,
   isCompactOp,
   maxComponent,
   peerLength,
@@ -46,13 +48,14 @@ import {
 import { readHead, writeMessageHead } from './frame.ts'
 import type { AuthorId, Chain, Epoch, Position, Version } from './ids.ts'
 import type {
-  CatchUp,
   ClientMessage,
+  Composed,
+  ComposedUnit,
+  Joined,
   PeerEntry,
   PresenceChange,
   PresenceState,
   ServerMessage,
-  Snapshot,
   User,
   Welcome,
   WireCommit,
@@ -259,7 +262,7 @@ const writeClient = (w: Writer, message: ClientMessage): void => {
     case 'join':
       w.text(docId(message.doc), 'document id')
       w.text(typeName(message.type), 'document type')
-      if (message.position === null) return w.byte(0)
+      if (message.position === null) return w.byte(message.diverged ? 2 : 0)
       w.byte(1)
       return writePosition(w, message.position)
     case 'leave':
@@ -283,8 +286,10 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
     case opcodes.join: {
       const doc = (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id')))
       const type = typeName(r.text('document type', typeNameBytes))
-      const known = flag(r, 'position')
-      return { kind: 'join', doc, type, position: known ? readPosition(r) : null }
+      const known = r.byte()
+      if (known > 2) broken(`${known} where 0, 1 or 2 tells of position`)
+      const position = known === 1 ? readPosition(r) : null
+      return { kind: 'join', doc, type, position, ...(known === 2 ? { diverged: true } : {}) }
     }
     case opcodes.leave:
       return { kind: 'leave', handle: (about.handle = handleOf(r.varint())) }
@@ -340,7 +345,10 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
     case 'beat':
       w.varint(handleOf(message.handle))
       writePosition(w, message.position)
-      return w.signed(message.position.version - whole(message.durable, 'durable'))
+      w.signed(message.position.version - whole(message.durable, 'durable'))
+      w.byte(message.hash === null ? 0 : 1)
+      if (message.hash !== null) w.hex(hashOf(message.hash))
+      return
     case 'presence':
       w.varint(handleOf(message.handle))
       w.varint(message.changes.length)
@@ -395,7 +403,8 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
     case opcodes.beat: {
       const handle = (about.handle = handleOf(r.varint()))
       const position = readPosition(r)
-      return { kind: 'beat', handle, position, durable: whole(position.version - r.signed(), 'durable') }
+      const durable = whole(position.version - r.signed(), 'durable')
+      return { kind: 'beat', handle, position, durable, hash: flag(r, 'a hash') ? r.hex(8, 'hash') : null }
     }
     case opcodes.presence: {
       const handle = (about.handle = handleOf(r.varint()))
@@ -419,10 +428,38 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
   }
 }
 
-const writeContent = (w: Writer, content: CatchUp | Snapshot): void => {
+// A unit: twice the number of commits, or twice the seq and one more; then the op.
+const writeComposed = (w: Writer, { from, units, position }: Composed): void => {
+  w.varint(whole(from, 'from'))
+  w.varint(units.length)
+  for (const { commits, seq, op } of units) {
+    w.varint(seq === null ? 2 * positive(commits, 'commits') : 2 * positive(seq, 'seq') + 1)
+    writeOp(w, op)
+  }
+  writePlace(w, endsAt(position, from, commitsIn(units)))
+}
+
+const readComposed = (r: Reader, bounds: Bounds): Omit<Composed, 'kind'> => {
+  const from = r.whole('from')
+  const count = r.count(2, 'units')
+  const units: ComposedUnit[] = []
+  for (let i = 0; i < count; i++) {
+    const word = r.varint()
+    const own = word % 2 === 1
+    const number = positive((word - (own ? 1 : 0)) / 2, own ? 'seq' : 'commits')
+    units.push({ commits: own ? 1 : number, seq: own ? number : null, op: readOp(r, bounds) })
+  }
+  return { from, units, position: readPlace(r, whole(from + commitsIn(units), 'the version after the units')) }
+}
+
+const writeContent = (w: Writer, content: Joined['content']): void => {
   if (content.kind === 'commits') {
     w.byte(0)
     return writeCommits(w, content.from, content.commits, content.position)
+  }
+  if (content.kind === 'composed') {
+    w.byte(3)
+    return writeComposed(w, content)
   }
   const { position, value, landed, pruned } = content
   w.byte((typeof value === 'string' ? 1 : 2) | (landed === null ? 0 : 4))
@@ -436,9 +473,10 @@ const writeContent = (w: Writer, content: CatchUp | Snapshot): void => {
   w.varint(whole(pruned, 'pruned'))
 }
 
-const readContent = (r: Reader, bounds: Bounds): CatchUp | Snapshot => {
+const readContent = (r: Reader, bounds: Bounds): Joined['content'] => {
   const tag = r.byte()
   if (tag === 0) return { kind: 'commits', ...readCommits(r, bounds) }
+  if (tag === 3) return { kind: 'composed', ...readComposed(r, bounds) }
   const form = tag & 3
   if (tag > 6 || form === 0 || form === 3) broken(`content with the tag ${tag}`)
   const position = readPosition(r)

@@ -5,6 +5,7 @@ import type { Json } from '../ot/type.ts'
 import type { Bounds } from './bounds.ts'
 import { type ErrorCode, errorCodes, type Refusal, refusal } from './errors.ts'
 import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position, Seq } from './ids.ts'
+import type { ComposedUnit } from './messages.ts'
 
 /**
  * What stops the reading of a message. It is thrown inside the protocol only; every door turns it into a value.
@@ -78,7 +79,7 @@ const surrogate = /\p{Cs}/u
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const control = /[\u0000-\u001f\u007f-\u009f]/
 const nameShape = /^[A-Za-z0-9_-]+$/
-const chainShape = /^[0-9a-f]{16}$/
+const hexShape = /^[0-9a-f]{16}$/
 const colorShape = /^#[0-9A-Fa-f]{6}$/
 
 export const isWellFormed = (text: string): boolean => !surrogate.test(text)
@@ -139,7 +140,8 @@ export const peerLength = 64
 export const peerOf = (value: unknown): PeerId => shaped(value, 'peer', nameShape, 1, peerLength) as PeerId
 export const authorOf = (value: unknown): AuthorId => shaped(value, 'author', nameShape, 16, 16) as AuthorId
 export const keyOf = (value: unknown): ClientKey => shaped(value, 'client key', nameShape, 22, 22) as ClientKey
-export const chainOf = (value: unknown): Chain => shaped(value, 'chain', chainShape, 16, 16) as Chain
+export const chainOf = (value: unknown): Chain => shaped(value, 'chain', hexShape, 16, 16) as Chain
+export const hashOf = (value: unknown): string => shaped(value, 'hash', hexShape, 16, 16)
 
 export const userTextLength = 128 // characters
 const userText = (value: unknown, what: string): string => {
@@ -177,6 +179,13 @@ export const endsAt = (position: Position, from: number, count: number): Positio
   position.version === from + count
     ? position
     : refuse('malformed', `${count} commits after version ${from} do not end at version ${position.version}`)
+
+/** How many commits are in all the units together. */
+export const commitsIn = (units: readonly ComposedUnit[]): number => {
+  let commits = 0
+  for (const unit of units) commits += unit.commits
+  return commits
+}
 
 // ---- JSON values
 

@@ -26,6 +26,8 @@ export type {
   ClientLimits,
   ClientMessage,
   Commits,
+  Composed,
+  ComposedUnit,
   Durable,
   Hello,
   Join,

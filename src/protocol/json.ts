@@ -17,6 +17,7 @@ import {
   broken,
   chainOf,
   colorOf,
+  commitsIn,
   detailOf,
   docId,
   endsAt,
@@ -24,6 +25,7 @@ import {
   errorCodeOf,
   glimpse,
   handleOf,
+  hashOf,
   isWellFormed,
   jsonOf,
   keyOf,
@@ -45,7 +47,10 @@ import type { Position } from './ids.ts'
 import type {
   CatchUp,
   ClientMessage,
+  Composed,
+  ComposedUnit,
   Hello,
+  Joined,
   PeerEntry,
   PresenceChange,
   PresenceState,
@@ -158,13 +163,29 @@ const snapshotOf = (fields: Fields, bounds: Bounds): Snapshot => {
   }
 }
 
-const contentOf = (value: unknown, bounds: Bounds): CatchUp | Snapshot => {
+const unitOf = (value: unknown, bounds: Bounds): ComposedUnit => {
+  const fields = fieldsOf(value, 'a unit')
+  const commits = positive(own(fields, 'commits'), 'commits')
+  const seq = own(fields, 'seq')
+  const op = opOf(own(fields, 'op'), bounds)
+  if (seq === null) return { commits, seq, op }
+  return commits === 1 ? { commits, seq: positive(seq, 'seq'), op } : refuse('malformed', `a unit of seq has ${commits} commits`)
+}
+
+const composedOf = (fields: Fields, bounds: Bounds): Composed => {
+  const from = whole(own(fields, 'from'), 'from')
+  const units = listOf(own(fields, 'units'), 'units', bounds).map(unit => unitOf(unit, bounds))
+  return { kind: 'composed', from, units, position: endsAt(positionOf(own(fields, 'position')), from, commitsIn(units)) }
+}
+
+const contentOf = (value: unknown, bounds: Bounds): Joined['content'] => {
   const fields = fieldsOf(value, 'content')
   const kind = own(fields, 'kind')
   if (kind === 'commits') return { kind, ...commitsOf(fields, bounds) }
+  if (kind === 'composed') return composedOf(fields, bounds)
   return kind === 'snapshot'
     ? snapshotOf(fields, bounds)
-    : refuse('malformed', `content must be commits or a snapshot, not ${glimpse(kind)}`)
+    : refuse('malformed', `content must be commits, composed or a snapshot, not ${glimpse(kind)}`)
 }
 
 const refusalOf = (value: unknown): Refusal => {
@@ -187,7 +208,8 @@ const readClient = (kind: string, fields: Fields, bounds: Bounds, about: About):
       const doc = (about.doc = docId(own(fields, 'doc')))
       const type = typeName(own(fields, 'type'))
       const position = own(fields, 'position')
-      return { kind, doc, type, position: position === null ? null : positionOf(position) }
+      if (position !== null) return { kind, doc, type, position: positionOf(position) }
+      return { kind, doc, type, position, ...(own(fields, 'diverged') === true ? { diverged: true } : {}) }
     }
     case 'leave':
       return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))) }
@@ -248,7 +270,14 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
       return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), version: whole(own(fields, 'version'), 'version') }
     case 'beat': {
       const handle = (about.handle = handleOf(own(fields, 'handle')))
-      return { kind, handle, position: positionOf(own(fields, 'position')), durable: whole(own(fields, 'durable'), 'durable') }
+      const hash = own(fields, 'hash')
+      return {
+        kind,
+        handle,
+        position: positionOf(own(fields, 'position')),
+        durable: whole(own(fields, 'durable'), 'durable'),
+        hash: hash === null ? null : hashOf(hash),
+      }
     }
     case 'presence': {
       const handle = (about.handle = handleOf(own(fields, 'handle')))

@@ -73,6 +73,8 @@ export interface Join {
   readonly type: string
   /** Where the client stands; null: it has nothing and wants a snapshot. */
   readonly position: Position | null
+  /** It had something, but not what a beat's hash said; then the position is null. */
+  readonly diverged?: true
 }
 
 export interface Leave {
@@ -110,7 +112,7 @@ export interface Joined {
   /** Everybody else who is in the document. */
   readonly peers: readonly PeerEntry[]
   readonly durable: Version
-  readonly content: CatchUp | Snapshot
+  readonly content: CatchUp | Composed | Snapshot
 }
 
 /** The commits that the client lacks: it stood in this history at the version `from`. */
@@ -120,6 +122,27 @@ export interface CatchUp {
   readonly commits: readonly WireCommit[]
   /** Where the client stands after them. */
   readonly position: Position
+}
+
+/** What the client lacks of a long history, in few ops. */
+export interface Composed {
+  readonly kind: 'composed'
+  readonly from: Version
+  readonly units: readonly ComposedUnit[]
+  /** Where the client stands after them: `from` and all the commits in the units. */
+  readonly position: Position
+}
+
+/**
+ * Commits one after the other, composed. It counts as one step: who has edits pending transforms them over `op` as a whole, and the
+ * edits submitted after it say the position behind it. An own commit of the receiver is a unit of its own (R9).
+ */
+export interface ComposedUnit {
+  /** How many commits. */
+  readonly commits: number
+  /** The number of the one commit, where it is the receiver's; null for others'. */
+  readonly seq: Seq | null
+  readonly op: Json
 }
 
 /** The whole text, for a newcomer or for a client whose position this history does not know. */
@@ -150,12 +173,14 @@ export interface Durable {
   readonly version: Version
 }
 
-/** Where the node stands: betrays a lost last frame. */
+/** Where the node stands: betrays a lost last frame, and a text that has become another one. */
 export interface Beat {
   readonly kind: 'beat'
   readonly handle: Handle
   readonly position: Position
   readonly durable: Version
+  /** Of the document at that position, 16 hexadecimal digits; null for a type that has none. */
+  readonly hash: string | null
 }
 
 export type PresenceChange = ({ readonly kind: 'here' } & PeerEntry) | { readonly kind: 'gone'; readonly peer: PeerId }

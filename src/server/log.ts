@@ -31,6 +31,7 @@ export const writeDown =
       }
       case 'gap':
       case 'resynced':
+      case 'diverged':
         return log.warn(event, event.kind)
       case 'store-failed': {
         const { error, ...facts } = event

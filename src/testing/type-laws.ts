@@ -195,6 +195,26 @@ export function documentTypeLaws<S, O>(type: DocumentType<S, O>, sample: TypeSam
       const fault = type.fault(op, from)
       must(fault === null && same(type.apply(from, op), to), () => ({ from: text(from), to: text(to), op: json(op), fault }))
     }),
+    law('many ops composed at once are what they are composed one by one', random => {
+      const { s, a, b, c } = row(random)
+      const all = type.composeAll?.([a, b, c])
+      const one = type.compose(type.compose(a, b), c)
+      must(all === undefined || type.equals(all, one), () => ({
+        s: text(s),
+        a: json(a),
+        b: json(b),
+        c: json(c),
+        all: all && json(all),
+      }))
+    }),
+    law('equal snapshots have equal hashes, others have others', random => {
+      const { s, s1, s2 } = row(random)
+      if (type.hash === undefined) return
+      const read = type.snapshotFromJson(text(s2))
+      const hashes = [s, s1, s2, read].map(snapshot => type.hash!(snapshot))
+      const holds = [s, s1, s2].every((snapshot, i) => same(snapshot, read) === (hashes[i] === hashes[3]))
+      must(holds && hashes.every(hash => /^[0-9a-f]{16}$/.test(hash)), () => ({ texts: [s, s1, s2].map(text), hashes }))
+    }),
     law('nothing changes the ops and snapshots that it is given', random => {
       const { s, a, b, side } = diamond(random)
       const before = JSON.stringify([text(s), json(a), json(b)])

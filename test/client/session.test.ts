@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { openSession, type Session, type SessionEffect, type SessionEvent, step } from '../../src/client/session.ts'
 import { replace, type TextOp } from '../../src/ot/op.ts'
-import type { Text } from '../../src/ot/rope.ts'
+import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import { type ErrorCode, refusal } from '../../src/protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Position } from '../../src/protocol/ids.ts'
@@ -137,10 +137,65 @@ test('[R14] a position that the node does not know is joined again, but not in a
 })
 
 test('[P1] a beat from elsewhere betrays a lost frame', () => {
-  const session = told(up, joined(), { kind: 'beat', handle: 1 as Handle, position: at(0), durable: 0 })
+  const session = told(up, joined(), { kind: 'beat', handle: 1 as Handle, position: at(0), durable: 0, hash: null })
   expect(session.sent).toEqual([])
-  session.tell({ kind: 'beat', handle: 1 as Handle, position: at(3), durable: 0 })
+  session.tell({ kind: 'beat', handle: 1 as Handle, position: at(3), durable: 0, hash: null })
   expect(session.sent).toEqual(['leave', 'join'])
+})
+
+test('[P1] a text that is not the server’s is asked for anew, and what is unsent stays', () => {
+  const session = told(up, joined({ content: { kind: 'snapshot', position: at(3), value: 'theirs', landed: null, pruned: 0 } }))
+  const beat = (hash: string | null) => session.tell({ kind: 'beat', handle: 1 as Handle, position: at(3), durable: 3, hash })
+  session.tell(typed(6, ' mine'))
+  beat(Text.of('theirs').hash)
+  beat(null)
+  expect(session.state.link.kind).toBe('live')
+  beat(Text.of('Theirs').hash)
+  expect(session.did[0]).toMatchObject({ kind: 'diverged', position: at(3), expected: Text.of('Theirs').hash })
+  expect([session.state.link.kind, session.sent]).toEqual(['waiting', ['leave']])
+  session.tell({ kind: 'join' })
+  expect(session.did).toEqual([{ kind: 'send', message: { kind: 'join', doc, type: 'text', position: null, diverged: true } }])
+  session.tell(joined({ content: { kind: 'snapshot', position: at(3), value: 'Theirs', landed: null, pruned: 0 } }))
+  expect([session.state.agreed.toString(), session.state.shown.toString()]).toEqual(['Theirs', 'Theirs mine'])
+  expect(session.sent).toEqual(['submit'])
+})
+
+test('[R9] what is caught up with in one unit is stepped over as one, own commits apart', () => {
+  const session = told(up, joined(), typed(0, 'ab'), typed(2, 'c'), { kind: 'down' }, up)
+  session.tell(
+    joined({
+      content: {
+        kind: 'composed',
+        from: 0,
+        units: [
+          { commits: 40, seq: null, op: ['>> '] },
+          { commits: 1, seq: 1, op: ['ab'] },
+          { commits: 2, seq: null, op: ['!', -1, 4, '!'] },
+        ],
+        position: at(43),
+      },
+    }),
+  )
+  expect([session.state.position, session.state.shown.toString()]).toEqual([at(43), '!bc>> !'])
+  expect(session.did.map(effect => effect.kind)).toEqual([
+    'change',
+    'skip',
+    'commit',
+    'change',
+    'skip',
+    'peers',
+    'persist',
+    'persist',
+    'send',
+  ])
+  expect(session.did.at(-1)).toMatchObject({ message: { kind: 'submit', seq: 2, position: at(43), op: [2, 'c'] } })
+})
+
+test('[R9] a unit lands where the client does not stand: it says where it stands once more', () => {
+  const units = [{ commits: 1, seq: null, op: ['x'] }]
+  const session = told(up, joined(), { kind: 'down' }, up)
+  session.tell(joined({ content: { kind: 'composed', from: 2, units, position: at(3) } }))
+  expect([session.state.shown.toString(), session.sent]).toEqual(['', ['leave', 'join']])
 })
 
 test('[P1] a gap in the commits is not stepped over', () => {

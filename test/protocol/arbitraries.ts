@@ -10,12 +10,13 @@ import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position
 import type {
   CatchUp,
   ClientMessage,
+  Composed,
   Hello,
+  Joined,
   PeerEntry,
   PresenceChange,
   PresenceState,
   ServerMessage,
-  Snapshot,
   User,
   Welcome,
   WireCommit,
@@ -62,10 +63,11 @@ const visible = (maxLength: number) =>
   textOf(maxLength).map(text => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '') || 'x')
 
 const author = nameOf(16, 16) as fc.Arbitrary<AuthorId>
+const hex = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 16, maxLength: 16 })
 const position: fc.Arbitrary<Position> = fc.record({
   epoch: nameOf(1, 32) as fc.Arbitrary<Epoch>,
   version: whole,
-  chain: fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 16, maxLength: 16 }) as fc.Arbitrary<Chain>,
+  chain: hex as fc.Arbitrary<Chain>,
 })
 const doc = visible(60) as fc.Arbitrary<DocId>
 
@@ -153,8 +155,28 @@ const commits: fc.Arbitrary<Omit<CatchUp, 'kind'>> = fc
     }
   })
 
-const content: fc.Arbitrary<CatchUp | Snapshot> = fc.oneof(
+const composed: fc.Arbitrary<Composed> = fc
+  .record({
+    from: fc.nat(),
+    units: fc.array(
+      fc.oneof(
+        fc.record({ commits: fc.integer({ min: 1, max: 2 ** 40 }), seq: fc.constant(null), op }),
+        fc.record({ commits: fc.constant(1), seq: positive, op }),
+      ),
+      { maxLength: 6 },
+    ),
+    position,
+  })
+  .map(({ from, units, position: at }) => ({
+    kind: 'composed',
+    from,
+    units,
+    position: { ...at, version: units.reduce((version, unit) => version + unit.commits, from) },
+  }))
+
+const content: fc.Arbitrary<Joined['content']> = fc.oneof(
   commits.map(catchUp => ({ kind: 'commits' as const, ...catchUp })),
+  composed,
   fc.record({
     kind: fc.constant('snapshot' as const),
     position,
@@ -166,6 +188,13 @@ const content: fc.Arbitrary<CatchUp | Snapshot> = fc.oneof(
 
 export const clientMessage: fc.Arbitrary<ClientMessage> = fc.oneof(
   fc.record({ kind: fc.constant('join' as const), doc, type: visible(20), position: fc.option(position) }),
+  fc.record({
+    kind: fc.constant('join' as const),
+    doc,
+    type: visible(20),
+    position: fc.constant(null),
+    diverged: fc.constant(true as const),
+  }),
   fc.record({ kind: fc.constant('leave' as const), handle }),
   fc.record({ kind: fc.constant('submit' as const), handle, seq: positive, position, op }),
   fc.record({ kind: fc.constant('present' as const), handle, version: whole, state: smallState }),
@@ -193,7 +222,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     .record({ handle, commits, durable: whole })
     .map(({ handle: h, commits: c, durable }) => ({ kind: 'commits' as const, handle: h, ...c, durable })),
   fc.record({ kind: fc.constant('durable' as const), handle, version: whole }),
-  fc.record({ kind: fc.constant('beat' as const), handle, position, durable: whole }),
+  fc.record({ kind: fc.constant('beat' as const), handle, position, durable: whole, hash: fc.option(hex) }),
   fc.record({ kind: fc.constant('presence' as const), handle, changes: fc.array(change, { maxLength: 3 }) }),
   fc.record({ kind: fc.constant('left' as const), handle, refusal: refusals }),
   fc.record({

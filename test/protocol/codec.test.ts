@@ -190,6 +190,25 @@ describe('[W40] a bad field is refused, and the refusal says of which message', 
   })
 
   it.each([
+    ['no units', { units: null }],
+    ['a unit of no commits', { units: [{ commits: 0, seq: null, op: [] }] }],
+    ['a unit of two commits with one seq', { units: [{ commits: 2, seq: 1, op: ['a'] }] }],
+    ['a unit without a word on whose it is', { units: [{ commits: 1, op: ['a'] }] }],
+    ['units that end elsewhere', { units: [{ commits: 3, seq: null, op: ['a'] }] }],
+  ])('[W13] composed with %s', (_, part) => {
+    const units = [{ commits: 1, seq: 1, op: ['a'] }]
+    const content = { kind: 'composed', from: 41, position, ...part }
+    const joined = { doc: 'd', handle: 1, right: 'read', peer: 'p', peers: [], durable: 0, content }
+    const read = readServerMessage('joined', joined)
+    expect(read).toMatchObject({ ok: false, refusal: { code: 'malformed' } })
+    expect(readServerMessage('joined', { ...joined, content: { ...content, units } }).ok).toBe(true)
+  })
+
+  it.each([['too short'], [undefined], ['C851099D4ED998BD']])('[W25] a beat with the hash %s', hash => {
+    expect(readServerMessage('beat', { handle: 1, position, durable: 0, hash })).toMatchObject({ refusal: { code: 'malformed' } })
+  })
+
+  it.each([
     ['empty', ''],
     ['10 kB long', 'x'.repeat(10_000)],
     ['257 bytes in 129 characters', 'é'.repeat(129).slice(0, 129)],

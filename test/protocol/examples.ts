@@ -1,6 +1,7 @@
 // One or more examples of every message, as values: what golden.json is made of and docs/PROTOCOL.md shows.
 // Invariant: every kind is here, and the first example of a kind is the one in the document.
 
+import { Text } from '../../src/ot/rope.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position, Version } from '../../src/protocol/ids.ts'
 import type { ClientMessage, Hello, ServerMessage, User, Welcome } from '../../src/protocol/messages.ts'
@@ -33,6 +34,7 @@ export const hellos: readonly Example<Hello>[] = [
 export const fromClient: readonly Example<ClientMessage>[] = [
   { name: 'at a position', message: { kind: 'join', doc, type: 'text', position: at(41, '5f0e91c2a7b3d486') } },
   { name: 'with nothing', message: { kind: 'join', doc: 'Straße/№ 7' as DocId, type: 'text', position: null } },
+  { name: 'with a text that failed the check', message: { kind: 'join', doc, type: 'text', position: null, diverged: true } },
   { name: 'a document', message: { kind: 'leave', handle } },
   { name: 'one key', message: { kind: 'submit', handle, seq: 12, position: at(42, '08d1f36b9c2e7a45'), op: [6, '!'] } },
   {
@@ -79,6 +81,28 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
         from: 41,
         commits: [{ author: bob, seq: 3, op: ['Hello '] }],
         position: at(42, '08d1f36b9c2e7a45'),
+      },
+    },
+  },
+  {
+    name: 'with what was missed in a long time',
+    message: {
+      kind: 'joined',
+      doc,
+      handle,
+      right: 'write',
+      peer: peerOfAda,
+      peers: [],
+      durable: 42,
+      content: {
+        kind: 'composed',
+        from: 41,
+        units: [
+          { commits: 1_200, seq: null, op: ['Hello ', -3] },
+          { commits: 1, seq: 12, op: [6, '!'] },
+          { commits: 7, seq: null, op: [5, ' world'] },
+        ],
+        position: at(1_249, '08d1f36b9c2e7a45'),
       },
     },
   },
@@ -147,7 +171,14 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
     },
   },
   { name: 'up to a version', message: { kind: 'durable', handle, version: 46 } },
-  { name: 'of a quiet document', message: { kind: 'beat', handle, position: at(46, 'd93b5e17f0a8264c'), durable: 46 } },
+  {
+    name: 'of a quiet document',
+    message: { kind: 'beat', handle, position: at(46, 'd93b5e17f0a8264c'), durable: 46, hash: Text.of('Hello world').hash },
+  },
+  {
+    name: 'of a type without a hash',
+    message: { kind: 'beat', handle, position: at(46, 'd93b5e17f0a8264c'), durable: 40, hash: null },
+  },
   {
     name: 'one moves, one goes',
     message: {

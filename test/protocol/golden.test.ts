@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: '9571f16d7d0f9802fe163c8ed026263a95bce2c7b7175f44fe701d1a5d1ee4df',
+  1: 'ae9fc43a2a24ab4540bb4ff2cbece6233e4c45e01a92449a034ed54181d80558',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

@@ -24,6 +24,8 @@ export interface WorldOptions {
   readonly faults: 'all' | 'noloss' | 'none'
   /** Default: 1 to 3 by the seed. */
   readonly nodes?: number
+  /** Commits that a client coming back gets one by one; more are composed. Default: few or none, by the seed. */
+  readonly catchUpCommits?: number
   readonly trace?: (line: string) => void
 }
 
@@ -94,6 +96,7 @@ class World {
       checkpointBytes: 100_000_000,
       authorRetention: trims ? this.int(4_000) : defaultLimits.authorRetention,
       idleDocument: 10_000,
+      catchUpCommits: options.catchUpCommits ?? [0, 1, 3, 1_000_000][(options.seed >>> 1) % 4]!,
     }
     this.log.open(doc)
     this.log.subscribe(doc, announcement => {
@@ -481,6 +484,11 @@ class Client {
         case 'refused':
           this.world.count(`refused ${effect.refusal.code}`)
           break
+        case 'skip':
+          this.world.count('composed')
+          break
+        case 'diverged':
+          this.world.must(false, `${this.name}: the agreed text is not the server's at ${effect.position.version}`)
       }
     }
   }
