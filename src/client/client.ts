@@ -6,7 +6,7 @@ import type { Text } from '../ot/rope.ts'
 import { textType } from '../ot/text.ts'
 import type { DocumentType } from '../ot/type.ts'
 import { refusal } from '../protocol/errors.ts'
-import { docId, Fault, keyOf } from '../protocol/fields.ts'
+import { docId, keyOf } from '../protocol/fields.ts'
 import type { AuthorId, ClientKey, DocId, Seq } from '../protocol/ids.ts'
 import type { ClientLimits, Hello, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
@@ -14,7 +14,7 @@ import { protocolVersions } from '../protocol/version.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Document, LiveDocument, type TextDocument } from './document.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, InkwellError } from './errors.ts'
+import { closedHere, InkwellError, parsed } from './errors.ts'
 import { socketIo } from './socketio.ts'
 import type { Line, LineEvent, Transport } from './transport.ts'
 
@@ -214,14 +214,4 @@ const newKey = (): ClientKey => {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   const base64 = btoa(String.fromCharCode(...bytes))
   return keyOf(base64.replaceAll('+', '-').replaceAll('/', '_').slice(0, 22))
-}
-
-/** What the protocol's reader makes of a value; its refusal as an InkwellError. */
-const parsed = <T>(read: () => T): T => {
-  try {
-    return read()
-  } catch (fault) {
-    if (fault instanceof Fault) throw new InkwellError(fault.refusal)
-    throw fault
-  }
 }

@@ -8,13 +8,13 @@ import { snapOutward } from '../ot/text.ts'
 import type { DocumentType, Json } from '../ot/type.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import { Fault, measure, utf8Length } from '../protocol/fields.ts'
-import type { AuthorId, DocId, Position, Seq, Version } from '../protocol/ids.ts'
-import type { ClientLimits, ClientMessage, PresenceState, ServerMessage } from '../protocol/messages.ts'
+import { measure, signalName, signalPayload, utf8Length } from '../protocol/fields.ts'
+import type { AuthorId, DocId, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
+import type { ClientLimits, ClientMessage, PresenceState, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, diverged, InkwellError } from './errors.ts'
+import { closedHere, diverged, InkwellError, parsed } from './errors.ts'
 import { Appearance, type Peer, Peers } from './peers.ts'
 import {
   levelOf,
@@ -81,6 +81,17 @@ export interface DocumentEvents<S, O> {
   error: InkwellError
   /** The agreed text was not the server's. It is mended by itself, with what is unsent kept; the report is for whoever looks for the cause. */
   diverged: Divergence
+  signal: Signal
+}
+
+/** What somebody else in the document said by `signal`. */
+export interface Signal {
+  readonly name: string
+  readonly payload: Json
+  /** As in `presence.peers`. */
+  readonly peer: PeerId
+  /** Who that is, as the server vouches for it. */
+  readonly user: User
 }
 
 export interface EditOptions {
@@ -100,7 +111,12 @@ export interface Presence {
    * @throws {InkwellError} when the state is no JSON object, or larger than the server's limit
    */
   set(state: PresenceState): void
-  /** The others, their positions moved into the present text. */
+  /** How many are in the document on all nodes, I too: every tab counts. 0 while there is no line. */
+  readonly count: number
+  /**
+   * The others, their positions moved into the present text: all of them in a room of up to a hundred (the server's `peersShown`), in a
+   * larger one those who have done something lately.
+   */
   readonly peers: readonly Peer[]
   /**
    * Someone came, went, changed their state, or was moved by somebody else's edit. Not told for my own edits: whoever draws carets
@@ -135,6 +151,18 @@ export interface Document<S, O> {
   /** Takes back my last group of edits, and nothing of anybody else's. False when there is nothing to take back. */
   undo(source?: unknown): boolean
   redo(source?: unknown): boolean
+  /**
+   * Says something to everybody else in the document, on all nodes; my other tabs hear it too, this one does not. It arrives at most
+   * once and is not kept: whoever comes later, has no line or a very slow one never hears of it. Whoever may read may say something.
+   * What one says is heard in that order, but not in step with edits.
+   *
+   * False when it went nowhere because there is no line. A server that finds it too much sends a `slow-down`, told as an `error`.
+   *
+   * @param name 1 to 64 bytes of UTF-8
+   * @param payload JSON, as large as the server lets it be: 16 KiB of MessagePack, where it says nothing else. Default null
+   * @throws {InkwellError} `signal-too-large`; `malformed` when the name is none or the payload is no JSON
+   */
+  signal(name: string, payload?: Json): boolean
   /** The next edit begins an undo group of its own. */
   boundary(): void
   /**
@@ -256,6 +284,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
     const self = this
     this.presence = {
       set: state => this.appear(state),
+      get count() {
+        return self.peers.count
+      },
       get peers() {
         return self.peersShown()
       },
@@ -532,15 +563,26 @@ export class LiveDocument<S, O> implements Document<S, O> {
         this.peersMoved = true
         return
       case 'peers':
-        this.peers.joined(task.peers.filter(({ author }) => author !== this.session.author))
+        this.peers.joined(
+          task.people,
+          task.peers.filter(({ author }) => author !== this.session.author),
+        )
         this.appearance.reset()
         this.peersMoved = true
         return
       case 'presence':
         // An entry of my own is this line's, or one that an earlier line left behind.
-        this.peers.changed(task.changes.filter(change => change.kind === 'gone' || change.author !== this.session.author))
+        this.peers.changed(
+          task.people,
+          task.whole,
+          task.changes.filter(change => change.kind === 'gone' || change.author !== this.session.author),
+        )
         this.peersMoved = true
         return
+      case 'signal': {
+        const { name, payload, peer, user } = task.signal
+        return this.events.emit('signal', { name, payload, peer, user })
+      }
       case 'persist':
         return // nothing is kept on disk yet: a page that closes with unsent edits loses them
       case 'send':
@@ -686,6 +728,19 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.events.emit('diverged', { document: id, position, expected, found, commits })
   }
 
+  // ---- signals
+
+  signal(name: string, payload: Json = null): boolean {
+    const { link } = this.session
+    const signalBytes = this.port.limits()?.signalBytes ?? serverBounds.signalBytes
+    const bounds = { ...serverBounds, signalBytes }
+    parsed(() => signalPayload(payload, measure(payload, bounds, 'the payload of the signal'), bounds))
+    const said = { name: parsed(() => signalName(name)), payload: structuredClone(payload) }
+    if (link.kind !== 'live') return false
+    this.take([this.session, [{ kind: 'send', message: { kind: 'signal', handle: link.handle, ...said } }]])
+    return true
+  }
+
   // ---- drafts
 
   private handBack({ cause, refusal, op, before }: SessionDraft<S, O>): void {
@@ -754,12 +809,7 @@ const sizeOfState = (state: PresenceState): number => {
   if (typeof state !== 'object' || state === null || Array.isArray(state)) {
     throw new InkwellError(refusal('malformed', 'a presence state must be an object'))
   }
-  try {
-    return measure(state, serverBounds, 'the presence state')
-  } catch (fault) {
-    if (fault instanceof Fault) throw new InkwellError(fault.refusal)
-    throw fault
-  }
+  return parsed(() => measure(state, serverBounds, 'the presence state'))
 }
 
 const requirePosition = (at: number, least: number, most: number): void => {

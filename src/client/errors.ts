@@ -2,6 +2,7 @@
 // Invariant: `code` is a row of the protocol's table, or one of the few below that no server sends.
 
 import type { Advice, ErrorCode, Refusal } from '../protocol/errors.ts'
+import { Fault } from '../protocol/fields.ts'
 
 /** `closed`: the document or the client has been closed here. `diverged`: the text here is not the server's, and is asked for anew. */
 type OwnCode = 'closed' | 'diverged'
@@ -26,3 +27,13 @@ export const closedHere = (what: 'document' | 'client'): InkwellError =>
 
 export const diverged = (detail: string): InkwellError =>
   new InkwellError({ code: 'diverged', advice: 'rejoin', message: 'The text here is not the one that the server has.', detail })
+
+/** What the protocol's reader makes of a value; its refusal as an InkwellError. */
+export const parsed = <T>(read: () => T): T => {
+  try {
+    return read()
+  } catch (fault) {
+    if (fault instanceof Fault) throw new InkwellError(fault.refusal)
+    throw fault
+  }
+}

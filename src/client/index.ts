@@ -15,6 +15,7 @@ export type {
   Draft,
   EditOptions,
   Presence,
+  Signal,
   TextDocument,
 } from './document.ts'
 export { InkwellError } from './errors.ts'

@@ -36,6 +36,7 @@ const commitsKept = 1_000
 export class Peers<S, O> {
   private readonly type: DocumentType<S, O>
   private entries = new Map<PeerId, Entry>()
+  private people = 0
   private version: Version = 0
   /** The commits that lead up to `version`, oldest first. */
   private readonly passed: Passed<O>[] = []
@@ -48,13 +49,25 @@ export class Peers<S, O> {
     return this.entries.size
   }
 
-  /** I have joined: these are all the others. */
-  joined(peers: readonly PeerEntry[]): void {
+  /** How many are in the document, I too; 0 while there is no line. */
+  get count(): number {
+    return this.people
+  }
+
+  /** I have joined: these are all the others who are shown. */
+  joined(people: number, peers: readonly PeerEntry[]): void {
+    this.people = people
     this.entries = new Map()
     for (const { peer, user, author, version, state } of peers) this.here(peer, user, author, version, state)
   }
 
-  changed(changes: readonly PresenceChange[]): void {
+  /** `whole`: whoever is not among the changes is gone. */
+  changed(people: number, whole: boolean, changes: readonly PresenceChange[]): void {
+    this.people = people
+    if (whole) {
+      const named = new Set(changes.map(({ peer }) => peer))
+      for (const peer of this.entries.keys()) if (!named.has(peer)) this.entries.delete(peer)
+    }
     for (const change of changes) {
       if (change.kind === 'gone') this.entries.delete(change.peer)
       else this.here(change.peer, change.user, change.author, change.version, change.state)
@@ -84,6 +97,7 @@ export class Peers<S, O> {
 
   /** Nobody is known to be here while there is no line. */
   clear(): void {
+    this.people = 0
     this.entries = new Map()
   }
 

@@ -18,6 +18,7 @@ import type {
   PresenceChange,
   Refused,
   ServerMessage,
+  Signalled,
   Snapshot,
   WireCommit,
 } from '../protocol/messages.ts'
@@ -134,8 +135,10 @@ export type SessionEffect<S, O> =
   /** The agreed text was not what the server holds at this position; it will be asked for anew. */
   | { readonly kind: 'diverged'; readonly position: Position; readonly expected: string; readonly found: string }
   | { readonly kind: 'draft'; readonly draft: Draft<S, O> }
-  | { readonly kind: 'peers'; readonly peers: readonly PeerEntry[] }
-  | { readonly kind: 'presence'; readonly changes: readonly PresenceChange[] }
+  | { readonly kind: 'peers'; readonly people: number; readonly peers: readonly PeerEntry[] }
+  /** `whole`: who is not among the changes is gone. */
+  | { readonly kind: 'presence'; readonly people: number; readonly whole: boolean; readonly changes: readonly PresenceChange[] }
+  | { readonly kind: 'signal'; readonly signal: Signalled }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   /** Come back with the event `next` after this many milliseconds. */
   | { readonly kind: 'wait'; readonly ms: number; readonly next: 'resend' | 'join' }
@@ -295,6 +298,9 @@ class Run<S, O> {
         return this.presence(message)
       case 'left':
         return this.left(message.refusal)
+      case 'signalled':
+        this.effects.push({ kind: 'signal', signal: message })
+        return
       default:
         unreachable(message)
     }
@@ -343,7 +349,7 @@ class Run<S, O> {
     else if (content.kind === 'commits') this.catchUp(content)
     else this.composed(content)
     this.durable(message.durable)
-    this.effects.push({ kind: 'peers', peers: message.peers })
+    this.effects.push({ kind: 'peers', people: message.people, peers: message.peers })
     // The right to write is gone: what has not landed never will, and is handed back (P3).
     if (right === 'read')
       while (this.state.units.length > 0) this.withdraw(this.state.units.length - 1, refusal('forbidden', 'writing'))
@@ -481,7 +487,8 @@ class Run<S, O> {
 
   private presence(message: Presence): void {
     this.alive()
-    this.effects.push({ kind: 'presence', changes: message.changes })
+    const { people, whole, changes } = message
+    this.effects.push({ kind: 'presence', people, whole, changes })
   }
 
   /**

@@ -49,6 +49,7 @@ const serverKinds: Readonly<Record<ServerMessage['kind'], true>> = {
   presence: true,
   left: true,
   refused: true,
+  signalled: true,
 }
 
 const isMessage = (kind: string, _: unknown): _ is ServerMessage => Object.hasOwn(serverKinds, kind)

@@ -3,11 +3,13 @@
 
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.ts'
-import type { Join, PeerEntry, PresenceChange, Present, ServerMessage, Snapshot, Submit, User } from '../protocol/messages.ts'
+import { readServerMessage } from '../protocol/json.ts'
+import type { Join, Present, ServerMessage, Signal, Signalled, Snapshot, Submit, User } from '../protocol/messages.ts'
 import { missed, wireCommit } from './catchup.ts'
 import type { Commit, Type } from './entry.ts'
 import type { EngineOptions, Outlet } from './face.ts'
-import type { Announcement, Appearance, Opened, PresenceNews } from './ports.ts'
+import { People } from './people.ts'
+import type { Announcement, Opened, PresenceNews } from './ports.ts'
 import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
 
 /** One connection in one document. */
@@ -42,9 +44,13 @@ export class LiveDocument {
   private sequencer: Sequencer | null = null
   /** Resolves when there is a sequencer that knows its log; replaced whenever the log is opened anew. */
   private ready: Promise<void> = Promise.resolve()
-  private news = new Map<PeerId, PresenceNews>()
-  /** Joins that wait for the list of who is here. */
-  private readonly overhearing = new Set<PresenceNews[]>()
+  private readonly people: People
+  /** Resolves when `people` are all that the board knows; null: nobody has asked yet. From then on its news keep them so. */
+  private listed: Promise<void> | null = null
+  /** News that came while the list was on its way. */
+  private overheard: PresenceNews[] | null = null
+  /** Members who were passed by and have to be told of everybody, once they have caught up. */
+  private readonly passedBy = new Set<Member>()
   private alarms = new Map<Alarm, () => void>()
   private failures = 0
   private unsubscribe: (() => void)[] = []
@@ -54,6 +60,7 @@ export class LiveDocument {
     this.id = id
     this.handle = handle
     this.options = options
+    this.people = new People(options.limits.peersShown, options.limits.peerActive)
   }
 
   /** @throws when the store does not answer or holds something that cannot be read */
@@ -66,7 +73,8 @@ export class LiveDocument {
       else this.guard('announcement', () => this.sequencer?.announced(announcement))
     }
     await this.subscribed(store.log.subscribe(this.id, listen))
-    await this.subscribed(store.presence.subscribe(this.id, news => this.hear(news)))
+    await this.subscribed(store.presence.subscribe(this.id, news => this.guard('presence', () => this.hear(news))))
+    await this.subscribed(store.signals.subscribe(this.id, said => this.guard('signal', () => this.signalled(said))))
     const opened = await this.inTime(store.log.open(this.id))
     const { types, limits, clock } = this.options
     this.sequencer = new Sequencer(types, limits, this.io(), () => clock.now(), opened)
@@ -118,22 +126,23 @@ export class LiveDocument {
     const { position } = message
     // Another node may have told the client what this one has not heard yet, be it a tail or another history.
     if (position !== null && !(await this.whenOpen(sequencer => sequencer.holds(position)))) await this.caughtUp()
-    const present = await this.whoIsHere()
-    return this.whenOpen(sequencer => this.admit(sequencer, member, message, type, present))
+    await this.everybodyListed()
+    return this.whenOpen(sequencer => this.admit(sequencer, member, message, type))
   }
 
-  private admit(sequencer: Sequencer, member: Member, message: Join, type: Type, present: readonly Appearance[]): Refusal | null {
+  private admit(sequencer: Sequencer, member: Member, message: Join, type: Type): Refusal | null {
     if (!member.outlet.open || member.gone()) return null
     if (!sequencer.adopt(type))
       return refusal('type-mismatch', `the document is of type ${sequencer.type?.name}, not ${type.name}`)
     // A client that came back before its old line was known to be dead: two of one author would take each other's edits for their own.
     for (const other of this.members) if (other.author === member.author) this.oust(other, refusal('superseded'))
+    if (this.members.size === 0) this.people.news() // nobody was there to be told
     this.members.add(member)
     this.outlets = null
     member.admitted()
+    this.show(member, sequencer.head, {})
     const last = sequencer.lastOf(member.author)
     if (last !== null && last.version > sequencer.durableVersion) this.unhardened.set(member, last.version)
-    const peers = present.filter(appearance => appearance.peer !== member.peer).map(peerEntry)
     const { position, diverged } = message
     if (diverged) this.options.observe({ kind: 'diverged', doc: this.id, author: member.author, version: sequencer.head })
     const known = position !== null && sequencer.holds(position) ? sequencer.since(position.version) : null
@@ -145,11 +154,11 @@ export class LiveDocument {
       handle: this.handle,
       right,
       peer,
-      peers,
+      people: this.people.count,
+      peers: this.people.known().filter(entry => entry.peer !== peer),
       durable: sequencer.durableVersion,
       content: caughtUp ?? this.snapshot(sequencer, member),
     })
-    this.show(member, sequencer.head, {})
     if (!this.alarms.has('beat')) this.alarm('beat', this.options.limits.beat, () => this.beat())
     return null
   }
@@ -159,28 +168,14 @@ export class LiveDocument {
     member.ousted(why)
   }
 
-  /** Everybody in the document, with what became known while the list was on its way. */
-  private async whoIsHere(): Promise<readonly Appearance[]> {
-    const missed: PresenceNews[] = []
-    this.overhearing.add(missed)
-    try {
-      const listed = await this.inTime(this.options.store.presence.list(this.id))
-      const here = new Map(listed.map(appearance => [appearance.peer, appearance]))
-      for (const item of missed) {
-        if (item.kind === 'gone') here.delete(item.peer)
-        else here.set(item.appearance.peer, item.appearance)
-      }
-      return [...here.values()]
-    } finally {
-      this.overhearing.delete(missed)
-    }
-  }
-
   leave(member: Member): void {
     if (!this.members.delete(member)) return
     this.outlets = null
     this.unhardened.delete(member)
+    this.passedBy.delete(member)
+    this.people.gone(member.peer)
     this.options.store.presence.remove(this.id, member.peer)
+    this.soonTellPresence()
     if (this.members.size === 0) this.silence('beat')
   }
 
@@ -198,7 +193,29 @@ export class LiveDocument {
 
   private show(member: Member, version: Version, state: Present['state']): void {
     const { peer, user, author } = member
-    this.options.store.presence.show(this.id, { peer, user, author, version, state })
+    const appearance = { peer, user, author, version, state }
+    this.people.here(appearance, this.options.clock.now())
+    this.options.store.presence.show(this.id, appearance)
+    this.soonTellPresence()
+  }
+
+  /** To everybody but the sender, at most once: whoever is behind is passed by, and nothing is kept. */
+  signal(member: Member, { name, payload }: Signal): void {
+    if (!this.members.has(member)) return
+    const { peer, user } = member
+    this.options.store.signals.send(this.id, { peer, user: { ...user }, name, payload })
+  }
+
+  /** What the store brings may come from a node of another version, so it is read like a stranger's word. */
+  private signalled(said: unknown): void {
+    const read = readServerMessage(
+      'signalled',
+      typeof said === 'object' && said !== null ? { ...said, handle: this.handle } : said,
+    )
+    if (!read.ok) return
+    const message = read.message as Signalled
+    const hear = ({ peer, outlet }: Member) => peer !== message.peer && !outlet.behind
+    this.send(this.outletsOf(hear), message)
   }
 
   /** Reads the log once, to its end; the outcome shows in the sequencer. */
@@ -306,6 +323,9 @@ export class LiveDocument {
     this.options.observe({ kind: 'delivered', doc: this.id, commits: commits.length, readers: this.members.size })
     const wire = commits.map(commit => wireCommit(type, commit))
     this.send(this.everybody(), { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
+    const now = this.options.clock.now()
+    for (const { author } of commits) this.people.wrote(author, now)
+    this.soonTellPresence()
   }
 
   /** Commits tell it in passing; who has waited for a tick without any is told by itself. */
@@ -370,19 +390,66 @@ export class LiveDocument {
 
   // ---- presence
 
-  private hear(news: readonly PresenceNews[]): void {
-    for (const missed of this.overhearing) missed.push(...news)
-    if (this.members.size === 0) return // whoever comes is given the whole list
-    for (const item of news) this.news.set(item.kind === 'gone' ? item.peer : item.appearance.peer, item)
-    if (!this.alarms.has('presence')) this.alarm('presence', this.options.limits.presenceTick, () => this.tellPresence())
+  /** Asks the board once, however many join; its news tell the rest as long as the document is open. */
+  private everybodyListed(): Promise<void> {
+    this.listed ??= this.list().catch(error => {
+      this.listed = null // the next join asks again
+      throw error
+    })
+    return this.listed
   }
 
+  private async list(): Promise<void> {
+    const overheard: PresenceNews[] = []
+    this.overheard = overheard
+    try {
+      const listed = await this.inTime(this.options.store.presence.list(this.id))
+      const now = this.options.clock.now()
+      for (const appearance of listed) this.people.here(appearance, now)
+      this.learn(overheard)
+    } finally {
+      this.overheard = null
+    }
+  }
+
+  private hear(news: readonly PresenceNews[]): void {
+    if (this.overheard !== null) this.overheard.push(...news)
+    else if (this.listed !== null) this.learn(news)
+  }
+
+  private learn(news: readonly PresenceNews[]): void {
+    const now = this.options.clock.now()
+    for (const item of news) item.kind === 'gone' ? this.people.gone(item.peer) : this.people.here(item.appearance, now)
+    this.soonTellPresence()
+  }
+
+  /** What happens within a tick goes in one frame. The more readers, the longer it is: each frame costs each of them. */
+  private soonTellPresence(): void {
+    if (this.members.size === 0 || !this.people.restless || this.alarms.has('presence')) return
+    this.presenceAlarm()
+  }
+
+  private presenceAlarm(): void {
+    const tick = this.options.limits.presenceTick * (1 + Math.floor(this.members.size / 100))
+    this.alarm('presence', tick, () => this.tellPresence())
+  }
+
+  /** A client that is behind is passed by, so that frames do not heap up for it; when it has caught up it gets the whole instead. */
   private tellPresence(): void {
-    const changes: PresenceChange[] = [...this.news.values()].map(item =>
-      item.kind === 'gone' ? item : { kind: 'here', ...peerEntry(item.appearance) },
-    )
-    this.news.clear()
-    if (changes.length > 0) this.send(this.everybody(), { kind: 'presence', handle: this.handle, changes })
+    const { handle } = this
+    const news = this.people.news()
+    if (news !== null) {
+      for (const member of this.members) if (member.outlet.behind) this.passedBy.add(member)
+      const abreast = this.passedBy.size === 0 ? this.everybody() : this.outletsOf(member => !this.passedBy.has(member))
+      this.send(abreast, { kind: 'presence', handle, ...news, whole: false })
+    }
+    if (this.passedBy.size === 0) return
+    const back = [...this.passedBy].filter(({ outlet }) => !outlet.behind)
+    for (const member of back) this.passedBy.delete(member)
+    const changes = this.people.known().map(entry => ({ kind: 'here' as const, ...entry }))
+    const outlets = back.map(({ outlet }) => outlet)
+    this.send(outlets, { kind: 'presence', handle, people: this.people.count, whole: true, changes })
+    if (this.passedBy.size > 0) this.presenceAlarm()
   }
 
   // ---- time
@@ -441,6 +508,10 @@ export class LiveDocument {
     }
   }
 
+  private outletsOf(wanted: (member: Member) => boolean): readonly Outlet[] {
+    return [...this.members].filter(wanted).map(({ outlet }) => outlet)
+  }
+
   private everybody(): readonly Outlet[] {
     this.outlets ??= [...this.members].map(member => member.outlet)
     return this.outlets
@@ -457,5 +528,3 @@ export class LiveDocument {
     for (const stop of this.unsubscribe.splice(0)) stop()
   }
 }
-
-const peerEntry = ({ peer, user, author, version, state }: Appearance): PeerEntry => ({ peer, user, author, version, state })

@@ -1,10 +1,13 @@
 // The authority of one node: documents open here, and the conversations of the clients connected here.
 // Invariant: a client's message touches nothing but its own conversation and, through the log, its document.
 
+import { clientBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
+import { measure } from '../protocol/fields.ts'
 import type { AuthorId, DocId, Handle, PeerId, Seq, Version } from '../protocol/ids.ts'
-import type { ClientMessage, Join, User } from '../protocol/messages.ts'
+import type { ClientMessage, Join, Signal, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
+import { take } from './bucket.ts'
 import { LiveDocument, type Member } from './document.ts'
 import type { CommitPage, Connection, Engine, EngineOptions, Outlet } from './face.ts'
 
@@ -142,6 +145,9 @@ const opens = (opened: Promise<void>): Promise<boolean> =>
     () => false,
   )
 
+/** Bytes of a signal for which one is counted: the longer it is, the more it costs everybody. */
+const signalUnit = 1_024
+
 /** One client's conversation: which documents it has joined, and under which handles. */
 class Conversation implements Connection {
   private readonly options: EngineOptions
@@ -152,6 +158,8 @@ class Conversation implements Connection {
   /** Documents asked for: from the join message until the leave. */
   private readonly asked = new Set<DocId>()
   private readonly joined = new Map<Handle, { readonly document: LiveDocument; readonly member: Member }>()
+  /** When this client may again signal as much at once as anybody may. */
+  private signalsFullAt = 0
   private over = false
   /** Set when the node is about to stop: nothing new is accepted. */
   private finishing = false
@@ -200,9 +208,26 @@ class Conversation implements Connection {
         else place.document.present(place.member, message)
         return
       }
+      case 'signal': {
+        const place = this.joined.get(message.handle)
+        const no = place === undefined ? refusal('not-joined', `handle ${message.handle}`) : this.tooMuch(message)
+        if (no !== null) this.refuse(place?.document.id ?? null, message.handle, null, no)
+        else place?.document.signal(place.member, message)
+        return
+      }
       default:
         unreachable(message)
     }
+  }
+
+  /** Counted over all documents, so that leaving and joining again gains nothing. */
+  private tooMuch({ payload }: Signal): Refusal | null {
+    const { signalsPerSecond: limit } = this.options.limits
+    const now = this.options.clock.now()
+    const cost = Math.ceil(measure(payload, clientBounds, 'the payload') / signalUnit)
+    const [fullAt, wait] = take(this.signalsFullAt, limit, cost, now)
+    this.signalsFullAt = fullAt
+    return wait === 0 ? null : refusal('slow-down', `more than ${limit} signals a second`, wait)
   }
 
   private async join(message: Join): Promise<void> {

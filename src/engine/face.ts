@@ -13,6 +13,8 @@ import type { Clock, Store } from './ports.ts'
 export interface Outlet {
   /** False once the client is gone; the engine then writes no more to it. */
   readonly open: boolean
+  /** True while so much waits for the client that what need not arrive is better left out. */
+  readonly behind: boolean
 }
 
 export interface EngineOptions {

@@ -10,6 +10,14 @@ export interface Limits {
   readonly documentLength: number
   /** Bytes of one presence state. */
   readonly presenceBytes: number
+  /** Bytes of one signal's payload. */
+  readonly signalBytes: number
+  /** Signals that one connection may send in a second, or at once; of a longer one each KiB begun counts. */
+  readonly signalsPerSecond: number
+  /** People of a document whom everybody sees one by one; of more than that the active ones are seen, and their number. */
+  readonly peersShown: number
+  /** Milliseconds for which somebody who is seen keeps the place in a full room without doing anything. */
+  readonly peerActive: number
   /** Documents that one connection may have joined at a time. */
   readonly documentsPerConnection: number
   /** Submissions of one author in one document that wait for the log. */
@@ -30,7 +38,7 @@ export interface Limits {
   readonly authorRetention: number
   /** Milliseconds after which a document nobody has joined leaves memory. */
   readonly idleDocument: number
-  /** Milliseconds for which presence news are gathered into one frame. */
+  /** Milliseconds for which presence news are gathered into one frame; that much longer for each hundred readers on this node. */
   readonly presenceTick: number
   /** Milliseconds after which authors are told that their edits are durable, if no commits have carried the news. */
   readonly durableTick: number
@@ -45,6 +53,10 @@ export const defaultLimits: Limits = {
   opComponents: 65_536, // more than a reformatting of a large source file
   documentLength: 16_777_216, // 32 MiB of UTF-16: beyond what editors handle well
   presenceBytes: 4_096,
+  signalBytes: 16_384, // what a page needs to say, the offer of a video call included; not a file
+  signalsPerSecond: 50, // a burst of a call's candidates passes; every signal goes to everybody
+  peersShown: 100, // as many carets as anybody can look at
+  peerActive: 10_000, // a thought; shorter, and carets would come and go in a room where everybody types
   documentsPerConnection: 64,
   submissionsWaiting: 16, // a client keeps one in flight; resends may double it
   rebaseWork: 250_000, // some milliseconds: far above any typing, far below what would hold up the others

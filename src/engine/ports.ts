@@ -158,8 +158,8 @@ export interface Signals {
   subscribe(doc: DocId, listener: (payload: Json) => void): Promise<() => void>
 }
 
-/** Bytes of one signal's payload as JSON: what a page needs to say, not a file. */
-export const signalBytes = 65_536
+/** Bytes of one signal's payload as JSON: what a page needs to say and who says it, not a file. */
+export const signalBytes = 131_072
 
 /** What a store has to say about how it is set up. A `fault` keeps a server in production from starting. */
 export interface Finding {

@@ -8,6 +8,8 @@ export interface Bounds {
   readonly opComponents: number
   /** Bytes of a presence state in its shortest MessagePack form, whichever form it came in. */
   readonly presenceBytes: number
+  /** Bytes of a signal's payload, counted in the same way. */
+  readonly signalBytes: number
   /** Containers inside containers, in any JSON value. */
   readonly depth: number
   /** Values, counted one by one, in any JSON value: an empty array is one byte on the wire and some thirty in memory. */
@@ -27,6 +29,7 @@ export const serverBounds: Bounds = {
   messageBytes: 1_048_576, // a pasted book; more than one submission at a time is never waiting in one frame
   opComponents: 65_536, // a reformatting of a large source file
   presenceBytes: 4_096, // a selection with a hundred ranges; every state goes to every peer
+  signalBytes: 16_384, // what a page needs to say, the offer of a video call included; not a file
   depth: 32, // consumers recurse; no editor's op comes near it
   values: 65_536, // keeps a frame of empty arrays under a few MiB of memory
   tokenBytes: 8_192, // a JWT with many groups; proxies cut headers off at the same size
@@ -40,6 +43,7 @@ export const clientBounds: Bounds = {
   messageBytes: 268_435_456, // a snapshot of the longest string that engines can hold is not much longer
   opComponents: 4_000_000, // catch-up may carry an op that another server configuration allowed
   presenceBytes: 1_048_576, // the same
+  signalBytes: 1_048_576, // the same
   depth: 128, // the same
   values: 4_000_000, // a snapshot of a document type that is not text
   tokenBytes: 8_192, // never sent to a client

@@ -37,6 +37,9 @@ import {
   presentable,
   type Read,
   refuse,
+  signalName,
+  signalNameBytes,
+  signalPayload,
   typeName,
   typeNameBytes,
   unreadable,
@@ -69,6 +72,7 @@ export const opcodes = {
   leave: 2,
   submit: 3,
   present: 4,
+  signal: 5,
   welcome: 16,
   joined: 17,
   commits: 18,
@@ -77,6 +81,7 @@ export const opcodes = {
   presence: 21,
   left: 22,
   refused: 23,
+  signalled: 24,
 } as const
 
 // ---- parts
@@ -214,6 +219,17 @@ const readState = (r: Reader, bounds: Bounds): PresenceState => {
   return stateShape(value)
 }
 
+const writeSaid = (w: Writer, name: string, payload: Json): void => {
+  w.text(signalName(name), 'the name of the signal')
+  writeJson(w, payload, clientBounds, 'the payload of the signal')
+}
+
+const readSaid = (r: Reader, bounds: Bounds): { name: string; payload: Json } => {
+  const name = signalName(r.text('the name of the signal', signalNameBytes))
+  const { value, size } = readJson(r, bounds, 'the payload of the signal')
+  return { name, payload: signalPayload(value, size, bounds) }
+}
+
 const writePeerName = (w: Writer, peer: string): void => {
   w.byte(peerOf(peer).length)
   w.packed(peer)
@@ -276,6 +292,9 @@ const writeClient = (w: Writer, message: ClientMessage): void => {
       w.varint(handleOf(message.handle))
       w.varint(whole(message.version, 'version'))
       return writeState(w, message.state)
+    case 'signal':
+      w.varint(handleOf(message.handle))
+      return writeSaid(w, message.name, message.payload)
     default:
       return unreachable(message)
   }
@@ -304,6 +323,10 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
       const version = r.whole('version')
       return { kind: 'present', handle, version, state: readState(r, bounds) }
     }
+    case opcodes.signal: {
+      const handle = (about.handle = handleOf(r.varint()))
+      return { kind: 'signal', handle, ...readSaid(r, bounds) }
+    }
     default:
       return broken(`no message of a client has the opcode ${opcode}`)
   }
@@ -320,17 +343,19 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       w.varint(positive(message.protocol, 'protocol'))
       writeAuthor(w, message.author)
       writeUser(w, message.user)
-      const { messageBytes, opComponents, documentLength, presenceBytes } = message.limits
+      const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = message.limits
       w.varint(whole(messageBytes, 'messageBytes'))
       w.varint(whole(opComponents, 'opComponents'))
       w.varint(whole(documentLength, 'documentLength'))
-      return w.varint(whole(presenceBytes, 'presenceBytes'))
+      w.varint(whole(presenceBytes, 'presenceBytes'))
+      return w.varint(whole(signalBytes, 'signalBytes'))
     }
     case 'joined':
       w.varint(handleOf(message.handle))
       w.text(docId(message.doc), 'document id')
       w.byte(message.right === 'write' ? 1 : 0)
       writePeerName(w, message.peer)
+      w.varint(whole(message.people, 'people'))
       w.varint(message.peers.length)
       for (const peer of message.peers) writePeer(w, peer)
       w.varint(whole(message.durable, 'durable'))
@@ -351,6 +376,8 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       return
     case 'presence':
       w.varint(handleOf(message.handle))
+      w.varint(whole(message.people, 'people'))
+      w.byte(message.whole ? 1 : 0)
       w.varint(message.changes.length)
       for (const change of message.changes) writeChange(w, change)
       return
@@ -363,6 +390,11 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       if (message.handle !== null) w.varint(handleOf(message.handle))
       if (message.seq !== null) w.varint(positive(message.seq, 'seq'))
       return writeRefusal(w, message.refusal)
+    case 'signalled':
+      w.varint(handleOf(message.handle))
+      writePeerName(w, message.peer)
+      writeUser(w, message.user)
+      return writeSaid(w, message.name, message.payload)
     default:
       return unreachable(message)
   }
@@ -379,6 +411,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
         opComponents: r.whole('opComponents'),
         documentLength: r.whole('documentLength'),
         presenceBytes: r.whole('presenceBytes'),
+        signalBytes: r.whole('signalBytes'),
       }
       return { kind: 'welcome', protocol, author, user, limits }
     }
@@ -387,11 +420,12 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
       const doc = (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id')))
       const right = flag(r, 'the right to write') ? 'write' : 'read'
       const peer = readPeerName(r)
+      const people = r.whole('people')
       const peers: PeerEntry[] = []
       const count = r.count(19, 'peers')
       for (let i = 0; i < count; i++) peers.push(readPeer(r, bounds))
       const durable = r.whole('durable')
-      return { kind: 'joined', doc, handle, right, peer, peers, durable, content: readContent(r, bounds) }
+      return { kind: 'joined', doc, handle, right, peer, people, peers, durable, content: readContent(r, bounds) }
     }
     case opcodes.commits: {
       const handle = (about.handle = handleOf(r.varint()))
@@ -408,10 +442,12 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
     }
     case opcodes.presence: {
       const handle = (about.handle = handleOf(r.varint()))
+      const people = r.whole('people')
+      const all = flag(r, 'whether these are all')
       const changes: PresenceChange[] = []
       const count = r.count(3, 'changes')
       for (let i = 0; i < count; i++) changes.push(readChange(r, bounds))
-      return { kind: 'presence', handle, changes }
+      return { kind: 'presence', handle, people, whole: all, changes }
     }
     case opcodes.left:
       return { kind: 'left', handle: (about.handle = handleOf(r.varint())), refusal: readRefusal(r) }
@@ -422,6 +458,11 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
       const handle = flags & 2 ? (about.handle = handleOf(r.varint())) : null
       const seq = flags & 4 ? (about.seq = positive(r.varint(), 'seq')) : null
       return { kind: 'refused', doc, handle, seq, refusal: readRefusal(r) }
+    }
+    case opcodes.signalled: {
+      const handle = (about.handle = handleOf(r.varint()))
+      const peer = readPeerName(r)
+      return { kind: 'signalled', handle, peer, user: readUser(r), ...readSaid(r, bounds) }
     }
     default:
       return broken(`no message of a server has the opcode ${opcode}`)
@@ -511,7 +552,7 @@ const encode =
 
 /** Of a message that is too large nothing is read but what it is about, so that its sender can tell which one it was. */
 const tooLarge = (r: Reader, opcode: number, bounds: Bounds, about: About): never => {
-  if (opcode === opcodes.leave || opcode === opcodes.submit || opcode === opcodes.present) about.handle = handleOf(r.varint())
+  if (opcode > opcodes.join && opcode <= opcodes.signal) about.handle = handleOf(r.varint()) // all of them begin with it
   if (opcode === opcodes.submit) about.seq = positive(r.varint(), 'seq')
   return refuse('message-too-large', `the message has ${r.end} bytes, the limit is ${bounds.messageBytes}`)
 }

@@ -29,8 +29,9 @@ const rows = {
   'unknown-position': ['rejoin', 'The position is not in the history that this node knows.'],
   'history-gone': ['rejoin', 'The position is older than the history that is kept.'],
   'too-many-waiting': ['slow-down', 'More submissions of this connection wait than the limit.'],
-  // -- presence
+  // -- presence and signals
   'presence-too-large': ['stop', 'The presence state is larger than the limit.'],
+  'signal-too-large': ['stop', 'The payload of the signal is larger than the limit.'],
   // -- the server
   'slow-down': ['slow-down', 'Too much in too short a time.'],
   unavailable: ['retry', 'The store does not answer.'],

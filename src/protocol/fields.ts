@@ -134,6 +134,20 @@ export const typeName = (value: unknown): string => {
   return name === '' || control.test(name) ? refuse('malformed', 'the document type is empty or has a control character') : name
 }
 
+export const signalNameBytes = 64
+export const signalName = (value: unknown): string => {
+  const name = sound(value, 'the name of the signal', signalNameBytes)
+  return name === '' || control.test(name)
+    ? refuse('malformed', 'the name of the signal is empty or has a control character')
+    : name
+}
+
+/** The payload of a signal, of which `size` bytes came or are to go. */
+export const signalPayload = (payload: Json, size: number, bounds: Bounds): Json =>
+  size <= bounds.signalBytes
+    ? payload
+    : refuse('signal-too-large', `the payload has ${size} bytes, the limit is ${bounds.signalBytes}`)
+
 export const epochLength = 32
 export const epochOf = (value: unknown): Epoch => shaped(value, 'epoch', nameShape, 1, epochLength) as Epoch
 export const peerLength = 64

@@ -42,6 +42,8 @@ export type {
   Refused,
   Right,
   ServerMessage,
+  Signal,
+  Signalled,
   Snapshot,
   Submit,
   User,

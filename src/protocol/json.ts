@@ -9,6 +9,7 @@
 // Invariant: a message is made anew from own properties that passed the checks of fields.ts; unknown properties are left out, not
 // refused, so that a client in another language may send its own besides ours.
 
+import type { Json } from '../ot/type.ts'
 import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
 import { type Refusal, refusal } from './errors.ts'
 import {
@@ -36,6 +37,8 @@ import {
   presentable,
   type Read,
   refuse,
+  signalName,
+  signalPayload,
   sound,
   typeName,
   unreadable,
@@ -87,6 +90,9 @@ const listOf = (value: unknown, what: string, bounds: Bounds): readonly unknown[
   return value.length <= bounds.messageBytes ? value : refuse('malformed', `${what} has ${value.length} items`)
 }
 
+const yesOrNo = (value: unknown, what: string): boolean =>
+  typeof value === 'boolean' ? value : refuse('malformed', `${what} must be true or false, not ${glimpse(value)}`)
+
 const positionOf = (value: unknown): Position => {
   const fields = fieldsOf(value, 'position')
   return {
@@ -113,6 +119,13 @@ const stateOf = (value: unknown, bounds: Bounds): PresenceState => {
   if (size > bounds.presenceBytes)
     refuse('presence-too-large', `the state has ${size} bytes, the limit is ${bounds.presenceBytes}`)
   return state
+}
+
+const saidIn = (fields: Fields, bounds: Bounds): { name: string; payload: Json } => {
+  const name = signalName(own(fields, 'name'))
+  const payload = own(fields, 'payload')
+  const size = measure(payload, bounds, 'the payload of the signal')
+  return { name, payload: signalPayload(payload as Json, size, bounds) }
 }
 
 const peerEntryOf = (value: unknown, bounds: Bounds): PeerEntry => {
@@ -224,6 +237,8 @@ const readClient = (kind: string, fields: Fields, bounds: Bounds, about: About):
       const version = whole(own(fields, 'version'), 'version')
       return { kind, handle, version, state: stateOf(own(fields, 'state'), bounds) }
     }
+    case 'signal':
+      return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), ...saidIn(fields, bounds) }
     default:
       return broken(`no message of a client is called ${glimpse(kind)}`)
   }
@@ -243,6 +258,7 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
           opComponents: whole(own(limits, 'opComponents'), 'opComponents'),
           documentLength: whole(own(limits, 'documentLength'), 'documentLength'),
           presenceBytes: whole(own(limits, 'presenceBytes'), 'presenceBytes'),
+          signalBytes: whole(own(limits, 'signalBytes'), 'signalBytes'),
         },
       }
     }
@@ -257,6 +273,7 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
         handle,
         right,
         peer: peerOf(own(fields, 'peer')),
+        people: whole(own(fields, 'people'), 'people'),
         peers: listOf(own(fields, 'peers'), 'peers', bounds).map(peer => peerEntryOf(peer, bounds)),
         durable: whole(own(fields, 'durable'), 'durable'),
         content: contentOf(own(fields, 'content'), bounds),
@@ -281,7 +298,13 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
     }
     case 'presence': {
       const handle = (about.handle = handleOf(own(fields, 'handle')))
-      return { kind, handle, changes: listOf(own(fields, 'changes'), 'changes', bounds).map(change => changeOf(change, bounds)) }
+      return {
+        kind,
+        handle,
+        people: whole(own(fields, 'people'), 'people'),
+        whole: yesOrNo(own(fields, 'whole'), 'whole'),
+        changes: listOf(own(fields, 'changes'), 'changes', bounds).map(change => changeOf(change, bounds)),
+      }
     }
     case 'left':
       return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), refusal: refusalOf(own(fields, 'refusal')) }
@@ -296,6 +319,10 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
         seq: seq === null ? null : positive(seq, 'seq'),
         refusal: refusalOf(own(fields, 'refusal')),
       }
+    }
+    case 'signalled': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      return { kind, handle, peer: peerOf(own(fields, 'peer')), user: userOf(own(fields, 'user')), ...saidIn(fields, bounds) }
     }
     default:
       return broken(`no message of a server is called ${glimpse(kind)}`)

@@ -60,11 +60,12 @@ export interface ClientLimits {
   readonly opComponents: number
   readonly documentLength: number
   readonly presenceBytes: number
+  readonly signalBytes: number
 }
 
 // ---- client to server
 
-export type ClientMessage = Join | Leave | Submit | Present
+export type ClientMessage = Join | Leave | Submit | Present | Signal
 
 export interface Join {
   readonly kind: 'join'
@@ -99,9 +100,18 @@ export interface Present {
   readonly state: PresenceState
 }
 
+/** Something said to everybody else in the document: it arrives at most once, and nothing of it is kept. */
+export interface Signal {
+  readonly kind: 'signal'
+  readonly handle: Handle
+  /** 1 to 64 bytes of UTF-8, no control characters. */
+  readonly name: string
+  readonly payload: Json
+}
+
 // ---- server to client
 
-export type ServerMessage = Joined | Commits | Durable | Beat | Presence | Left | Refused
+export type ServerMessage = Joined | Commits | Durable | Beat | Presence | Left | Refused | Signalled
 
 export interface Joined {
   readonly kind: 'joined'
@@ -109,7 +119,9 @@ export interface Joined {
   readonly handle: Handle
   readonly right: 'read' | 'write'
   readonly peer: PeerId
-  /** Everybody else who is in the document. */
+  /** How many are in the document, this one included. */
+  readonly people: number
+  /** The others: all of them in a small room, the active ones in a large one. */
   readonly peers: readonly PeerEntry[]
   readonly durable: Version
   readonly content: CatchUp | Composed | Snapshot
@@ -188,7 +200,21 @@ export type PresenceChange = ({ readonly kind: 'here' } & PeerEntry) | { readonl
 export interface Presence {
   readonly kind: 'presence'
   readonly handle: Handle
+  /** How many are in the document, this client included. */
+  readonly people: number
+  /** Whether the changes name everybody who is shown: whoever is not among them is gone. */
+  readonly whole: boolean
   readonly changes: readonly PresenceChange[]
+}
+
+/** What somebody said by `signal`; the server vouches for who it was. */
+export interface Signalled {
+  readonly kind: 'signalled'
+  readonly handle: Handle
+  readonly peer: PeerId
+  readonly user: User
+  readonly name: string
+  readonly payload: Json
 }
 
 /** The server has closed the document for this client; the refusal says why and what to do. */

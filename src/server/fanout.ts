@@ -26,6 +26,14 @@ interface Parcel {
   readonly options: { readonly compress: false; readonly wsPreEncodedFrame: readonly [Buffer] }
 }
 
+/** Bytes that may wait for one client. */
+export interface LineBounds {
+  /** Above it the client gets only what has to arrive; */
+  readonly behindBytes: number
+  /** above it its line is cut, and it reads what it missed when it comes back. */
+  readonly waitingBytes: number
+}
+
 /** A line to one client. Socket.IO's own packets go the same way, so the order of all is one. */
 export class Line implements Outlet {
   readonly form: Form
@@ -33,19 +41,25 @@ export class Line implements Outlet {
   /** Bytes that engine.io holds back because the socket has not taken the ones before. */
   waiting = 0
   private readonly conn: EngineSocket
+  private readonly bounds: LineBounds
 
-  constructor(form: Form, author: AuthorId, conn: EngineSocket) {
+  constructor(form: Form, author: AuthorId, conn: EngineSocket, bounds: LineBounds) {
     this.form = form
     this.author = author
     this.conn = conn
+    this.bounds = bounds
   }
 
   get open(): boolean {
     return this.conn.readyState === 'open'
   }
 
-  write({ packet, bytes, options }: Parcel, most: number): void {
-    if (this.waiting > most) return cut(this.conn) // held against what waited before: one long message alone cuts nobody off
+  get behind(): boolean {
+    return this.waiting > this.bounds.behindBytes
+  }
+
+  write({ packet, bytes, options }: Parcel): void {
+    if (this.waiting > this.bounds.waitingBytes) return cut(this.conn) // held against what waited before: one long message alone cuts nobody off
     if (!this.conn.transport.writable) this.waiting += bytes
     this.conn.send(packet, options)
   }
@@ -94,11 +108,10 @@ const inside = (
 
 export class Fanout {
   private readonly lines = new Map<EngineSocket, Line>()
-  private readonly most: number
+  private readonly bounds: LineBounds
 
-  /** @param most bytes that may wait for one line; then it is cut, and its client reads what it missed when it comes back */
-  constructor(most: number) {
-    this.most = most
+  constructor(bounds: LineBounds) {
+    this.bounds = bounds
   }
 
   /** Follows an engine.io server: what it sends in one go to one socket leaves in one system call. */
@@ -120,7 +133,7 @@ export class Fanout {
   }
 
   open(form: Form, author: AuthorId, conn: EngineSocket): Line {
-    const line = new Line(form, author, conn)
+    const line = new Line(form, author, conn, this.bounds)
     this.lines.set(conn, line)
     return line
   }
@@ -132,7 +145,7 @@ export class Fanout {
   deliver(lines: readonly Line[], message: ServerMessage | Welcome): void {
     const parcels: { [form in Form]?: Parcel } = {}
     const give = (line: Line): void => {
-      if (line.open) line.write((parcels[line.form] ??= parcel[line.form](message)), this.most)
+      if (line.open) line.write((parcels[line.form] ??= parcel[line.form](message)))
     }
     // A write is a system call, and an author has seen its own edit already: those who have not come first.
     const author = message.kind === 'commits' && lines.length > 1 ? message.commits[0]?.author : undefined

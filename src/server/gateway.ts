@@ -68,13 +68,17 @@ export class Gateway {
   /** A Socket.IO server that listens nowhere: the door hands it its requests. */
   endpoint(form: Form, path: string): Io {
     const { limits, transports, log } = this.settings
-    const { messageBytes, opComponents, presenceBytes } = limits
+    const { messageBytes, opComponents, presenceBytes, signalBytes } = limits
     const polling = transports.includes('polling')
     const io: Io = new Server({
       path,
       transports: [...transports],
       parser: weighing(
-        createParser({ end: 'server', form, bounds: { ...serverBounds, messageBytes, opComponents, presenceBytes } }),
+        createParser({
+          end: 'server',
+          form,
+          bounds: { ...serverBounds, messageBytes, opComponents, presenceBytes, signalBytes },
+        }),
         messageBytes,
       ),
       serveClient: false,
@@ -151,8 +155,8 @@ export class Gateway {
     const author = authorOf(key)
     const user = await identify(this.settings, token, request, author)
     if ('code' in user) return user
-    const { messageBytes, opComponents, documentLength, presenceBytes } = this.settings.limits
-    const limits = { messageBytes, opComponents, documentLength, presenceBytes }
+    const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = this.settings.limits
+    const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
     return { welcome: { kind: 'welcome', protocol: agreed, author, user, limits }, talk: null }
   }
 
@@ -218,6 +222,7 @@ export class Gateway {
       case 'leave':
       case 'submit':
       case 'present':
+      case 'signal':
         return talk.connection.receive(content as ClientMessage) // the parser gives these names to sound messages only
       case 'refused':
         return this.objectTo(talk, content as Refused) // the parser's own finding; no peer can send it

@@ -17,6 +17,8 @@ import { type Origins, originFault } from './origins.ts'
 
 /** Bounds of the server's edge; the engine's own are beside them. */
 export interface LineLimits {
+  /** Bytes that wait for one client before signals pass it by; presence comes to it as a whole once it has caught up. */
+  readonly behindBytes: number
   /** Bytes that wait for one client that does not read before its line is cut; it then reads what it missed on coming back. */
   readonly waitingBytes: number
   /** Messages that are none, after which a connection is closed. */
@@ -32,6 +34,7 @@ export interface LineLimits {
 }
 
 export const defaultLineLimits: LineLimits = {
+  behindBytes: 65_536, // some seconds of a slow line: what comes behind them would be late news
   waitingBytes: 16_777_216, // one very large document on its way to a slow reader
   malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
   connectTimeout: 10_000, // a token check that takes longer helps nobody

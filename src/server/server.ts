@@ -53,7 +53,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     ])
   }
 
-  const fanout = new Fanout(limits.waitingBytes)
+  const fanout = new Fanout(limits)
   const engine = createEngine({
     store,
     clock,

@@ -6,6 +6,7 @@ import {
   type DocumentStatus,
   type Draft,
   InkwellError,
+  type Signal,
   type TextDocument,
 } from '../../src/client/index.ts'
 import { mapRange, type Range } from '../../src/client/undo.ts'
@@ -696,6 +697,43 @@ describe('presence', () => {
     expect(ben.doc.presence.peers.map(({ state }) => state)).toEqual([{ n: 1 }])
   })
 
+  it('[P7] the count is of everybody, the peers are the active ones', async () => {
+    const at = world({ limits: { peersShown: 2 } })
+    const all = []
+    for (const name of ['ann', 'ben', 'cat', 'dan']) all.push(await opens(at, name))
+    await passes(at)
+    const [ann, , , dan] = all
+    let told = 0
+    ann!.doc.presence.on('change', () => told++)
+    expect(all.map(({ doc }) => doc.presence.count)).toEqual([4, 4, 4, 4])
+    const names = () => ann!.doc.presence.peers.map(({ user }) => user.id.replaceAll('_', ''))
+    expect(names()).toEqual(['ben'])
+    at.clock.pass(20_000)
+    dan!.doc.insert(0, 'I am here')
+    await passes(at)
+    expect(names()).toEqual(['ben', 'dan'])
+    const before = told
+    all[2]!.line.cut()
+    await passes(at)
+    expect([ann!.doc.presence.count, names(), told > before]).toEqual([3, ['ben', 'dan'], true])
+    ann!.line.cut()
+    expect([ann!.doc.presence.count, names()]).toEqual([0, []])
+  })
+
+  it('[W35] after a pause in which the line was too slow, the whole is what is here', async () => {
+    const at = world()
+    const [ann, ben, cat] = [await opens(at, 'ann'), await opens(at, 'ben'), await opens(at, 'cat')]
+    await passes(at)
+    ann.line.behind = true
+    ben.doc.presence.set({ n: 1 })
+    cat.line.cut()
+    await passes(at)
+    expect(ann.doc.presence.count).toBe(3)
+    ann.line.behind = false
+    await passes(at)
+    expect([ann.doc.presence.count, ann.doc.presence.peers.map(({ state }) => state)]).toEqual([2, [{ n: 1 }]])
+  })
+
   it('a state that is too large, or none, throws and is not sent', async () => {
     const { doc, line } = await opens(world(), 'ann')
     expect(() => doc.presence.set({ blob: 'x'.repeat(5_000) })).toThrow(expect.objectContaining({ code: 'presence-too-large' }))
@@ -774,4 +812,84 @@ describe('presence', () => {
       )
     }
   }
+})
+
+describe('signals', () => {
+  const heardBy = (doc: TextDocument): Signal[] => {
+    const heard: Signal[] = []
+    doc.on('signal', signal => heard.push(signal))
+    return heard
+  }
+
+  it('reach the others and not the one who sends them', async () => {
+    const at = world()
+    const [ann, ben, cat] = [await opens(at, 'ann'), await opens(at, 'ben'), await opens(at, 'cat')]
+    const heard = [ann, ben, cat].map(({ doc }) => heardBy(doc))
+    const payload = { to: ['all'] }
+    expect([ann.doc.signal('wave', payload), ann.doc.signal('wave')]).toEqual([true, true])
+    payload.to.push('more')
+    await at.calm()
+    const peer = ben.doc.presence.peers[0]!.peer
+    const user = { id: 'ann_____________' }
+    const both = [
+      { name: 'wave', payload: { to: ['all'] }, peer, user },
+      { name: 'wave', payload: null, peer, user },
+    ]
+    expect(heard).toEqual([[], both, both])
+  })
+
+  it('go nowhere while there is no line, and nowhere later', async () => {
+    const at = world()
+    const [ann, ben] = [await opens(at, 'ann'), await opens(at, 'ben')]
+    const heard = heardBy(ben.doc)
+    ann.line.cut()
+    expect(ann.doc.signal('lost')).toBe(false)
+    ann.line.rise()
+    await at.calm()
+    expect(ann.doc.signal('wave')).toBe(true)
+    await at.calm()
+    expect(heard.map(({ name }) => name)).toEqual(['wave'])
+    await ann.doc.close()
+    expect(ann.doc.signal('late')).toBe(false)
+  })
+
+  it('[W15] leave after the edits that were made before them', async () => {
+    const at = world()
+    const ann = await opens(at, 'ann')
+    ann.doc.on('change', ({ origin }) => {
+      if (origin !== 'local' || ann.doc.text !== 'a') return
+      ann.doc.insert(1, 'b')
+      ann.doc.signal('typed')
+    })
+    ann.doc.insert(0, 'a')
+    await at.calm()
+    expect(ann.line.sent.map(({ kind }) => kind)).toEqual(['join', 'submit', 'signal', 'submit'])
+  })
+
+  it('that are too large, or none, throw and are not sent, on a line and without one', async () => {
+    const { doc, line } = await opens(world(), 'ann')
+    const refused = (code: string) => expect.objectContaining({ name: 'InkwellError', code })
+    for (let round = 0; round < 2; round++) {
+      expect(() => doc.signal('n', 'x'.repeat(16_385))).toThrow(refused('signal-too-large'))
+      for (const name of ['', 'x'.repeat(65), 'ä'.repeat(33), 'line\n', '\ud800', 7])
+        expect(() => doc.signal(name as string)).toThrow(refused('malformed'))
+      for (const payload of [Number.NaN, new Date(), () => 1, 1n, '\ud800', { __proto__: null, constructor: 1 }])
+        expect(() => doc.signal('n', payload as never)).toThrow(refused('malformed'))
+      line.cut()
+    }
+    expect(line.sent.filter(({ kind }) => kind === 'signal')).toEqual([])
+  })
+
+  it('[R14] that are too many come back as an error with the advice to slow down; edits go on', async () => {
+    const at = world({ limits: { signalsPerSecond: 2 } })
+    const [ann, ben] = [await opens(at, 'ann'), await opens(at, 'ben')]
+    const errors: InkwellError[] = []
+    ann.doc.on('error', error => errors.push(error))
+    const heard = heardBy(ben.doc)
+    for (let i = 0; i < 3; i++) ann.doc.signal('n', i)
+    ann.doc.insert(0, 'still here')
+    await at.calm()
+    expect(errors.map(({ code, advice }) => [code, advice])).toEqual([['slow-down', 'slow-down']])
+    expect([heard.length, ben.doc.text, ann.doc.status]).toEqual([2, 'still here', 'saved'])
+  })
 })

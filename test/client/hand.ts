@@ -48,6 +48,7 @@ export class HandClock {
 /** One client's line, seen from the test. */
 export class HandLine implements Line, Outlet {
   open = false
+  behind = false
   /** While true, messages wait on their way: `up` to the server, `down` to the client. */
   holdUp = false
   holdDown = false
@@ -72,8 +73,8 @@ export class HandLine implements Line, Outlet {
     const user = { id: this.author as string }
     this.open = true
     this.connection = this.world.engine.connect({ author: this.author, user }, this)
-    const { messageBytes, opComponents, documentLength, presenceBytes } = defaultLimits
-    const limits = { messageBytes, opComponents, documentLength, presenceBytes }
+    const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = defaultLimits
+    const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
     this.listen({ kind: 'up', welcome: { kind: 'welcome', protocol: 1, author: this.author, user, limits } })
   }
 

@@ -37,7 +37,7 @@ const shown = (peers: Peers<Text, TextOp>, at = session(''), limit = 1_000) =>
 const peersAt = (version: number, ...entries: PeerEntry[]): Peers<Text, TextOp> => {
   const peers = new Peers(textType)
   peers.reset(version, textType.noop(0))
-  peers.joined(entries)
+  peers.joined(entries.length + 1, entries)
   return peers
 }
 
@@ -47,13 +47,13 @@ describe('a state', () => {
     peers.commit(6, put(10, 4, 'xx'), ann)
     peers.commit(7, put(12, 6, 'yyy'), ben)
     const change = { kind: 'here', ...entry(ann, 5, { cursor: caret(4) }) } as const
-    peers.changed([change, { ...change, ...entry(ben, 5, { cursor: caret(4) }) }])
+    peers.changed(3, false, [change, { ...change, ...entry(ben, 5, { cursor: caret(4) }) }])
     expect(shown(peers)).toEqual({ ann: { cursor: caret(6) }, ben: { cursor: caret(4) } })
   })
 
   it('about a version that is not here yet waits for it; what was known before stays meanwhile', () => {
     const peers = peersAt(5, entry(ann, 5, { cursor: caret(1), n: 1 }))
-    peers.changed([
+    peers.changed(3, false, [
       { kind: 'here', ...entry(ann, 7, { cursor: caret(9), n: 2 }) },
       { kind: 'here', ...entry(ben, 6, { cursor: caret(3), n: 3 }) },
     ])
@@ -66,7 +66,7 @@ describe('a state', () => {
 
   it('goes with a difference that replaces the history, and one that waited for a version behind it is taken', () => {
     const peers = peersAt(5, entry(ann, 5, { cursor: { anchor: 1, head: 3 } }))
-    peers.changed([{ kind: 'here', ...entry(ben, 8, { cursor: caret(2) }) }])
+    peers.changed(3, false, [{ kind: 'here', ...entry(ben, 8, { cursor: caret(2) }) }])
     peers.reset(9, put(10, 0, '>> '))
     expect(shown(peers)).toEqual({ ann: { cursor: { anchor: 4, head: 6 } }, ben: { cursor: caret(2) } })
   })
@@ -95,7 +95,7 @@ describe('a state', () => {
   it('[P5] from before all commits that are kept stays where it says; no more than two thousand are kept', () => {
     const peers = peersAt(0)
     for (let version = 1; version <= 10_000; version++) peers.commit(version, put(version - 1, 0, 'x'), me)
-    peers.changed([
+    peers.changed(3, false, [
       { kind: 'here', ...entry(ann, 100, { cursor: caret(50) }) },
       { kind: 'here', ...entry(ben, 9_500, { cursor: caret(50) }) },
     ])

@@ -19,6 +19,7 @@ const joined = (part: Partial<Joined> = {}): Joined => ({
   handle: 1 as Handle,
   right: 'write',
   peer: 'p' as PeerId,
+  people: 1,
   peers: [],
   durable: 0,
   content: { kind: 'snapshot', position: at(0), value: '', landed: null, pruned: 0 },

@@ -18,7 +18,7 @@ const welcome: Welcome = {
   protocol: 1,
   author: 'AAAAAAAAAAAAAAAA' as Welcome['author'],
   user: { id: 'ann' },
-  limits: { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100 },
+  limits: { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100, signalBytes: 100 },
 }
 
 /** Remembers every wait that is asked for. */

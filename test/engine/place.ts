@@ -15,6 +15,8 @@ export const notes = 'notes' as DocId
 export interface Speaker {
   readonly connection: Connection
   readonly heard: ServerMessage[]
+  /** Whether the line is slower than what is said to it. */
+  slow(behind: boolean): void
   /** What came since the last call. */
   news(): ServerMessage[]
   say(message: ClientMessage): Promise<void>
@@ -83,11 +85,14 @@ export const place = (
       rights.set(author, right)
       const heard: ServerMessage[] = []
       let told = 0
-      const outlet = { open: true, heard }
+      const outlet = { open: true, behind: false, heard }
       const connection = engine.connect({ author: author.padEnd(16, '_') as AuthorId, user: { id: author } }, outlet)
       const speaker: Speaker = {
         connection,
         heard,
+        slow: behind => {
+          outlet.behind = behind
+        },
         news: () => heard.slice(told, (told = heard.length)),
         async say(message) {
           connection.receive(message)

@@ -115,6 +115,9 @@ const op: fc.Arbitrary<Json> = fc.oneof(
 const state = fc.dictionary(key, json, { maxKeys: 5, noNullPrototype: true }) as fc.Arbitrary<PresenceState>
 const smallState = state.filter(it => JSON.stringify(it).length < serverBounds.presenceBytes / 4)
 
+const signalName = visible(16)
+const smallJson = json.filter(it => JSON.stringify(it).length < serverBounds.signalBytes / 4)
+
 const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
 const present = <T extends object>(record: T): T =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as T
@@ -198,6 +201,7 @@ export const clientMessage: fc.Arbitrary<ClientMessage> = fc.oneof(
   fc.record({ kind: fc.constant('leave' as const), handle }),
   fc.record({ kind: fc.constant('submit' as const), handle, seq: positive, position, op }),
   fc.record({ kind: fc.constant('present' as const), handle, version: whole, state: smallState }),
+  fc.record({ kind: fc.constant('signal' as const), handle, name: signalName, payload: smallJson }),
 )
 
 export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
@@ -206,7 +210,13 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     protocol: positive,
     author,
     user,
-    limits: fc.record({ messageBytes: whole, opComponents: whole, documentLength: whole, presenceBytes: whole }),
+    limits: fc.record({
+      messageBytes: whole,
+      opComponents: whole,
+      documentLength: whole,
+      presenceBytes: whole,
+      signalBytes: whole,
+    }),
   }),
   fc.record({
     kind: fc.constant('joined' as const),
@@ -214,6 +224,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     handle,
     right: fc.constantFrom('read' as const, 'write' as const),
     peer,
+    people: whole,
     peers: fc.array(peerEntry, { maxLength: 3 }),
     durable: whole,
     content,
@@ -223,7 +234,13 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     .map(({ handle: h, commits: c, durable }) => ({ kind: 'commits' as const, handle: h, ...c, durable })),
   fc.record({ kind: fc.constant('durable' as const), handle, version: whole }),
   fc.record({ kind: fc.constant('beat' as const), handle, position, durable: whole, hash: fc.option(hex) }),
-  fc.record({ kind: fc.constant('presence' as const), handle, changes: fc.array(change, { maxLength: 3 }) }),
+  fc.record({
+    kind: fc.constant('presence' as const),
+    handle,
+    people: whole,
+    whole: fc.boolean(),
+    changes: fc.array(change, { maxLength: 3 }),
+  }),
   fc.record({ kind: fc.constant('left' as const), handle, refusal: refusals }),
   fc.record({
     kind: fc.constant('refused' as const),
@@ -232,6 +249,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     seq: fc.option(positive),
     refusal: refusals,
   }),
+  fc.record({ kind: fc.constant('signalled' as const), handle, peer, user, name: signalName, payload: smallJson }),
 )
 
 export const hello: fc.Arbitrary<Hello> = fc

@@ -198,7 +198,7 @@ describe('[W40] a bad field is refused, and the refusal says of which message', 
   ])('[W13] composed with %s', (_, part) => {
     const units = [{ commits: 1, seq: 1, op: ['a'] }]
     const content = { kind: 'composed', from: 41, position, ...part }
-    const joined = { doc: 'd', handle: 1, right: 'read', peer: 'p', peers: [], durable: 0, content }
+    const joined = { doc: 'd', handle: 1, right: 'read', peer: 'p', people: 1, peers: [], durable: 0, content }
     const read = readServerMessage('joined', joined)
     expect(read).toMatchObject({ ok: false, refusal: { code: 'malformed' } })
     expect(readServerMessage('joined', { ...joined, content: { ...content, units } }).ok).toBe(true)

@@ -52,6 +52,7 @@ export const fromClient: readonly Example<ClientMessage>[] = [
     message: { kind: 'submit', handle, seq: 14, position: at(43, 'c4a2e8906d1b75f3'), op: [{ p: ['title'], od: 0, oi: 1.5 }] },
   },
   { name: 'a caret', message: { kind: 'present', handle, version: 43, state: { cursor: { anchor: 7, head: 7 } } } },
+  { name: 'a wave', message: { kind: 'signal', handle, name: 'wave', payload: { to: 'everybody' } } },
   { name: 'nothing any more', message: { kind: 'present', handle, version: 43, state: {} } },
 ]
 
@@ -63,7 +64,13 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       protocol: 1,
       author: ada,
       user: adaUser,
-      limits: { messageBytes: 1_048_576, opComponents: 10_000, documentLength: 10_000_000, presenceBytes: 4_096 },
+      limits: {
+        messageBytes: 1_048_576,
+        opComponents: 10_000,
+        documentLength: 10_000_000,
+        presenceBytes: 4_096,
+        signalBytes: 16_384,
+      },
     },
   },
   {
@@ -74,6 +81,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       handle,
       right: 'write',
       peer: peerOfAda,
+      people: 2,
       peers: [{ peer: peerOfBob, user: bobUser, author: bob, version: 42, state: { cursor: { anchor: 2, head: 2 } } }],
       durable: 42,
       content: {
@@ -92,6 +100,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       handle,
       right: 'write',
       peer: peerOfAda,
+      people: 1,
       peers: [],
       durable: 42,
       content: {
@@ -114,6 +123,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       handle,
       right: 'read',
       peer: peerOfAda,
+      people: 1,
       peers: [],
       durable: 40,
       content: {
@@ -133,6 +143,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       handle,
       right: 'write',
       peer: peerOfAda,
+      people: 1,
       peers: [],
       durable: 0,
       content: {
@@ -184,10 +195,22 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
     message: {
       kind: 'presence',
       handle,
+      people: 1,
+      whole: false,
       changes: [
         { kind: 'here', peer: peerOfAda, user: adaUser, author: ada, version: 46, state: { cursor: { anchor: 3, head: 9 } } },
         { kind: 'gone', peer: peerOfBob },
       ],
+    },
+  },
+  {
+    name: 'everybody, after a pause',
+    message: {
+      kind: 'presence',
+      handle,
+      people: 140,
+      whole: true,
+      changes: [{ kind: 'here', peer: peerOfBob, user: bobUser, author: bob, version: 46, state: {} }],
     },
   },
   { name: 'a right is withdrawn', message: { kind: 'left', handle, refusal: refusal('forbidden') } },
@@ -204,5 +227,9 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
   {
     name: 'of everything',
     message: { kind: 'refused', doc: null, handle: null, seq: null, refusal: refusal('slow-down', undefined, 1_500) },
+  },
+  {
+    name: 'a wave',
+    message: { kind: 'signalled', handle, peer: peerOfAda, user: adaUser, name: 'wave', payload: { to: 'everybody' } },
   },
 ]

@@ -28,7 +28,7 @@ describe('one document', () => {
 
   it('a newcomer is welcomed with the bounds that it must keep, under a name made from its key', async () => {
     const url = await serving({ authenticate: token => ({ id: `user of ${token}`, name: 'Ann', color: '#aa0033' }) })
-    const { messageBytes, opComponents, documentLength, presenceBytes } = defaultLimits
+    const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = defaultLimits
     for (const form of ['binary', 'json'] as const) {
       const client = connects(url, { form, token: 'T' })
       expect(await client.next('welcome')).toEqual({
@@ -36,7 +36,7 @@ describe('one document', () => {
         protocol: 1,
         author: expect.stringMatching(/^[\w-]{16}$/),
         user: { id: 'user of T', name: 'Ann', color: '#aa0033' },
-        limits: { messageBytes, opComponents, documentLength, presenceBytes },
+        limits: { messageBytes, opComponents, documentLength, presenceBytes, signalBytes },
       })
     }
   })

@@ -574,6 +574,7 @@ class Client {
     const node = world.pick(up)
     const outlet = {
       open: true,
+      behind: false,
       take: (message: ServerMessage) => {
         if (outlet.open) this.down.push(structuredClone(message))
       },
