@@ -14,8 +14,10 @@ import { protocolVersions } from '../protocol/version.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Document, LiveDocument, type TextDocument } from './document.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, InkwellError, parsed } from './errors.ts'
+import { closedHere, InkwellError, parsed, unreachableNow } from './errors.ts'
+import { lastingLine } from './line.ts'
 import { socketIo } from './socketio.ts'
+import { type Surroundings, surroundings as usual } from './surroundings.ts'
 import type { Line, LineEvent, Transport } from './transport.ts'
 
 /** `connecting`: no line has been up yet. `offline`: the line broke and is being made anew, or is paused. `closed`: for good. */
@@ -23,7 +25,10 @@ export type ClientStatus = 'connecting' | 'online' | 'offline' | 'closed'
 
 export interface ClientEvents {
   status: ClientStatus
-  /** A refusal that concerns no one document, or the reason why the line is closed for good. */
+  /**
+   * A refusal that concerns no one document, or the reason why the line is closed for good. `unreachable`, once in an outage: there has
+   * been no line for ten seconds, though it is wanted; `detail` says why, and it is tried further.
+   */
   error: InkwellError
 }
 
@@ -41,6 +46,8 @@ export interface ConnectOptions {
   readonly clock?: Clock
   /** From 0 up to, not including, 1: spreads the attempts of many clients. */
   readonly random?: () => number
+  /** What wakes the line. Default: in a browser its events `online`, `visibilitychange`, `pageshow`, `resume`; everywhere, sleep. */
+  readonly surroundings?: Surroundings
 }
 
 export interface Client {
@@ -65,6 +72,11 @@ export interface Client {
 /** @throws {InkwellError} when the key is none */
 export const connect = (url: string, options: ConnectOptions = {}): Client => new LiveClient(url, options)
 
+/** Milliseconds without a line after which the application is told: the hiccup of a restart is not worth a word. */
+const unreachableAfter = 10_000
+
+const noAttempt = 'no attempt has come to an end'
+
 class LiveClient implements Client {
   status: ClientStatus = 'connecting'
   user: User | null = null
@@ -80,9 +92,13 @@ class LiveClient implements Client {
   private limits: ClientLimits | null = null
   private closing: Promise<void> | null = null
   private endedBy: InkwellError | null = null
+  /** Why the last attempt failed. */
+  private reason = ''
+  private stopOutage: (() => void) | null = null
 
   constructor(url: string, options: ConnectOptions) {
     const { token, transports = ['websocket'], path = '/socket.io/', clock = systemClock, random = Math.random } = options
+    const { surroundings = usual } = options
     this.clock = clock
     const key = options.key === undefined ? newKey() : parsed(() => keyOf(options.key))
     const hello = async (): Promise<Hello> => ({
@@ -90,8 +106,9 @@ class LiveClient implements Client {
       key,
       ...(token === undefined ? {} : { token: await token() }),
     })
-    const transport =
-      options.transport ?? socketIo({ url, hello, renewable: token !== undefined, transports, path, clock, random })
+    const dial = socketIo({ url, hello, transports, path, random })
+    const transport = options.transport ?? lastingLine({ dial, renewable: token !== undefined, clock, random, surroundings })
+    this.outage(noAttempt)
     this.line = transport(event => this.hear(event))
   }
 
@@ -145,10 +162,12 @@ class LiveClient implements Client {
 
   pause(): void {
     this.line.pause()
+    this.outageOver()
   }
 
   resume(): void {
     this.line.resume()
+    if (this.author === null) this.outage(noAttempt)
   }
 
   close(): Promise<void> {
@@ -159,7 +178,22 @@ class LiveClient implements Client {
   private async leave(): Promise<void> {
     await Promise.all([...this.documents.values()].map(document => document.close()))
     this.line.close()
+    this.outageOver()
     this.become('closed')
+  }
+
+  /** There is no line, and one is wanted. An outage is told of once. */
+  private outage(reason: string): void {
+    this.reason = reason
+    if (this.stopOutage !== null || this.status === 'closed') return
+    this.stopOutage = this.clock.after(unreachableAfter, () => {
+      this.events.emit('error', unreachableNow(unreachableAfter, this.reason))
+    })
+  }
+
+  private outageOver(): void {
+    this.stopOutage?.()
+    this.stopOutage = null
   }
 
   private hear(event: LineEvent): void {
@@ -168,6 +202,7 @@ class LiveClient implements Client {
         this.author = event.welcome.author
         this.user = event.welcome.user
         this.limits = event.welcome.limits
+        this.outageOver()
         this.become('online')
         for (const document of this.all) document.up(event.welcome.author)
         return
@@ -178,7 +213,10 @@ class LiveClient implements Client {
         this.author = null
         const error = event.refusal === null ? null : new InkwellError(event.refusal)
         if (wasUp) for (const document of this.all) document.down()
-        if (event.final) this.endedBy = error
+        if (event.final) {
+          this.endedBy = error
+          this.outageOver()
+        } else this.outage(event.reason)
         this.become(event.final ? 'closed' : this.status === 'connecting' ? 'connecting' : 'offline')
         if (error !== null) this.events.emit('error', error)
         if (event.final) for (const document of this.all) document.fail(error ?? closedHere('client'))

@@ -1,5 +1,5 @@
 // Time for the client's shell: milliseconds, and one-shot alarms.
-// Invariant: nothing else in the client asks the machine for the time, so every wait can be driven by a test.
+// Invariant: nothing else in the client measures time (surroundings.ts alone looks at the wall clock), so a test can drive every wait.
 
 export interface Clock {
   /** Milliseconds from any fixed moment; never runs backwards. */

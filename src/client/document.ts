@@ -317,10 +317,12 @@ export class LiveDocument<S, O> implements Document<S, O> {
   }
 
   get status(): DocumentStatus {
-    const { link, units, confirmed } = this.session
+    const { link, units, confirmed, position } = this.session
     if (link.kind === 'closed' || link.kind === 'leaving') return 'closed'
-    if (link.kind !== 'live') return 'offline'
-    if (link.right === 'read') return 'read-only'
+    // Who joins again on a line that is there has not gone: it is a matter of one answer.
+    const here = link.kind === 'live' || (link.kind === 'joining' && position !== null)
+    if (!here) return 'offline'
+    if ((link.kind === 'live' ? link.right : this.right) === 'read') return 'read-only'
     return units.length + confirmed.length > 0 ? 'saving' : 'saved'
   }
 

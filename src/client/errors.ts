@@ -1,11 +1,14 @@
 // The error that this client throws, rejects with and reports: a refusal, the server's or its own.
-// Invariant: `code` is a row of the protocol's table, or one of the few below that no server sends.
+// Invariant: `code` is a row of the protocol's table, or one of `OwnCode`, which no server sends.
 
 import type { Advice, ErrorCode, Refusal } from '../protocol/errors.ts'
 import { Fault } from '../protocol/fields.ts'
 
-/** `closed`: the document or the client has been closed here. `diverged`: the text here is not the server's, and is asked for anew. */
-type OwnCode = 'closed' | 'diverged'
+/**
+ * `closed`: the document or the client has been closed here. `diverged`: the text here is not the server's, and is asked for anew.
+ * `unreachable`: no line has come about for a while; it is tried further.
+ */
+type OwnCode = 'closed' | 'diverged' | 'unreachable'
 
 export class InkwellError extends Error {
   override readonly name = 'InkwellError'
@@ -37,3 +40,12 @@ export const parsed = <T>(read: () => T): T => {
     throw fault
   }
 }
+
+/** @param reason why the last attempt failed */
+export const unreachableNow = (ms: number, reason: string): InkwellError =>
+  new InkwellError({
+    code: 'unreachable',
+    advice: 'retry',
+    message: 'The server cannot be reached.',
+    detail: `for ${Math.round(ms / 1_000)} s; ${reason}`,
+  })

@@ -20,5 +20,6 @@ export type {
 } from './document.ts'
 export { InkwellError } from './errors.ts'
 export type { Peer } from './peers.ts'
+export type { Surroundings } from './surroundings.ts'
 export type { Line, LineEvent, Transport } from './transport.ts'
 export type { Range } from './undo.ts'

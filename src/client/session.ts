@@ -239,6 +239,8 @@ class Run<S, O> {
   }
 
   up(author: AuthorId): void {
+    // There may have been no `down`: the line is another one all the same, and owes nothing that the one before owed.
+    if (this.state.link.kind === 'leaving') this.end(null)
     if (this.isOver) return
     this.set({ author })
     this.join('kept')
@@ -286,7 +288,7 @@ class Run<S, O> {
     }
     if (message.kind === 'refused') return this.refused(message)
     // What a document's earlier stay on this line left behind is not for us.
-    if (link.kind !== 'live' || message.handle !== link.handle) return
+    if (link.kind !== 'live' || message.kind === 'alive' || message.handle !== link.handle) return
     switch (message.kind) {
       case 'commits':
         return this.commits(message)

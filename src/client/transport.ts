@@ -1,10 +1,11 @@
-// The port through which a client reaches its server: a line that opens, carries messages in order, and breaks.
-// Invariant: messages arrive in the order sent while the line is up; after `down` nothing of that line arrives any more.
+// The ports through which a client reaches its server: a line that lasts, and the single call of which a line makes one after another.
+// Invariant: messages arrive in the order sent while a line is up; after `down`, or another `up`, nothing of before arrives any more.
 
 import type { Refusal } from '../protocol/errors.ts'
 import type { ClientMessage, ServerMessage, Welcome } from '../protocol/messages.ts'
 
 export type LineEvent =
+  /** Welcome somewhere. Without a `down` before it: this node has taken the place of another that is about to stop. */
   | { readonly kind: 'up'; readonly welcome: Welcome }
   | { readonly kind: 'message'; readonly message: ServerMessage }
   /** The line broke or could not be made; `refusal` when the server said why. `final`: trying again is of no use. */
@@ -21,3 +22,22 @@ export interface Line {
 
 /** Opens a line; every event of it goes to `listen`, in order. */
 export type Transport = (listen: (event: LineEvent) => void) => Line
+
+export type CallEvent =
+  | { readonly kind: 'welcome'; readonly welcome: Welcome }
+  | { readonly kind: 'message'; readonly message: ServerMessage }
+  /** A sign of life that is no message. */
+  | { readonly kind: 'pulse' }
+  /** It could not be made, or it broke: the last event of a call. */
+  | { readonly kind: 'ended'; readonly reason: string; readonly refusal: Refusal | null }
+
+/** One connection, from dialling to its end. */
+export interface Call {
+  /** Sends now or never; answers how many bytes went out. */
+  send(message: ClientMessage): number
+  /** Ends it; nothing of it is heard any more. */
+  hangUp(): void
+}
+
+/** Begins a call. `listen` is not called before this has returned. */
+export type Dial = (listen: (event: CallEvent) => void) => Call

@@ -215,6 +215,8 @@ class Conversation implements Connection {
         else place?.document.signal(place.member, message)
         return
       }
+      case 'probe':
+        return // about the line and no document: whoever holds the line answers it
       default:
         unreachable(message)
     }

@@ -177,6 +177,8 @@ export interface Store {
   readonly signals: Signals
   /** For people: `embedded:./inkwell-data`, `memory:`. */
   readonly name: string
+  /** Whether other nodes may serve the same documents: clients of one that stops then have somewhere to go. */
+  readonly shared: boolean
   /** Rejects with a reason when the store cannot serve now. */
   ready(): Promise<void>
   /** What was found in the settings of what the store stands on; a store that stands on nothing of the kind has none. */

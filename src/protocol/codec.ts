@@ -73,6 +73,7 @@ export const opcodes = {
   submit: 3,
   present: 4,
   signal: 5,
+  probe: 7,
   welcome: 16,
   joined: 17,
   commits: 18,
@@ -82,6 +83,7 @@ export const opcodes = {
   left: 22,
   refused: 23,
   signalled: 24,
+  alive: 27,
 } as const
 
 // ---- parts
@@ -295,6 +297,8 @@ const writeClient = (w: Writer, message: ClientMessage): void => {
     case 'signal':
       w.varint(handleOf(message.handle))
       return writeSaid(w, message.name, message.payload)
+    case 'probe':
+      return
     default:
       return unreachable(message)
   }
@@ -327,6 +331,8 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
       const handle = (about.handle = handleOf(r.varint()))
       return { kind: 'signal', handle, ...readSaid(r, bounds) }
     }
+    case opcodes.probe:
+      return { kind: 'probe' }
     default:
       return broken(`no message of a client has the opcode ${opcode}`)
   }
@@ -348,7 +354,8 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       w.varint(whole(opComponents, 'opComponents'))
       w.varint(whole(documentLength, 'documentLength'))
       w.varint(whole(presenceBytes, 'presenceBytes'))
-      return w.varint(whole(signalBytes, 'signalBytes'))
+      w.varint(whole(signalBytes, 'signalBytes'))
+      return w.varint(whole(message.spread, 'spread'))
     }
     case 'joined':
       w.varint(handleOf(message.handle))
@@ -395,6 +402,8 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       writePeerName(w, message.peer)
       writeUser(w, message.user)
       return writeSaid(w, message.name, message.payload)
+    case 'alive':
+      return w.varint(whole(message.spread, 'spread'))
     default:
       return unreachable(message)
   }
@@ -413,7 +422,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
         presenceBytes: r.whole('presenceBytes'),
         signalBytes: r.whole('signalBytes'),
       }
-      return { kind: 'welcome', protocol, author, user, limits }
+      return { kind: 'welcome', protocol, author, user, limits, spread: r.whole('spread') }
     }
     case opcodes.joined: {
       const handle = (about.handle = handleOf(r.varint()))
@@ -464,6 +473,8 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
       const peer = readPeerName(r)
       return { kind: 'signalled', handle, peer, user: readUser(r), ...readSaid(r, bounds) }
     }
+    case opcodes.alive:
+      return { kind: 'alive', spread: r.whole('spread') }
     default:
       return broken(`no message of a server has the opcode ${opcode}`)
   }

@@ -239,6 +239,8 @@ const readClient = (kind: string, fields: Fields, bounds: Bounds, about: About):
     }
     case 'signal':
       return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), ...saidIn(fields, bounds) }
+    case 'probe':
+      return { kind }
     default:
       return broken(`no message of a client is called ${glimpse(kind)}`)
   }
@@ -260,6 +262,7 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
           presenceBytes: whole(own(limits, 'presenceBytes'), 'presenceBytes'),
           signalBytes: whole(own(limits, 'signalBytes'), 'signalBytes'),
         },
+        spread: whole(own(fields, 'spread'), 'spread'),
       }
     }
     case 'joined': {
@@ -324,6 +327,8 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
       const handle = (about.handle = handleOf(own(fields, 'handle')))
       return { kind, handle, peer: peerOf(own(fields, 'peer')), user: userOf(own(fields, 'user')), ...saidIn(fields, bounds) }
     }
+    case 'alive':
+      return { kind, spread: whole(own(fields, 'spread'), 'spread') }
     default:
       return broken(`no message of a server is called ${glimpse(kind)}`)
   }

@@ -53,7 +53,14 @@ export interface Welcome {
   readonly user: User
   /** Bounds that a client must keep; it composes and splits so that it does. */
   readonly limits: ClientLimits
+  readonly spread: Spread
 }
+
+/**
+ * Milliseconds over which the clients of this node should come back if it went away now: they all lose their lines in one moment,
+ * and only the server knows how many they are.
+ */
+export type Spread = number
 
 export interface ClientLimits {
   readonly messageBytes: number
@@ -65,7 +72,7 @@ export interface ClientLimits {
 
 // ---- client to server
 
-export type ClientMessage = Join | Leave | Submit | Present | Signal
+export type ClientMessage = Join | Leave | Submit | Present | Signal | Probe
 
 export interface Join {
   readonly kind: 'join'
@@ -109,9 +116,14 @@ export interface Signal {
   readonly payload: Json
 }
 
+/** "Are you there?" The answer is `alive`. */
+export interface Probe {
+  readonly kind: 'probe'
+}
+
 // ---- server to client
 
-export type ServerMessage = Joined | Commits | Durable | Beat | Presence | Left | Refused | Signalled
+export type ServerMessage = Joined | Commits | Durable | Beat | Presence | Left | Refused | Signalled | Alive
 
 export interface Joined {
   readonly kind: 'joined'
@@ -233,4 +245,10 @@ export interface Refused {
   /** The submission that it concerns, where there is one. */
   readonly seq: Seq | null
   readonly refusal: Refusal
+}
+
+/** The answer to a probe; it comes unasked when the spread has grown since the client was last told. */
+export interface Alive {
+  readonly kind: 'alive'
+  readonly spread: Spread
 }

@@ -10,6 +10,7 @@ import { readHello } from '../protocol/json.ts'
 import type { ClientMessage, Refused, Welcome } from '../protocol/messages.ts'
 import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
+import { Crowd } from './crowd.ts'
 import { identify } from './entry.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
 import { authorOf } from './identity.ts'
@@ -56,6 +57,8 @@ export class Gateway {
   /** A connection says hello once; Socket.IO itself would take a second one while the first is being thought about. */
   private readonly greeted = new WeakSet<EngineSocket>()
   private readonly talks = new Set<Talk>()
+  private readonly crowd = new Crowd()
+  private whenEmpty = (): void => {}
   private draining = false
 
   constructor({ settings, engine, fanout, allows }: GatewayParts) {
@@ -126,6 +129,11 @@ export class Gateway {
     return this.talks.size
   }
 
+  /** Resolves when the last client has gone. */
+  emptied(): Promise<void> {
+    return this.talks.size === 0 ? Promise.resolve() : new Promise(resolve => (this.whenEmpty = resolve))
+  }
+
   /** Reads a hello and finds out who says it; the answer goes to Socket.IO, which passes it on or closes. */
   private async greet(socket: IoSocket): Promise<Error | undefined> {
     const { conn } = socket
@@ -157,7 +165,8 @@ export class Gateway {
     if ('code' in user) return user
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = this.settings.limits
     const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
-    return { welcome: { kind: 'welcome', protocol: agreed, author, user, limits }, talk: null }
+    const { spread } = this.crowd
+    return { welcome: { kind: 'welcome', protocol: agreed, author, user, limits, spread }, talk: null }
   }
 
   private welcome(form: Form, socket: IoSocket): void {
@@ -168,6 +177,7 @@ export class Gateway {
     const talk: Talk = { line, connection: this.engine.connect(welcome, line), malformed: 0 }
     socket.data.talk = talk
     this.talks.add(talk)
+    if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
     socket.onAny(this.heard)
     socket.on('error', this.broken)
     socket.on('disconnect', this.gone)
@@ -202,6 +212,7 @@ export class Gateway {
       if (talk === null) return
       this.data.talk = null
       gateway.talks.delete(talk)
+      if (gateway.talks.size === 0) gateway.whenEmpty()
       gateway.fanout.forget(this.conn)
       talk.line.close() // it has left the namespace and has nothing more to say
       try {
@@ -224,6 +235,8 @@ export class Gateway {
       case 'present':
       case 'signal':
         return talk.connection.receive(content as ClientMessage) // the parser gives these names to sound messages only
+      case 'probe':
+        return this.tellSpread([talk])
       case 'refused':
         return this.objectTo(talk, content as Refused) // the parser's own finding; no peer can send it
       default:
@@ -236,6 +249,11 @@ export class Gateway {
     if (++talk.malformed <= this.settings.limits.malformedMessages) return
     this.settings.log.warn({ malformed: talk.malformed }, 'a connection is closed: it sends too much that is no message')
     talk.line.close()
+  }
+
+  private tellSpread(talks: readonly Talk[]): void {
+    const lines = talks.map(({ line }) => line)
+    this.fanout.deliver(lines, { kind: 'alive', spread: this.crowd.spread })
   }
 
   private refuse({ line }: Talk, answer: Refused): void {

@@ -8,6 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
 import { embeddedStore } from '../stores/embedded.ts'
+import { reconnectRate } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
@@ -22,7 +23,10 @@ export interface InkwellServer {
   listen(port: number, host?: string): Promise<{ readonly port: number; readonly url: string }>
   /** Accepts nothing new and tells clients to look for another node; what is joined goes on. */
   drain(): void
-  /** Drains, finishes what is under way, lets go of clients, store and port. May be called more than once. */
+  /**
+   * Drains; with a store that other nodes share waits for clients to move there; finishes what is under way, lets go of clients, store
+   * and port. May be called more than once.
+   */
   close(): Promise<void>
   readonly engine: Engine
   /** For an application's own namespaces. They speak Inkwell's parser and go without Inkwell's authentication. */
@@ -30,7 +34,8 @@ export interface InkwellServer {
 }
 
 const sliceSize = 256 // lines closed in one turn of the event loop
-const reconnectRate = 500 // clients a second that come back to the other nodes when this one drains
+const longestWindow = 20_000 // ms over which clients are sent elsewhere; orchestrators kill after 30 s, and the rest takes time too
+const moving = 1_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
 const farewell = 1_000 // ms for clients to answer a close; longer only helps those who do not read
 
 /** @throws {ConfigurationError} with everything that is wrong with the options, or why the store cannot be opened */
@@ -105,6 +110,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
 
   const stop = async (): Promise<void> => {
     drain()
+    if (store.shared) await left()
     await engine.close().catch(error => log.error({ err: error }, 'the engine could not finish'))
     // From here on nobody new gets in: a server of ours takes no more connections, one of the application's hands us no more requests.
     const closed = own === null ? leaveDoor() : new Promise<void>(resolve => own.close(() => resolve()))
@@ -128,12 +134,25 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     log.info('stopped')
   }
 
+  let windowEnds = 0
+
   const drain = (): void => {
     if (draining) return
     draining = true
-    log.info({ connections: gateway.size }, 'draining')
-    const window = (1_000 * gateway.size) / reconnectRate
+    const window = Math.min(longestWindow, (1_000 * gateway.size) / reconnectRate)
+    log.info({ connections: gateway.size, window }, 'draining')
+    windowEnds = clock.now() + window
     gateway.drain(() => Math.round(Math.random() * window))
+  }
+
+  /** Everybody who can go to another node has gone, or the time for it is over. */
+  const left = async (): Promise<void> => {
+    let stopWaiting = (): void => {}
+    const over = new Promise<void>(resolve => {
+      stopWaiting = clock.after(windowEnds + moving - clock.now(), resolve)
+    })
+    await Promise.race([gateway.emptied(), over])
+    stopWaiting()
   }
 
   return {

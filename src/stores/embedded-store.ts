@@ -34,6 +34,7 @@ export const embeddedOver = (path: string, database: (path: string) => Database)
   }
   return {
     name: `embedded:${path}`,
+    shared: false,
     log,
     presence: localPresence(),
     control: localControl(),

@@ -243,6 +243,7 @@ export const memoryStore = (options: MemoryOptions = {}, core: MemoryLog = new M
   const log = promised(core)
   return {
     name: 'memory:',
+    shared: false,
     core,
     log,
     presence: localPresence(),

@@ -105,6 +105,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   }
   return {
     name,
+    shared: true,
     log,
     presence,
     control: {

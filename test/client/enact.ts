@@ -3,7 +3,9 @@
 
 import { systemClock } from '../../src/client/clock.ts'
 import { type Client, connect, type TextDocument } from '../../src/client/index.ts'
+import { lastingLine } from '../../src/client/line.ts'
 import { socketIo } from '../../src/client/socketio.ts'
+import { surroundings } from '../../src/client/surroundings.ts'
 import type { Line, LineEvent, Transport } from '../../src/client/transport.ts'
 import { composeAll } from '../../src/ot/algebra.ts'
 import { replace, type TextOp } from '../../src/ot/op.ts'
@@ -87,8 +89,9 @@ class HeldLine {
       this.listen = listen
       const key = crypto.randomUUID().replaceAll('-', '').slice(0, 22) as ClientKey
       const hello = async () => ({ protocol: [1, 1] as const, key })
-      const options = { url, hello, renewable: false, transports: ['websocket'] as const, path: '/socket.io/' }
-      const line = socketIo({ ...options, clock: systemClock, random: Math.random })(event => {
+      const { random } = Math
+      const dial = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random })
+      const line = lastingLine({ dial, renewable: false, clock: systemClock, random, surroundings })(event => {
         if (!this.held) return listen(event)
         if (event.kind !== 'message') throw new Error(`the line is ${event.kind} in the middle of the session`)
         this.incoming.push(event)

@@ -75,7 +75,7 @@ export class HandLine implements Line, Outlet {
     this.connection = this.world.engine.connect({ author: this.author, user }, this)
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = defaultLimits
     const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
-    this.listen({ kind: 'up', welcome: { kind: 'welcome', protocol: 1, author: this.author, user, limits } })
+    this.listen({ kind: 'up', welcome: { kind: 'welcome', protocol: 1, author: this.author, user, limits, spread: 1_000 } })
   }
 
   /** Breaks. What was on its way up arrives when `late`, or is lost; what was on its way down is lost. */

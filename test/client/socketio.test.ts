@@ -1,10 +1,11 @@
-// The line over Socket.IO: when it tries again, when it does not, and what it never sends.
+// The line over real sockets of Socket.IO: when it tries again, when it does not, and what it never sends.
 import { spawn } from 'node:child_process'
 import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Server, type Socket } from 'socket.io'
 import { afterEach, describe, expect, it } from 'vitest'
+import { lastingLine } from '../../src/client/line.ts'
 import { type SocketIoOptions, socketIo } from '../../src/client/socketio.ts'
 import type { Line, LineEvent } from '../../src/client/transport.ts'
 import { type Refusal, refusal } from '../../src/protocol/errors.ts'
@@ -19,6 +20,7 @@ const welcome: Welcome = {
   author: 'AAAAAAAAAAAAAAAA' as Welcome['author'],
   user: { id: 'ann' },
   limits: { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100, signalBytes: 100 },
+  spread: 1_000,
 }
 
 /** Remembers every wait that is asked for. */
@@ -74,19 +76,13 @@ class Watched {
   private readonly events: LineEvent[] = []
   private wake = () => {}
 
-  constructor(url: string, options: Partial<SocketIoOptions> = {}) {
+  constructor(url: string, options: Partial<SocketIoOptions> & { readonly renewable?: boolean } = {}) {
     let attempts = 0
     const hello = async () => ({ protocol: [1, 1] as const, key: 'k'.repeat(22) as ClientKey, token: `token ${++attempts}` })
-    this.line = socketIo({
-      url,
-      hello,
-      renewable: true,
-      transports: ['websocket'],
-      path: '/socket.io/',
-      clock: this.clock,
-      random: () => 0.5,
-      ...options,
-    })(event => {
+    const { renewable = true, random = () => 0.5 } = options
+    const dial = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random, ...options })
+    const surroundings = { onWake: () => () => {} }
+    this.line = lastingLine({ dial, renewable, clock: this.clock, random, surroundings })(event => {
       this.events.push(event)
       this.wake()
     })
@@ -132,14 +128,6 @@ describe('a line that polls', () => {
 })
 
 describe('the schedule', () => {
-  it('spreads every attempt from nothing up to twice as long as the one before, thirty seconds at most', async () => {
-    const closed = await desk()
-    await ends.pop()?.() // nobody listens there any more
-    const watched = new Watched(closed.url)
-    for (let i = 0; i < 8; i++) expect(await watched.tries()).toMatchObject({ kind: 'down', refusal: null, final: false })
-    expect(watched.clock.waits).toEqual([0, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000])
-  })
-
   it('begins anew only after a line has held for five seconds, so that a server that drops at once is not stormed', async () => {
     const { url, sockets } = await desk()
     const watched = new Watched(url)
@@ -156,7 +144,7 @@ describe('the schedule', () => {
     const { url } = await desk(() => refusal('slow-down', undefined, 12_345))
     const watched = new Watched(url)
     expect(await watched.tries()).toMatchObject({ kind: 'down', refusal: { code: 'slow-down' }, final: false })
-    expect(watched.clock.waits).toEqual([0, 12_345])
+    expect(watched.clock.waits).toEqual([0, 12_345 + 500])
   })
 
   it('gives an attempt up after twenty seconds without a welcome', async () => {
@@ -169,7 +157,7 @@ describe('the schedule', () => {
     expect(watched.clock.waits).toEqual([0, 500])
   })
 
-  it('goes elsewhere when the node is about to stop, at the time that it names', async () => {
+  it('[P4] goes elsewhere when the node is about to stop, at the time that it names, and leaves only then', async () => {
     const { url, sockets } = await desk()
     const watched = new Watched(url)
     await watched.tries()
@@ -180,12 +168,13 @@ describe('the schedule', () => {
       seq: null,
       refusal: refusal('draining', undefined, 700),
     })
-    expect(await watched.next()).toMatchObject({ kind: 'message', message: { kind: 'refused' } })
+    while (watched.clock.waits.length < 2) await new Promise(resolve => setImmediate(resolve))
     watched.clock.pass(699)
-    expect(watched.clock.waits).toEqual([0, 700])
+    expect([watched.clock.waits, sockets.length]).toEqual([[0, 700], 1])
     watched.clock.pass(1)
-    expect(await watched.next()).toEqual({ kind: 'down', reason: 'draining', refusal: null, final: false })
-    expect(await watched.tries()).toMatchObject({ kind: 'up' })
+    expect(await watched.next()).toMatchObject({ kind: 'up' })
+    while (sockets[0]!.connected) await new Promise(resolve => setImmediate(resolve))
+    expect([sockets.length, sockets[1]!.connected]).toEqual([2, true])
   })
 })
 

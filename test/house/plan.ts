@@ -36,7 +36,7 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
 ]
 
 /** Files in which time, chance and I/O are arguments. */
-const pure = /^src\/(ot|protocol|engine)\/|^src\/client\/(session|undo|peers|transport)\.ts$/
+const pure = /^src\/(ot|protocol|engine)\/|^src\/client\/(session|undo|peers|transport|schedule|liveness)\.ts$/
 const browser = /^(src\/(client|codemirror)|demo\/(?!vite\.config\.ts$))/
 
 export interface Source {

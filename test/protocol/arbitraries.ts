@@ -202,6 +202,7 @@ export const clientMessage: fc.Arbitrary<ClientMessage> = fc.oneof(
   fc.record({ kind: fc.constant('submit' as const), handle, seq: positive, position, op }),
   fc.record({ kind: fc.constant('present' as const), handle, version: whole, state: smallState }),
   fc.record({ kind: fc.constant('signal' as const), handle, name: signalName, payload: smallJson }),
+  fc.record({ kind: fc.constant('probe' as const) }),
 )
 
 export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
@@ -217,6 +218,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
       presenceBytes: whole,
       signalBytes: whole,
     }),
+    spread: whole,
   }),
   fc.record({
     kind: fc.constant('joined' as const),
@@ -250,6 +252,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     refusal: refusals,
   }),
   fc.record({ kind: fc.constant('signalled' as const), handle, peer, user, name: signalName, payload: smallJson }),
+  fc.record({ kind: fc.constant('alive' as const), spread: whole }),
 )
 
 export const hello: fc.Arbitrary<Hello> = fc

@@ -54,6 +54,7 @@ export const fromClient: readonly Example<ClientMessage>[] = [
   { name: 'a caret', message: { kind: 'present', handle, version: 43, state: { cursor: { anchor: 7, head: 7 } } } },
   { name: 'a wave', message: { kind: 'signal', handle, name: 'wave', payload: { to: 'everybody' } } },
   { name: 'nothing any more', message: { kind: 'present', handle, version: 43, state: {} } },
+  { name: 'after silence', message: { kind: 'probe' } },
 ]
 
 export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
@@ -71,6 +72,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
         presenceBytes: 4_096,
         signalBytes: 16_384,
       },
+      spread: 1_000,
     },
   },
   {
@@ -232,4 +234,5 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
     name: 'a wave',
     message: { kind: 'signalled', handle, peer: peerOfAda, user: adaUser, name: 'wave', payload: { to: 'everybody' } },
   },
+  { name: 'of two thousand', message: { kind: 'alive', spread: 4_100 } },
 ]

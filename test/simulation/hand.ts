@@ -87,6 +87,7 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
   return {
     store: {
       name: 'hand:',
+      shared: true,
       log: port,
       presence: { ...board, list: async doc => board.list(await later('presence', () => doc)) },
       control: localControl(),
