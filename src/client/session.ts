@@ -437,6 +437,7 @@ class Run<S, O> {
   }
 
   private commit(version: Version, wire: WireCommit): void {
+    if (wire.author === this.state.author && wire.seq > this.state.seq) this.doubt()
     const { type, agreed, units, confirmed, position, link } = this.state
     const op = type.opFromJson(wire.op, type.size(agreed))
     const mine = wire.author === this.state.author
@@ -500,6 +501,7 @@ class Run<S, O> {
    *     //   agreed ──undo what is confirmed but not in it──▶ ──apply what is in flight and in it──▶ A ──diff──▶ snapshot
    */
   private snapshot(content: Snapshot): void {
+    if (content.landed !== null && content.landed.seq > this.state.seq) this.doubt()
     const { type, position, durable, shown } = this.state
     const value = type.snapshotFromJson(content.value)
     const newLog = position !== null && position.epoch !== content.position.epoch
@@ -594,11 +596,20 @@ class Run<S, O> {
     this.effects.push({ kind: 'send', message: { kind: 'submit', handle, seq: unit.seq, position, op } })
   }
 
-  private withdraw(at: number, refusal: Refusal | null): void {
+  /**
+   * The log holds an edit of mine under a number that I have not given: I come from a storage that gave back less than it was given
+   * (R12). What has no number here may be in that edit.
+   */
+  private doubt(): void {
+    const last = this.state.units.length - 1
+    if (last < -1) this.withdraw(last, null, 'unknowable')
+  }
+
+  private withdraw(at: number, refusal: Refusal | null, cause: Draft<S, O>['cause'] = 'refused'): void {
     const unit = this.state.units[at]!
     const { units, shown, before } = withdraw(this.state.type, this.state, at)
     this.set({ units })
-    this.draft('refused', refusal, unit.op, before)
+    this.draft(cause, refusal, unit.op, before)
     if (!this.state.type.isNoop(shown)) this.show(shown, 'withdrawn', null)
   }
 

@@ -45,6 +45,12 @@ interface Layer<O> {
 type StoredLayer = readonly [size: number, op: Json, goal: StoredRange, here: StoredRange, drift: Json]
 type StoredRange = readonly [anchor: number, head: number] | null
 
+/** Both stacks, oldest group first. */
+export interface StoredUndo {
+  readonly done: readonly Json[]
+  readonly undone: readonly Json[]
+}
+
 export interface Recorded<S> {
   /** The text before the edit. */
   readonly before: S
@@ -85,6 +91,8 @@ export class UndoStack<S, O> {
   private readonly touches: (undo: O, op: O) => boolean
   private readonly done: Layer<O>[] = []
   private readonly undone: Layer<O>[] = []
+  /** What `toJson` made of a layer, and how often its drift had changed then. */
+  private readonly given = new WeakMap<Layer<O>, { readonly stored: StoredLayer; readonly changes: number }>()
   private lastEdit = Number.NEGATIVE_INFINITY
 
   constructor(
@@ -98,14 +106,26 @@ export class UndoStack<S, O> {
     this.touches = touches
   }
 
-  /** Both stacks, to be kept where the text is kept. */
-  toJson(): Json {
-    const { type } = this
-    const layer = ({ group: { op, goal, here }, drift }: Layer<O>): StoredLayer => {
+  /** Both stacks, to be kept where the text is kept. A group that is as it was is given as the same object again. */
+  toJson(): StoredUndo {
+    const { type, given } = this
+    const store = (layer: Layer<O>): StoredLayer => {
+      const { group, drift } = layer
+      const known = given.get(layer)
+      if (known?.changes === drift.changes) return known.stored
       const over = drift.whole()
-      return [type.baseSize(op), type.opToJson(op), storeRange(goal), storeRange(here), over && type.opToJson(over)]
+      const { op, goal, here } = group
+      const stored: StoredLayer = [
+        type.baseSize(op),
+        type.opToJson(op),
+        storeRange(goal),
+        storeRange(here),
+        over && type.opToJson(over),
+      ]
+      given.set(layer, { stored, changes: drift.changes })
+      return stored
     }
-    return { done: this.done.map(layer), undone: this.undone.map(layer) }
+    return { done: this.done.map(store), undone: this.undone.map(store) }
   }
 
   /**
@@ -113,12 +133,14 @@ export class UndoStack<S, O> {
    *
    * @throws {OpError} when it does not fit that text: the stacks are empty then
    */
-  fromJson(json: Json, size: number): void {
+  fromJson(json: StoredUndo, size: number): void {
     this.done.length = 0
     this.undone.length = 0
     this.boundary()
-    const { done, undone } = json as { readonly done: readonly StoredLayer[]; readonly undone: readonly StoredLayer[] }
-    const layers = [this.read(done, size), this.read(undone, size)] as const
+    const layers = [
+      this.read(json.done as readonly StoredLayer[], size),
+      this.read(json.undone as readonly StoredLayer[], size),
+    ] as const
     this.done.push(...layers[0])
     this.undone.push(...layers[1])
   }
@@ -236,6 +258,8 @@ const readRange = (stored: StoredRange): Range | null => stored && { anchor: sto
 class Drift<O> {
   private readonly type: Ops<O>
   private readonly parts: { readonly op: O; readonly count: number }[] = []
+  /** Grows whenever an op is added. */
+  changes = 0
 
   constructor(type: Ops<O>) {
     this.type = type
@@ -244,6 +268,7 @@ class Drift<O> {
   add(op: O): void {
     const { parts, type } = this
     if (type.isNoop(op)) return
+    this.changes++
     let last = { op, count: 1 }
     while (parts.length > 0 && parts.at(-1)!.count <= last.count) {
       const { op: first, count } = parts.pop()!

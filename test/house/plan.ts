@@ -36,7 +36,8 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
 ]
 
 /** Files in which time, chance and I/O are arguments. */
-const pure = /^src\/(ot|protocol|engine)\/|^src\/client\/(session|undo|peers|transport|schedule|liveness)\.ts$/
+const pure =
+  /^src\/(ot|protocol|engine)\/|^src\/client\/(session|undo|peers|transport|schedule|liveness|storage|record|pile)\.ts$/
 const browser = /^(src\/(client|codemirror)|demo\/(?!vite\.config\.ts$))/
 
 export interface Source {

@@ -109,6 +109,12 @@ export const mutants: readonly Mutant[] = [
     edits: [{ file: session, find: "if (first.seq === null) this.effects.push({ kind: 'persist' })", put: '' }],
   },
   {
+    rule: 'R12, given back',
+    seed: 8,
+    without: 'doubting what has no number when the storage turns out to have forgotten what was sent',
+    edits: [{ file: session, find: 'if (last >= 0 && this.state.units[last]!.seq === null)', put: 'if (last < -1)' }],
+  },
+  {
     rule: 'R13',
     seed: 1,
     without: 'the log refusing a number that an author has used',
