@@ -6,6 +6,12 @@ import type { Spread } from '../protocol/messages.ts'
 /** Clients a second that a node is glad to welcome when those of another, or its own, come all together. */
 export const reconnectRate = 500
 
+/** Milliseconds over which clients are sent elsewhere, at most: orchestrators kill after 30 s, and what follows takes time too. */
+const longestWindow = 20_000
+
+/** Milliseconds over which this many clients are sent to other nodes. */
+export const drainWindow = (size: number): number => Math.min(longestWindow, Math.ceil((1_000 * size) / reconnectRate))
+
 /** Milliseconds. A handful of clients need not wait, yet not all of them come in one moment. */
 const leastSpread = 1_000
 

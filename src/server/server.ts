@@ -8,7 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
 import { embeddedStore } from '../stores/embedded.ts'
-import { reconnectRate } from './crowd.ts'
+import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
@@ -34,7 +34,6 @@ export interface InkwellServer {
 }
 
 const sliceSize = 256 // lines closed in one turn of the event loop
-const longestWindow = 20_000 // ms over which clients are sent elsewhere; orchestrators kill after 30 s, and the rest takes time too
 const moving = 1_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
 const farewell = 1_000 // ms for clients to answer a close; longer only helps those who do not read
 
@@ -139,7 +138,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const drain = (): void => {
     if (draining) return
     draining = true
-    const window = Math.min(longestWindow, (1_000 * gateway.size) / reconnectRate)
+    const window = drainWindow(gateway.size)
     log.info({ connections: gateway.size, window }, 'draining')
     windowEnds = clock.now() + window
     gateway.drain(() => Math.round(Math.random() * window))

@@ -1,6 +1,7 @@
 // A line whose calls are held in the hand: when they are dialled, what is said on them and how they end is up to the test.
 // Invariant: nothing here takes time; the clock passes when the test says so.
 
+import type { Clock } from '../../src/client/clock.ts'
 import { type LineOptions, lastingLine } from '../../src/client/line.ts'
 import type { Call, CallEvent, Line, LineEvent } from '../../src/client/transport.ts'
 import type { Refusal } from '../../src/protocol/errors.ts'
@@ -54,8 +55,8 @@ export class HandCall implements Call {
   }
 }
 
-export class HeldLine {
-  readonly clock: HandClock
+export class HeldLine<C extends Clock = HandClock> {
+  readonly clock: C
   readonly calls: HandCall[] = []
   /** When they were dialled. */
   readonly dialled: number[] = []
@@ -64,17 +65,19 @@ export class HeldLine {
   wake = (): void => {}
   listening = false
 
-  constructor({ clock = new HandClock(), ...options }: Partial<LineOptions> & { readonly clock?: HandClock } = {}) {
-    this.clock = clock
+  /** @param dialled is told of every call */
+  constructor(options: Partial<LineOptions> = {}, dialled: (call: HandCall) => void = () => {}) {
+    const { clock = new HandClock() } = options
+    this.clock = clock as C
     this.line = lastingLine({
       dial: listen => {
         const call = new HandCall(listen)
         this.calls.push(call)
         this.dialled.push(clock.now())
+        dialled(call)
         return call
       },
       renewable: true,
-      clock,
       random: () => 0.5,
       surroundings: {
         onWake: call => {
@@ -86,12 +89,13 @@ export class HeldLine {
         },
       },
       ...options,
+      clock,
     })(event => this.events.push(event))
   }
 
   /** One that is up, its first events taken. */
   static up(options: Partial<LineOptions> & { readonly spread?: number } = {}): HeldLine {
-    const held = new HeldLine(options as object)
+    const held = new HeldLine(options)
     held.clock.pass(0)
     held.call.welcomes(options.spread)
     held.events.length = 0
