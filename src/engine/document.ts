@@ -31,7 +31,7 @@ export interface Member {
 const retry = { first: 50, longest: 5_000 }
 
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
-type Alarm = 'beat' | 'durable' | 'presence' | 'read again' | 'open again'
+type Alarm = 'beat' | 'durable' | 'presence' | 'present' | 'read again' | 'open again'
 
 export class LiveDocument {
   readonly id: DocId
@@ -49,6 +49,8 @@ export class LiveDocument {
   private listed: Promise<void> | null = null
   /** News that came while the list was on its way. */
   private overheard: PresenceNews[] | null = null
+  /** Members who have shown themselves in this tick, and what they have said of themselves since. */
+  private readonly presenting = new Map<Member, Present | null>()
   /** Members who were passed by and have to be told of everybody, once they have caught up. */
   private readonly passedBy = new Set<Member>()
   private alarms = new Map<Alarm, () => void>()
@@ -172,6 +174,7 @@ export class LiveDocument {
     if (!this.members.delete(member)) return
     this.outlets = null
     this.unhardened.delete(member)
+    this.presenting.delete(member)
     this.passedBy.delete(member)
     this.people.gone(member.peer)
     this.options.store.presence.remove(this.id, member.peer)
@@ -187,8 +190,27 @@ export class LiveDocument {
     return this.sequencer.submit({ author: member.author, seq, position, op, user: member.user.id, from: member })
   }
 
+  /** The first news goes to the others at once; what a member says of itself within a tick after that goes together at its end. */
   present(member: Member, message: Present): void {
-    if (this.members.has(member)) this.show(member, message.version, message.state)
+    if (!this.members.has(member)) return
+    const first = !this.presenting.has(member)
+    this.presenting.set(member, first ? null : message)
+    this.soonPresent()
+    if (first) this.show(member, message.version, message.state)
+  }
+
+  private soonPresent(): void {
+    if (this.alarms.has('present')) return
+    this.alarm('present', this.options.limits.presenceTick, () => {
+      for (const [member, message] of this.presenting) {
+        if (message === null) this.presenting.delete(member)
+        else {
+          this.presenting.set(member, null)
+          this.show(member, message.version, message.state)
+        }
+      }
+      if (this.presenting.size > 0) this.soonPresent()
+    })
   }
 
   private show(member: Member, version: Version, state: Present['state']): void {

@@ -431,6 +431,18 @@ describe('presence on several nodes', () => {
     await vi.waitFor(() => expect(goneOf(news)).toEqual(['goes']), patience)
   })
 
+  it('who could not be listed because Redis was away is told of when it is back', async () => {
+    const redis = await server()
+    const [store, other] = [storeAt(redis.url, { presenceLease: 60_000 }), storeAt(redis.url, { presenceLease: 60_000 })]
+    other.presence.show(doc, appearance('p1'))
+    await vi.waitFor(async () => expect(await listed(other)).toEqual(['p1']), patience)
+    const news = await watch(store)
+    redis.stop()
+    expect(await listed(store)).toEqual([])
+    redis.go()
+    await vi.waitFor(() => expect(news).toEqual([{ kind: 'here', appearance: appearance('p1') }]), patience)
+  })
+
   it('Redis, emptied, is told again who is here', async () => {
     const redis = await server()
     const [store, other] = [storeAt(redis.url, { presenceLease: lease }), storeAt(redis.url, { presenceLease: lease })]

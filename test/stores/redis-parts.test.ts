@@ -1,12 +1,14 @@
 // The parts of the Redis store that need no Redis: addresses, names, what settings promise, shared answers.
 
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { DocId } from '../../src/protocol/ids.ts'
 import { readAddress } from '../../src/stores/redis/address.ts'
 import { promisedBy, readSettings, type ServerSettings } from '../../src/stores/redis/durability.ts'
 import { Flights } from '../../src/stores/redis/flights.ts'
 import { Keys, slotOf } from '../../src/stores/redis/keys.ts'
+import { RedisPresence } from '../../src/stores/redis/presence.ts'
 import { Rooms } from '../../src/stores/redis/rooms.ts'
+import type { Wire } from '../../src/stores/redis/wire.ts'
 
 const open = { tls: false, username: null, password: null }
 
@@ -231,6 +233,44 @@ describe('a room that was not heard for a while', () => {
     await pause
     others()
     expect(tries).toBe(1)
+  })
+
+  it('is told who has come and gone meanwhile, and nothing that is older than what it hears', async () => {
+    const listeners: Listener[] = []
+    const listen = async (_: string, listener: Listener): Promise<() => void> => {
+      listeners.push(listener)
+      return () => {}
+    }
+    const rooms = new Rooms({ listen }, new Keys('inkwell:', 0))
+    const appearance = (peer: string, version: number) => ({ peer, user: { id: peer }, author: peer, version, state: {} })
+    const here = (peer: string, version = 1) => ({ kind: 'here', appearance: appearance(peer, version) })
+    const gone = (peer: string) => ({ kind: 'gone', peer })
+    let read = (_: string[]): void => {}
+    const wire = {
+      whenLost: () => {},
+      run: async () => ['node'],
+      call: () => new Promise(resolve => (read = resolve)),
+    }
+    const presence = new RedisPresence({
+      wire: wire as unknown as Wire,
+      keys: new Keys('inkwell:', 0),
+      rooms,
+      publish: 'PUBLISH',
+      lease: 60_000,
+      peersPerDocument: 100,
+    })
+    const news: unknown[] = []
+    const stop = await presence.subscribe(doc, told => news.push(...told))
+    const [room] = listeners
+    room!.hear(`p${JSON.stringify(['stays', 'left', 'leaves', 'moves'].map(peer => here(peer)))}`)
+    news.length = 0
+    room!.missed()
+    room!.hear(`p${JSON.stringify([gone('leaves'), here('moves', 3), here('comes', 2)])}`)
+    expect(news.splice(0)).toEqual([gone('leaves'), here('moves', 3), here('comes', 2)])
+    read(['stays', 'leaves', 'moves', 'came'].map(peer => `node ${JSON.stringify(appearance(peer, 1))}`))
+    await vi.waitFor(() => expect(news).toEqual([here('stays'), here('came'), gone('left')]))
+    stop()
+    await presence.close()
   })
 
   it('gives nobody what somebody else has said in its channel', async () => {

@@ -77,6 +77,7 @@ export class RedisPresence implements PresenceBoard {
       for (const { peer } of found) known?.peers.add(peer)
       return found
     } catch {
+      this.#parts.rooms.lookAfter(doc) // who listens is told of the others once they can be read
       return [...(own?.shown.values() ?? [])]
     }
   }
@@ -201,15 +202,21 @@ export class RedisPresence implements PresenceBoard {
   async #reconcile(doc: DocId): Promise<void> {
     const known = this.#heard.get(doc)
     if (known === undefined) return
+    const { news } = this.#parts.rooms
     const before = new Set(known.peers)
-    const found = await this.#read(doc)
+    // What is told while we read is newer than what we read, or the same.
+    const overheard = new Set<PeerId>()
+    const stop = news.subscribe(doc, told => {
+      for (const item of told) overheard.add(item.kind === 'here' ? item.appearance.peer : item.peer)
+    })
+    const found = await this.#read(doc).finally(stop)
     const here = new Set(found.map(({ peer }) => peer))
-    const gone = [...before].filter(peer => !here.has(peer))
-    const news: PresenceNews[] = [
+    const missed: PresenceNews[] = [
       ...found.map((appearance): PresenceNews => ({ kind: 'here', appearance })),
-      ...gone.map((peer): PresenceNews => ({ kind: 'gone', peer })),
+      ...[...before].filter(peer => !here.has(peer)).map((peer): PresenceNews => ({ kind: 'gone', peer })),
     ]
-    if (news.length > 0) this.#parts.rooms.news.tell(doc, news)
+    const still = missed.filter(item => !overheard.has(item.kind === 'here' ? item.appearance.peer : item.peer))
+    if (still.length > 0) news.tell(doc, still)
   }
 
   // ---- the lease

@@ -64,6 +64,12 @@ export class Rooms {
     this.#cares.push(care)
   }
 
+  /** This room may have missed something. */
+  lookAfter(doc: DocId): void {
+    this.#missed.add(doc)
+    this.#care()
+  }
+
   #care(): void {
     while (this.#caring < caredForAtOnce) {
       const [doc] = this.#missed
@@ -89,10 +95,7 @@ export class Rooms {
   #listen(doc: DocId): Promise<() => void> {
     return this.#channels.listen(this.#keys.channel(doc), {
       hear: message => this.#hear(doc, message),
-      missed: () => {
-        this.#missed.add(doc)
-        this.#care()
-      },
+      missed: () => this.lookAfter(doc),
     })
   }
 
