@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Handle } from '../../src/protocol/ids.ts'
 import type { ClientMessage, Joined, Presence, ServerMessage } from '../../src/protocol/messages.ts'
+import { Roster } from '../roster.ts'
 import { settle } from '../simulation/hand.ts'
 import { notes, type Place, place, type Speaker } from './place.ts'
 
@@ -21,21 +22,6 @@ const signal = (handle: Handle, name: string, payload: unknown = null): ClientMe
   ({ kind: 'signal', handle, name, payload }) as ClientMessage
 
 const presenceIn = (messages: readonly ServerMessage[]): Presence[] => messages.filter(message => message.kind === 'presence')
-
-/** What somebody shows as here after these messages. */
-const shownBy = (...messages: readonly ServerMessage[]): { people: number; peers: string[] } => {
-  let people = 0
-  const peers = new Set<string>()
-  for (const message of messages) {
-    if (message.kind === 'joined') for (const { peer } of message.peers) peers.add(peer)
-    if (message.kind !== 'joined' && message.kind !== 'presence') continue
-    people = message.people
-    if (message.kind === 'joined') continue
-    if (message.whole) peers.clear()
-    for (const change of message.changes) change.kind === 'here' ? peers.add(change.peer) : peers.delete(change.peer)
-  }
-  return { people, peers: [...peers].sort() }
-}
 
 describe('a signal', () => {
   test('[W36] is heard by everybody else, by the user’s other connections too, under the name that the server vouches for', async () => {
@@ -154,7 +140,7 @@ describe('presence for a client that reads too slowly', () => {
     here.clock.pass(100)
     const told = presenceIn(ben.news())
     expect(told).toMatchObject([{ kind: 'presence', people: 2, whole: true }])
-    expect(shownBy(...ben.heard)).toEqual({ people: 2, peers: [people[0]!.joined.peer, people[1]!.joined.peer].sort() })
+    expect(Roster.of(ben.heard)).toMatchObject({ people: 2, names: [people[0]!.joined.peer, people[1]!.joined.peer].sort() })
     expect(told).toMatchObject([{ changes: expect.arrayContaining([expect.objectContaining({ state: { n: 99 } })]) }])
     await ada.say({ kind: 'present', handle, version: 0, state: { n: 100 } })
     here.clock.pass(100)
@@ -187,7 +173,7 @@ test('[P5] [P8] however often somebody moves, the board is told once in a tick, 
   here.clock.pass(1_000)
   expect(told.length).toBeLessThanOrEqual(26)
   expect(told.at(-1)).toMatchObject({ kind: 'here', appearance: { state: { n: 1_000 } } })
-  expect(shownBy(...speakers[1]!.heard).people).toBe(2)
+  expect(Roster.of(speakers[1]!.heard).people).toBe(2)
   speakers[0]!.connection.receive({ kind: 'present', handle, version: 0, state: {} })
   speakers[0]!.connection.receive({ kind: 'present', handle, version: 0, state: { n: 0 } })
   speakers[0]!.connection.close()
@@ -209,13 +195,13 @@ describe('[P5] in a room with more people than places', () => {
 
   test('[W33] [W34] everybody knows how many are here, and the same few of them', async () => {
     const { here, speakers } = await crowd(30)
-    const shown = speakers.map(speaker => shownBy(...speaker.heard))
+    const shown = speakers.map(speaker => Roster.of(speaker.heard))
     expect(new Set(shown.map(({ people }) => people))).toEqual(new Set([30]))
-    expect(shown[0]!.peers).toHaveLength(10)
+    expect(shown[0]!.names).toHaveLength(10)
     const late = here.speaker('late')
     const joined = (await late.join()) as Joined
     expect(joined).toMatchObject({ people: 31 })
-    expect(joined.peers.map(({ peer }) => peer).sort()).toEqual(shown[0]!.peers)
+    expect(joined.peers.map(({ peer }) => peer).sort()).toEqual(shown[0]!.names)
     await settled(here)
     expect(presenceIn(speakers[0]!.news()), 'a newcomer costs a number').toEqual([
       expect.objectContaining({ people: 31, changes: [] }),
@@ -243,7 +229,7 @@ describe('[P5] in a room with more people than places', () => {
       ['here', eleventh!.joined.peer],
       ['here', twelfth!.joined.peer],
     ])
-    expect(shownBy(...speakers[0]!.heard).peers).toHaveLength(10)
+    expect(Roster.of(speakers[0]!.heard).names).toHaveLength(10)
   })
 
   test('[P8] a thousand who come at once cost each reader some frames, not a thousand; the list is asked for once', async () => {
@@ -266,8 +252,8 @@ describe('[P5] in a room with more people than places', () => {
     expect(Math.max(...frames.map(({ length }) => length))).toBeLessThan(8)
     expect(Math.max(...frames.flat().map(({ changes }) => changes.length))).toBeLessThanOrEqual(40)
     for (const { heard } of [speakers[0]!, speakers[999]!]) {
-      const { people, peers } = shownBy(...heard)
-      expect([people, peers.length]).toEqual([1_000, 20])
+      const { people, names } = Roster.of(heard)
+      expect([people, names.length]).toEqual([1_000, 20])
     }
   })
 })
