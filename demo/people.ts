@@ -17,7 +17,7 @@ export const showPeople = (list: HTMLElement, client: Client, doc: TextDocument,
     { name: `${ownName || client.user?.name || 'You'} (you)`, color: color(client.user?.id ?? '') },
     ...doc.presence.peers.map(peer => ({ name: nameOf(peer), color: color(peer.user.id) })),
   ]
-  const rest = people.length - shown
+  const rest = Math.max(people.length, doc.presence.count) - shown // of a crowd only the active ones are peers
   list.replaceChildren(...people.slice(0, shown).map(itemOf), ...(rest > 0 ? [restOf(rest)] : []))
 }
 

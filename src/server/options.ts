@@ -5,7 +5,7 @@ import type { Server as HttpServer } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import { z } from 'zod'
 import { defaultLimits, type Limits } from '../engine/index.ts'
-import type { Clock, Store } from '../engine/ports.ts'
+import { type Clock, type Store, signalBytes } from '../engine/ports.ts'
 import { textType } from '../ot/text.ts'
 import type { AnyDocumentType } from '../ot/type.ts'
 import type { DocId } from '../protocol/ids.ts'
@@ -117,12 +117,22 @@ const having = (what: string, ...members: readonly string[]) =>
 const path = z.string().regex(/^\/[\w./-]*$/, 'must begin with a slash, e.g. /socket.io/')
 const bound = z.number().int().nonnegative()
 
+/** A store carries a signal as JSON, in which a byte of MessagePack takes six at most, together with who says it. */
+const mostSignalBytes = Math.floor((signalBytes - 4_096) / 6)
+
 const limitsShape = z.strictObject(
   Object.fromEntries(Object.keys({ ...defaultLimits, ...defaultLineLimits }).map(name => [name, bound.optional()])),
 )
 
 const shape = z.strictObject({
-  store: having('a store, e.g. memoryStore() or embeddedStore({ path })', 'log', 'presence', 'ready', 'close').optional(),
+  store: having(
+    'a store, e.g. memoryStore() or embeddedStore({ path })',
+    'log',
+    'presence',
+    'signals',
+    'ready',
+    'close',
+  ).optional(),
   authenticate: func.optional(),
   authorize: func.optional(),
   types: z
@@ -162,6 +172,8 @@ export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?
   if (given.authenticate === undefined && !development)
     faults.push('authenticate: is missing, and with NODE_ENV=production nobody gets in without it')
   if (given.demo !== undefined && given.attach !== undefined) faults.push('demo: needs a server of its own, so not with attach')
+  const { signalBytes: signals = 0 } = given.limits ?? {}
+  if (signals > mostSignalBytes) faults.push(`limits.signalBytes: is ${signals}, and a store carries at most ${mostSignalBytes}`)
   const socketPath = slashed(given.path ?? '/socket.io/')
   const jsonPath = given.jsonPath === false ? null : slashed(given.jsonPath ?? '/json/')
   if (jsonPath !== null && (jsonPath.startsWith(socketPath) || socketPath.startsWith(jsonPath)))

@@ -175,4 +175,19 @@ describe('a faulty configuration', () => {
     const named = ['origins.0', 'limits.messageBytes', 'limits', 'transports.0', 'path', 'logger', 'attach', 'speling']
     for (const name of named) expect(faults).toContainEqual(expect.stringContaining(name))
   })
+
+  it('[P5] no signal may be longer than every store can carry; one that is as long as that is carried, whatever is in it', async () => {
+    const most = 21_162
+    const faults = await serverWith({ limits: { signalBytes: most + 1 } }).catch((error: ConfigurationError) => error.faults)
+    expect(faults).toEqual([`limits.signalBytes: is ${most + 1}, and a store carries at most ${most}`])
+    const name = '\u0001'.repeat(128)
+    const authenticate = () => ({ id: name, name, color: '#000000' })
+    const url = await serving({ limits: { signalBytes: most }, authenticate })
+    const [ann, ben] = [connects(url), connects(url)]
+    const { handle } = await ann.join('notes')
+    await ben.join('notes')
+    const payload = '\u0001'.repeat(most - 3)
+    ann.send({ kind: 'signal', handle, name: 'é'.repeat(32), payload })
+    expect(await ben.next('signalled')).toMatchObject({ user: { id: name }, payload })
+  })
 })

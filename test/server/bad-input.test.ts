@@ -137,6 +137,23 @@ describe.each(['binary', 'json'] as const)('in the %s form', form => {
     await undisturbed()
   })
 
+  it('a signal that is too large, or has no name, is refused', async () => {
+    const { client, handle } = await joined()
+    const refused = async (name: string, payload: unknown, code: string): Promise<void> => {
+      if (form === 'json') raw(client, 'signal', { handle, name, payload })
+      else client.sendFrame(signalFrame(handle, name, payload as string))
+      expect(await client.next('refused')).toMatchObject({ handle, seq: null, refusal: { code, advice: 'stop' } })
+    }
+    await refused('n', 'x'.repeat(16_382), 'signal-too-large')
+    await refused('', 'x', 'malformed')
+    await refused('x'.repeat(65), 'x', 'malformed')
+    await refused('a\u0000b', 'x', 'malformed')
+    const other = await joined()
+    client.send({ kind: 'signal', handle, name: 'x'.repeat(64), payload: 'x'.repeat(16_381) })
+    expect((await other.client.next('signalled')).payload).toHaveLength(16_381)
+    await undisturbed()
+  })
+
   it('a message over the limit is refused and ends the connection; one that is far over it is not even read', async () => {
     const { client, submit } = await joined()
     client.send(submit([1, 'x'.repeat(1_048_576)]))
@@ -349,3 +366,10 @@ describe('a mistake of our own', () => {
     await faulty.close()
   })
 })
+
+/** As docs/PROTOCOL.md lays it out, for names that no encoder of ours writes. */
+const signalFrame = (handle: number, name: string, payload: string): Uint8Array => {
+  const varint = (n: number): number[] => (n < 128 ? [n] : [(n % 128) | 128, ...varint(Math.floor(n / 128))])
+  const json = [0xda, payload.length >> 8, payload.length & 255, ...Buffer.from(payload)]
+  return Uint8Array.from([0x85, ...varint(handle), ...varint(name.length), ...Buffer.from(name), ...varint(json.length), ...json])
+}
