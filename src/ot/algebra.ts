@@ -7,7 +7,7 @@ import type { Side } from './type.ts'
 /** Stands for the skip behind the last edit: longer than any text. */
 const rest = 0x3fffffff
 
-/** From this many triples on, copying the unchanged end of an op in bulk beats copying it number by number. */
+/** From this many triples on, copying the unchanged ends of an op in bulk beats copying them number by number. */
 const bulk = 24
 
 /**
@@ -44,11 +44,18 @@ export function transform(op: TextOp, over: TextOp, side: Side): TextOp {
   let deleted = 0
   let i = 0
   let j = 0
-  // What is left of the edit of each that is being read: skip, delete, insert.
-  let as = A[0]!
-  let ad = A[1]!
-  let ai = A[2]!
   let bs = B[0]!
+  if (endA > bulk * 3) {
+    for (; i + 3 < endA && A[i]! + A[i + 1]! < bs; i += 3) {
+      bs -= A[i]! + A[i + 1]!
+      deleted += A[i + 1]!
+    }
+    if (i > 0) out = A.slice(0, i)
+  }
+  // What is left of the edit of each that is being read: skip, delete, insert.
+  let as = A[i]!
+  let ad = A[i + 1]!
+  let ai = A[i + 2]!
   let bd = B[1]!
   let bi = B[2]!
   while (true) {
@@ -107,16 +114,8 @@ export function transform(op: TextOp, over: TextOp, side: Side): TextOp {
         continue
       }
       // Nothing of over is left: the rest of op stays as it is.
-      const last = out.length
-      skip += as
-      if (skip === 0 && last > 0) {
-        out[last - 2]! += ad
-        out[last - 1]! += ai
-      } else out.push(skip, ad, ai)
-      deleted += ad
-      i += 3
-      for (let k = i + 1; k < endA; k += 3) deleted += A[k]!
-      out = withRest(out, A, i)
+      out = withRest(out, skip + as, ad, ai, A, i + 3)
+      deleted += ad + deletedIn(A, i + 3)
       break
     }
   }
@@ -133,8 +132,8 @@ export function transformPair(a: TextOp, b: TextOp, side: Side): readonly [a: Te
   if (endA === 0) return [noop(b.targetLength), b]
   if (endB === 0) return [a, noop(a.targetLength)]
   const left = side === 'left'
-  const outA: number[] = []
-  const outB: number[] = []
+  let outA: number[] = []
+  let outB: number[] = []
   let skipA = 0
   let skipB = 0
   let deletedA = 0
@@ -142,11 +141,28 @@ export function transformPair(a: TextOp, b: TextOp, side: Side): readonly [a: Te
   let i = 0
   let j = 0
   let as = A[0]!
-  let ad = A[1]!
-  let ai = A[2]!
   let bs = B[0]!
-  let bd = B[1]!
-  let bi = B[2]!
+  if (endA > bulk * 3) {
+    for (; i + 3 < endA && A[i]! + A[i + 1]! < bs; i += 3) {
+      bs -= A[i]! + A[i + 1]!
+      skipB += A[i]! + A[i + 2]!
+      deletedA += A[i + 1]!
+    }
+    if (i > 0) outA = A.slice(0, i)
+    as = A[i]!
+  } else if (endB > bulk * 3) {
+    for (; j + 3 < endB && B[j]! + B[j + 1]! < as; j += 3) {
+      as -= B[j]! + B[j + 1]!
+      skipA += B[j]! + B[j + 2]!
+      deletedB += B[j + 1]!
+    }
+    if (j > 0) outB = B.slice(0, j)
+    bs = B[j]!
+  }
+  let ad = A[i + 1]!
+  let ai = A[i + 2]!
+  let bd = B[j + 1]!
+  let bi = B[j + 2]!
   while (i < endA || j < endB) {
     if (as === 0 && ai > 0 && (left || bs > 0 || bi === 0)) {
       const last = outA.length
@@ -211,6 +227,17 @@ export function transformPair(a: TextOp, b: TextOp, side: Side): readonly [a: Te
       bd = j < endB ? B[j + 1]! : 0
       bi = j < endB ? B[j + 2]! : 0
     }
+    // Nothing of one is left: the rest of the other stays as it is.
+    if (j === endB && i < endA) {
+      outA = withRest(outA, skipA + as, ad, ai, A, i + 3)
+      deletedA += ad + deletedIn(A, i + 3)
+      break
+    }
+    if (i === endA && j < endB) {
+      outB = withRest(outB, skipB + bs, bd, bi, B, j + 3)
+      deletedB += bd + deletedIn(B, j + 3)
+      break
+    }
   }
   return [
     {
@@ -258,10 +285,20 @@ export function compose(first: TextOp, second: TextOp): TextOp {
   let j = 0
   let usedA = 0
   let usedB = 0
-  let as = A[0]!
-  let ad = A[1]!
-  let ai = A[2]!
   let bs = B[0]!
+  if (endA > bulk * 3) {
+    for (; i < endA && A[i]! + A[i + 2]! <= bs; i += 3) {
+      bs -= A[i]! + A[i + 2]!
+      usedA += A[i + 2]!
+    }
+    if (i > 0) {
+      out = A.slice(0, i)
+      text = atext.slice(0, usedA)
+    }
+  }
+  let as = i < endA ? A[i]! : rest
+  let ad = i < endA ? A[i + 1]! : 0
+  let ai = i < endA ? A[i + 2]! : 0
   let bd = B[1]!
   let bi = B[2]!
   while (true) {
@@ -283,13 +320,7 @@ export function compose(first: TextOp, second: TextOp): TextOp {
       } else {
         // Nothing of second is left: the rest of first stays as it is.
         if (i < endA) {
-          skip += as
-          const last = out.length
-          if (skip === 0 && last > 0) {
-            out[last - 2]! += ad
-            out[last - 1]! += ai
-          } else out.push(skip, ad, ai)
-          out = withRest(out, A, i + 3)
+          out = withRest(out, skip + as, ad, ai, A, i + 3)
           text += usedA === 0 ? atext : atext.slice(usedA)
         }
         break
@@ -484,11 +515,23 @@ export function mapSelection(selection: Selection, op: TextOp, side: Side): Sele
   }
 }
 
-/** `out`, then the triples of `edits` from number i on. */
-function withRest(out: number[], edits: readonly number[], i: number): number[] {
+/** `out`, then an edit, then the triples of `edits` from number i on. */
+function withRest(out: number[], skip: number, deleted: number, inserted: number, edits: readonly number[], i: number): number[] {
+  const last = out.length
+  if (skip === 0 && last > 0) {
+    out[last - 2]! += deleted
+    out[last - 1]! += inserted
+  } else out.push(skip, deleted, inserted)
   if (edits.length - i > bulk * 3) return out.concat(edits.slice(i))
   for (let k = i; k < edits.length; k++) out.push(edits[k]!)
   return out
+}
+
+/** What the triples from number i on delete. */
+function deletedIn(edits: readonly number[], i: number): number {
+  let deleted = 0
+  for (let k = i + 1; k < edits.length; k += 3) deleted += edits[k]!
+  return deleted
 }
 
 function unequalBases(a: TextOp, b: TextOp): RangeError {

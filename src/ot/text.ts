@@ -5,6 +5,7 @@ import { diff } from './diff.ts'
 import { opFromJson, opToJson } from './json.ts'
 import { equals, isNoop, isWellFormed, longestText, noop, type TextOp } from './op.ts'
 import { Text } from './rope.ts'
+import { split } from './split.ts'
 import { type DocumentType, OpError } from './type.ts'
 
 export const textType: DocumentType<Text, TextOp> = {
@@ -34,6 +35,7 @@ export const textType: DocumentType<Text, TextOp> = {
   },
   snapshotToJson: text => text.toString(),
   composeAll,
+  split,
   hash: text => text.hash,
 }
 

@@ -7,6 +7,12 @@ export type Side = 'left' | 'right'
 /** A JSON value: the form in which ops and snapshots travel and are stored. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
+/** How large an op may be: components as the protocol counts them, and bytes in the protocol's binary form. */
+export interface Most {
+  readonly components: number
+  readonly bytes: number
+}
+
 /**
  * A kind of document. `S` is a snapshot, `O` an op: one composite edit of a whole snapshot.
  *
@@ -71,6 +77,11 @@ export interface DocumentType<S, O> {
 
   /** Many ops one after the other as one, where the type knows a quicker way than composing them in pairs. At least one is given. */
   composeAll?(ops: readonly O[]): O
+  /**
+   * Null when the op is within `most`; else as much of it as is, and the rest, to be done after it. Splitting the rest again and again
+   * comes to an end. Without this, an op that the server finds too large is handed back to its writer.
+   */
+  split?(op: O, most: Most): readonly [first: O, rest: O] | null
   /**
    * 16 hexadecimal digits in lower case, the same for equal snapshots and as good as never for others. A type that has one lets
    * client and server check now and then that they hold the same; asked for every few seconds, so it should not read everything anew.

@@ -207,6 +207,36 @@ export function documentTypeLaws<S, O>(type: DocumentType<S, O>, sample: TypeSam
         all: all && json(all),
       }))
     }),
+    law('an op split again and again does in all what it does as one', random => {
+      const s = sample.snapshot(random)
+      const op = sample.op(random, s)
+      const most = { components: Math.floor(random() * 9), bytes: Math.floor(random() * 200) }
+      const parts: O[] = []
+      let rest = op
+      for (let two = type.split?.(rest, most); two; two = type.split?.(rest, most)) {
+        parts.push(two[0])
+        rest = two[1]
+        must(parts.length < 1_000 && !type.split?.(two[0], most), () => ({
+          s: text(s),
+          op: json(op),
+          most,
+          parts: parts.map(json),
+        }))
+      }
+      const composed = [...parts, rest].reduce((first, second) => type.compose(first, second))
+      const faults: unknown[] = []
+      const end = [...parts, rest].reduce((at, part) => {
+        faults.push(type.fault(part, at))
+        return type.apply(at, part)
+      }, s)
+      must(type.equals(composed, op) && same(end, type.apply(s, op)) && faults.every(fault => fault === null), () => ({
+        s: text(s),
+        op: json(op),
+        most,
+        parts: [...parts, rest].map(json),
+        faults,
+      }))
+    }),
     law('equal snapshots have equal hashes, others have others', random => {
       const { s, s1, s2 } = row(random)
       if (type.hash === undefined) return

@@ -2,16 +2,17 @@
 import { createRequire } from 'node:module'
 import { ChangeSet, Text as Doc } from '@codemirror/state'
 import { describe, it } from 'vitest'
-import { compose, mapPosition, transformPair } from '../../src/ot/algebra.ts'
-import { type TextOp, toEdits } from '../../src/ot/op.ts'
+import { compose, mapPosition, transform, transformPair } from '../../src/ot/algebra.ts'
+import { type Edit, fromEdits, type TextOp, toEdits } from '../../src/ot/op.ts'
 import { invert, textType } from '../../src/ot/text.ts'
 import { checkLaw, type Random } from '../../src/testing/type-laws.ts'
-import { below, plain, rich, run } from './samples.ts'
+import { below, plain, rich, run, words } from './samples.ts'
 
 const require = createRequire(import.meta.url)
 
 interface OtJsOp {
   readonly baseLength: number
+  readonly targetLength: number
   retain(n: number): OtJsOp
   insert(text: string): OtJsOp
   delete(n: number): OtJsOp
@@ -53,7 +54,8 @@ describe('ot.js agrees', () => {
     return out.retain(op.baseLength - at)
   }
   // Theirs is written with the keep at the end.
-  const same = (ours: TextOp, other: OtJsOp) => JSON.stringify(theirs(ours).toJSON()) === JSON.stringify(other.toJSON())
+  const same = (ours: TextOp, other: OtJsOp) =>
+    ours.targetLength === other.targetLength && JSON.stringify(theirs(ours).toJSON()) === JSON.stringify(other.toJSON())
 
   law('on transform, its first argument being the left one', random => {
     const s = rich.snapshot(random)
@@ -72,6 +74,38 @@ describe('ot.js agrees', () => {
     must(theirs(a).apply(s.toString()) === s1.toString(), { s, a })
     must(same(compose(a, b), theirs(a).compose(theirs(b))), { s, a, b })
     must(same(invert(a, s), theirs(a).invert(s.toString())), { s, a })
+  })
+
+  it('on ops of hundreds of edits, whose ends are copied in bulk', () => {
+    const check = (random: Random) => {
+      const length = 1 + below(random, 600)
+      /** Of few edits or of many, in some part of the text, which touch as often as not. */
+      const op = (base: number): TextOp => {
+        let [at, end] = [below(random, base + 1), below(random, base + 1)].sort((x, y) => x - y) as [number, number]
+        if (random() < 0.4) at = 0
+        if (random() < 0.4) end = base
+        const list: Edit[] = []
+        for (let left = random() < 0.4 ? 1 + below(random, 2) : 300; left > 0 && at <= end; left--) {
+          const to = random() < 0.5 ? at : Math.min(base, at + below(random, 3))
+          list.push([at, to, words(random, 1, false)])
+          at = to + below(random, 4)
+        }
+        return fromEdits(list, base)
+      }
+      const [a, b] = [op(length), op(length)]
+      const c = op(a.targetLength)
+      for (const side of ['left', 'right'] as const) {
+        const ours = transformPair(a, b, side)
+        const other =
+          side === 'left'
+            ? TextOperation.transform(theirs(a), theirs(b))
+            : TextOperation.transform(theirs(b), theirs(a)).reverse()
+        must(same(ours[0], other[0]!) && same(ours[1], other[1]!), { a, b, side, ours })
+        must(same(transform(a, b, side), other[0]!), { a, b, side })
+      }
+      must(same(compose(a, c), theirs(a).compose(theirs(c))), { a, c })
+    }
+    checkLaw({ title: 'large ops', check }, { ...run, cases: Math.max(10, run.cases / 20) })
   })
 })
 
