@@ -429,7 +429,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   /** A line is there. */
   up(author: AuthorId): void {
-    this.dispatch({ kind: 'up', author })
+    const limits = this.port.limits()
+    this.dispatch(limits === null ? { kind: 'up', author } : { kind: 'up', author, limits })
   }
 
   down(): void {
@@ -589,6 +590,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
         return // nothing is kept on disk yet: a page that closes with unsent edits loses them
       case 'send':
         return this.send(task.message)
+      case 'split':
+        this.waiters = this.waiters.map(waiter => (waiter.seq < task.seq ? waiter : { ...waiter, seq: waiter.seq + 1 }))
+        return
       case 'draft':
         return this.handBack(task.draft)
       case 'refused':

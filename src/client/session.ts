@@ -3,12 +3,14 @@
 // `confirmed` but by being durable, or as a draft.
 
 import { advanceOther, advanceOwn, applyAll, moveOver, type Pending, withdraw } from '../ot/queue.ts'
-import type { DocumentType, Json } from '../ot/type.ts'
+import type { DocumentType, Json, Most } from '../ot/type.ts'
+import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
 import type {
   Beat,
   CatchUp,
+  ClientLimits,
   ClientMessage,
   Commits,
   Composed,
@@ -27,7 +29,7 @@ import { unreachable } from '../protocol/unreachable.ts'
 /** An edit of mine that the log does not hold yet, made on the agreed text with the units before it. */
 export type Unit<O> = FreshUnit<O> | SentUnit<O>
 
-/** Never sent: what is typed next is composed into it. */
+/** Never sent: what is typed next is composed into the last one, as long as that is not too large. */
 export interface FreshUnit<O> extends Pending<O> {
   readonly seq: null
 }
@@ -97,13 +99,15 @@ export interface Session<S, O> {
   readonly durable: Version
   /** The last number given to an edit of mine. */
   readonly seq: Seq
+  /** How large an op may be sent. */
+  readonly most: Most
 }
 
 export type SessionEvent<O> =
   /** I made an edit on the shown text. */
   | { readonly kind: 'edit'; readonly op: O }
-  /** A line is there and says who I am. */
-  | { readonly kind: 'up'; readonly author: AuthorId }
+  /** A line is there and says who I am, and what it takes. */
+  | { readonly kind: 'up'; readonly author: AuthorId; readonly limits?: Limits }
   | { readonly kind: 'down' }
   | { readonly kind: 'message'; readonly message: ServerMessage }
   /** No answer for too long, or a wait is over: send what is in flight once more. */
@@ -115,10 +119,15 @@ export type SessionEvent<O> =
   /** I leave the document. */
   | { readonly kind: 'close' }
 
+/** What the server accepts of a submission. */
+type Limits = Pick<ClientLimits, 'messageBytes' | 'opComponents'>
+
 export type SessionEffect<S, O> =
   /** Store the state before any `send` that follows (R12). */
   | { readonly kind: 'persist' }
   | { readonly kind: 'send'; readonly message: ClientMessage }
+  /** What would have been sent under this number goes in two: every edit after it has a number one higher than it would have had. */
+  | { readonly kind: 'split'; readonly seq: Seq }
   /** The shown text changed by somebody else's doing. `resync`: history was replaced by a diff. `withdrawn`: an edit of mine was taken out. */
   | {
       readonly kind: 'change'
@@ -152,6 +161,12 @@ const retryPause = 1_000
 /** Milliseconds before asking for the whole text after a message that could not be applied. */
 const distrustPause = 1_000
 
+/** Half of what the server takes: while an edit waits, what others write into a range that it deletes parts it into more components. */
+const mostOf = ({ opComponents, messageBytes }: Limits): Most => ({
+  components: Math.floor(opComponents / 2),
+  bytes: Math.floor(messageBytes / 2),
+})
+
 export const openSession = <S, O>(type: DocumentType<S, O>, doc: DocId): Session<S, O> => ({
   type,
   doc,
@@ -164,6 +179,7 @@ export const openSession = <S, O>(type: DocumentType<S, O>, doc: DocId): Session
   confirmed: [],
   durable: 0,
   seq: 0,
+  most: mostOf(serverBounds),
 })
 
 export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S, O> => {
@@ -173,7 +189,7 @@ export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S
       run.edit(event.op)
       break
     case 'up':
-      run.up(event.author)
+      run.up(event.author, event.limits)
       break
     case 'down':
       run.down()
@@ -206,10 +222,8 @@ export const levelOf = (state: Session<unknown, unknown>, seq: Seq): 'pending' |
 }
 
 /** The number under which everything typed so far will have been sent. */
-export const seqOfTyped = (state: Session<unknown, unknown>): Seq => {
-  const last = state.units.at(-1)
-  return last !== undefined && last.seq === null ? state.seq + 1 : state.seq
-}
+export const seqOfTyped = (state: Session<unknown, unknown>): Seq =>
+  state.seq + state.units.filter(unit => unit.seq === null).length
 
 /**
  * One step under way: owns a copy of the state and collects the effects. Its methods are the rules; each leaves the invariant true.
@@ -230,19 +244,26 @@ class Run<S, O> {
     const { type, units } = this.state
     if (this.isOver || type.isNoop(op)) return
     const last = units.at(-1)
+    const joined = last !== undefined && last.seq === null ? type.compose(last.op, op) : null
+    // What is as large as may be sent is left at that: composing goes on in a unit of its own, and costs no more than it has so far.
     const next: readonly Unit<O>[] =
-      last !== undefined && last.seq === null
-        ? [...units.slice(0, -1), { seq: null, op: type.compose(last.op, op) }]
-        : [...units, { seq: null, op }]
+      joined === null || this.isTooLarge(joined)
+        ? [...units, { seq: null, op }]
+        : [...units.slice(0, -1), { seq: null, op: joined }]
     this.set({ units: next, shown: type.apply(this.state.shown, op) })
     this.flush()
   }
 
-  up(author: AuthorId): void {
+  private isTooLarge(op: O): boolean {
+    const { type, most } = this.state
+    return (type.split?.(op, most) ?? null) !== null
+  }
+
+  up(author: AuthorId, limits: Limits | undefined): void {
     // There may have been no `down`: the line is another one all the same, and owes nothing that the one before owed.
     if (this.state.link.kind === 'leaving') this.end(null)
     if (this.isOver) return
-    this.set({ author })
+    this.set({ author, ...(limits && { most: mostOf(limits) }) })
     this.join('kept')
   }
 
@@ -581,9 +602,15 @@ class Run<S, O> {
 
   /** Sends the first unit if nothing is in flight. */
   private flush(): void {
-    const { link, units, position, type } = this.state
+    const { link, units, position, type, most } = this.state
     if (link.kind !== 'live' || link.sent || link.right !== 'write' || units.length === 0 || position === null) return
     const first = units[0]!
+    const parts = first.seq === null ? type.split?.(first.op, most) : null
+    if (parts) {
+      this.set({ units: [...parts.map(op => ({ seq: null, op })), ...units.slice(1)] })
+      this.effects.push({ kind: 'split', seq: this.state.seq + 1 })
+      return this.flush()
+    }
     const unit: SentUnit<O> = first.seq === null ? { seq: this.state.seq + 1, since: position.version, op: first.op } : first
     if (first.seq === null && type.isNoop(first.op)) {
       this.set({ units: units.slice(1) })

@@ -15,7 +15,7 @@ import type { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { DocumentType } from '../../src/ot/type.ts'
 import { refusal } from '../../src/protocol/errors.ts'
-import type { Handle } from '../../src/protocol/ids.ts'
+import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import type { Right } from '../../src/protocol/messages.ts'
 import { type Random, seededRandom } from '../../src/testing/type-laws.ts'
 import { type HandLine, type HandOptions, HandWorld } from './hand.ts'
@@ -308,6 +308,27 @@ describe('[P7] status and settled', () => {
     line.say({ kind: 'durable', handle: frame.handle, version: 1 })
     await durable
     expect(doc.status).toBe('saved')
+  })
+
+  it('an edit that goes in several parts is settled when the last of them is', async () => {
+    const at = world()
+    const { doc, line } = await opens(at, 'ann')
+    line.cut()
+    doc.insert(0, 'x'.repeat(1_200_000))
+    const settled = doc.settled('sequenced')
+    line.rise()
+    line.holdUp = true
+    let done = false
+    settled.then(() => (done = true))
+    const submitted = () => line.sent.filter(message => message.kind === 'submit').map(({ seq }) => seq)
+    await at.calm()
+    for (const parts of [1, 2, 3]) {
+      expect([submitted().length, done, doc.version]).toEqual([parts, false, parts - 1])
+      line.flushUp()
+      await at.calm()
+    }
+    expect([submitted(), done, doc.version]).toEqual([[1, 2, 3], true, 3])
+    expect((await at.engine.read('doc' as DocId))?.value).toBe('x'.repeat(1_200_000))
   })
 
   it('what is settled already, or was taken back before it was sent, needs no waiting', async () => {

@@ -1,6 +1,8 @@
 // Clients and a whole server over real sockets.
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Client, type ConnectOptions, connect, type DocumentStatus, type TextDocument } from '../../src/client/index.ts'
+import { insert } from '../../src/ot/op.ts'
+import { textType } from '../../src/ot/text.ts'
 import { createServer, type InkwellServer, memoryStore, type ServerOptions } from '../../src/server/index.ts'
 
 const ends: (() => unknown)[] = []
@@ -233,18 +235,31 @@ describe('refusals', () => {
     expect([ann.text, drafts]).toEqual(['>short', ['refused:  but then far too long']])
   })
 
-  it('[P3] an edit longer than a message may be comes back as a draft, at once, and the line holds', async () => {
+  it('[P3] an edit longer than a message may be goes in several', async () => {
     const { url } = await serving()
+    const [ann, ben] = [await connects(url).open('doc'), await connects(url).open('doc')]
+    const drafts: unknown[] = []
+    ann.on('draft', draft => drafts.push(draft))
+    ann.insert(0, '漢'.repeat(400_000)) // 1.2 MB on the wire
+    ann.insert(0, '>')
+    await ann.settled()
+    expect([drafts, await read(url, 'doc')]).toMatchObject([[], { text: `>${'漢'.repeat(400_000)}`, version: 4 }])
+    await showing(ben, ann.text)
+  })
+
+  it('[P3] of a type that cannot split it, it comes back as a draft, at once, and the line holds', async () => {
+    const { split: _, ...type } = { ...textType, name: 'whole' }
+    const { url } = await serving({ types: [type] })
     const client = connects(url)
-    const doc = await client.open('doc')
+    const doc = await client.open('doc', { type })
     const statuses: string[] = []
     client.on('status', status => statuses.push(status))
     const drafts: [string, string | undefined, number][] = []
     doc.on('draft', ({ cause, error, text }) => drafts.push([cause, error?.code, text.length]))
-    doc.insert(0, '漢'.repeat(400_000)) // 1.2 MB on the wire
-    doc.insert(0, 'x'.repeat(1_000_000)) // goes through
+    doc.apply(insert(0, 0, '漢'.repeat(400_000)))
+    doc.apply(insert(0, 0, 'x'.repeat(1_000_000))) // goes through
     await doc.settled()
-    expect([drafts, statuses, doc.length]).toEqual([[['refused', 'message-too-large', 400_000]], [], 1_000_000])
+    expect([drafts, statuses, doc.snapshot.length]).toEqual([[['refused', 'message-too-large', 400_000]], [], 1_000_000])
     expect(await read(url, 'doc')).toMatchObject({ text: 'x'.repeat(1_000_000) })
   })
 

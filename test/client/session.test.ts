@@ -1,7 +1,7 @@
 // The session by itself, told things in an order that no network is needed for.
 
 import { expect, test } from 'vitest'
-import { openSession, type Session, type SessionEffect, type SessionEvent, step } from '../../src/client/session.ts'
+import { openSession, type Session, type SessionEffect, type SessionEvent, seqOfTyped, step } from '../../src/client/session.ts'
 import { replace, type TextOp } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
@@ -219,4 +219,50 @@ test('[P1] who cannot trust what it holds asks for the whole text, and keeps its
   expect(session.state.shown.toString()).toContain('mine')
   expect(session.state.shown.toString()).toContain('theirs')
   expect(session.sent).toEqual(['submit'])
+})
+
+const commitsOfMine = (from: number, seq: number, op: readonly (string | number)[]): ServerMessage => ({
+  kind: 'commits',
+  handle: 1 as Handle,
+  from,
+  commits: [{ author: me, seq, op }],
+  position: at(from + 1),
+  durable: 0,
+})
+
+test('[P3] an edit larger than a message may be is sent in parts, each under a number of its own', () => {
+  const limits = { messageBytes: 400, opComponents: 100 }
+  const session = told({ ...up, limits }, joined())
+  session.tell(typed(0, 'x'.repeat(450)))
+  const sent: unknown[] = []
+  for (let version = 0; version < 10; version++) {
+    const submission = session.did.find(effect => effect.kind === 'send')
+    if (submission?.message.kind !== 'submit') break
+    const { seq, op } = submission.message
+    sent.push([seq, op])
+    if (version === 0) session.tell(typed(450, 'y')) // waits with what waits
+    session.tell(commitsOfMine(version, seq, op as string[]))
+  }
+  expect(sent).toEqual([
+    [1, ['x'.repeat(170)]],
+    [2, [170, 'x'.repeat(170)]],
+    [3, [340, 'x'.repeat(110)]],
+    [4, [450, 'y']],
+  ])
+  expect([session.state.units, session.state.agreed.toString()]).toEqual([[], `${'x'.repeat(450)}y`])
+})
+
+test('a number that is waited for moves up when an edit before it goes in two', () => {
+  const session = told(typed(0, 'x'.repeat(300)))
+  expect(seqOfTyped(session.state)).toBe(1)
+  session.tell({ ...up, limits: { messageBytes: 400, opComponents: 100 } })
+  session.tell(joined())
+  expect(session.did.flatMap(effect => (effect.kind === 'split' ? [effect.seq] : []))).toEqual([1])
+  expect(seqOfTyped(session.state)).toBe(2)
+})
+
+test('what is as large as may be sent is not composed any further', () => {
+  const session = told({ ...up, limits: { messageBytes: 400, opComponents: 100 } }, { kind: 'down' })
+  for (let i = 0; i < 1_000; i++) session.tell(typed(i, 'x'))
+  expect(session.state.units.map(unit => unit.op.inserted.length)).toEqual([170, 170, 170, 170, 170, 150])
 })
