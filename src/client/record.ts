@@ -100,11 +100,14 @@ export class Scribe<S, O> {
   /** `op` was typed: it is the last unit now, or was composed into it. */
   typed(before: Session<S, O>, op: O, after: Session<S, O>): void {
     if (before.units === after.units) return
-    const last = before.units.at(-1)
-    const pile = last !== undefined && last.seq === null ? this.pileOf(last.op) : new Pile<O>()
-    pile.add(this.type, op)
     const grown = after.units.at(-1)?.op
-    if (isObject(grown)) this.piles.set(grown, pile)
+    if (!isObject(grown)) return
+    const last = before.units.at(-1)
+    const isComposed = last?.seq === null && after.units.length === before.units.length
+    if (grown !== op && !isComposed) return // a part of what was typed, which was too large to be sent: written as it is
+    const pile = grown === op ? new Pile<O>() : this.pileOf(last!.op)
+    pile.add(this.type, op)
+    this.piles.set(grown, pile)
   }
 
   /** The agreed text has moved on by `op`. */
