@@ -2,7 +2,7 @@
 // Invariant: a law uses nothing but the store's ports and the doors that its setup opens, so every store can be held to it, by any
 // test runner.
 
-import { deepStrictEqual, notStrictEqual, ok, strictEqual } from 'node:assert'
+import { deepStrictEqual, notStrictEqual, ok, strictEqual, throws } from 'node:assert'
 import { createHash } from 'node:crypto'
 import type {
   Announcement,
@@ -16,6 +16,8 @@ import type {
   PresenceNews,
   Store,
 } from '../engine/ports.ts'
+import { signalBytes } from '../engine/ports.ts'
+import type { Json } from '../ot/type.ts'
 import type { AuthorId, Chain, DocId, Epoch, PeerId, Position, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import type { Chance } from './random.ts'
@@ -1039,21 +1041,56 @@ const presenceCases: readonly Case[] = [
   ],
 ]
 
-interface Watching {
-  readonly news: readonly PresenceNews[]
+const signalCases: readonly Case[] = [
+  [
+    'a signal is heard by all who listen in its document, in order and as it was when it was said; by nobody else, and by nobody who has stopped',
+    async world => {
+      const { signals } = world.store
+      const [doc, other] = ['doc' as DocId, 'other' as DocId]
+      const [first, second, stranger] = [await overhear(world, doc), await overhear(world, doc), await overhear(world, other)]
+      const payload = { to: ['all', 'ä🖋'] }
+      signals.send(doc, payload)
+      payload.to.push('and more')
+      signals.send(doc, null)
+      throws(() => signals.send(doc, 'x'.repeat(signalBytes - 1)), RangeError)
+      const longest = 'x'.repeat(signalBytes - 2)
+      signals.send(doc, longest)
+      await Promise.all([first.until(3), second.until(3)])
+      first.stop()
+      signals.send(doc, 'last')
+      signals.send(other, 'theirs')
+      await Promise.all([second.until(4), stranger.until(1)])
+      deepStrictEqual(first.news, [{ to: ['all', 'ä🖋'] }, null, longest])
+      deepStrictEqual(second.news, [{ to: ['all', 'ä🖋'] }, null, longest, 'last'])
+      deepStrictEqual(stranger.news, ['theirs'])
+    },
+  ],
+]
+
+interface Watching<T> {
+  readonly news: readonly T[]
   until(count: number): Promise<void>
   stop(): void
 }
 
-const watch = async (world: World, doc: DocId): Promise<Watching> => {
-  const news: PresenceNews[] = []
+const watching = async <T>(
+  world: World,
+  subscribe: (listener: (news: readonly T[]) => void) => Promise<() => void>,
+): Promise<Watching<T>> => {
+  const news: T[] = []
   const wakes = new Set<() => void>()
-  const stop = await world.store.presence.subscribe(doc, heard => {
+  const stop = await subscribe(heard => {
     news.push(...heard)
     for (const wake of wakes) wake()
   })
   return { news, stop, until: count => world.until(() => news.length >= count, `${count} pieces of news`, wakes) }
 }
+
+const watch = (world: World, doc: DocId): Promise<Watching<PresenceNews>> =>
+  watching(world, listener => world.store.presence.subscribe(doc, listener))
+
+const overhear = (world: World, doc: DocId): Promise<Watching<Json>> =>
+  watching(world, listener => world.store.signals.subscribe(doc, payload => listener([payload])))
 
 /**
  * Every law of a store. Run each in any test runner; each makes its own store by `setup` and discards it.
@@ -1093,5 +1130,6 @@ export const storeLaws = (
     ...(can.beside ? besideCases.map(law) : []),
     ...searchCases.map(search),
     ...presenceCases.map(law),
+    ...signalCases.map(law),
   ]
 }

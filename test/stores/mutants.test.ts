@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { StoreUnderLaw } from '../../src/testing/index.ts'
 import { storeLaws } from '../../src/testing/index.ts'
 
-type Source = 'memory.ts' | 'feed.ts' | 'presence.ts'
+type Source = 'memory.ts' | 'feed.ts' | 'presence.ts' | 'signals.ts'
 type Memory = typeof import('../../src/stores/memory.ts')
 
 /** What is wrong with the copy: in this file, this text, which must occur, became that one. */
@@ -331,13 +331,18 @@ const faults: readonly Fault[] = [
     'let peers = documents.get(doc)',
     'let peers = documents.get(doc) ?? documents.values().next().value',
   ],
+  // signals
+  ['a signal goes nowhere', 'signals.ts', 'queueMicrotask(() => feed.tell(doc, JSON.parse(text) as Json))', ''],
+  ['a signal changes on its way', 'signals.ts', 'feed.tell(doc, JSON.parse(text) as Json)', 'feed.tell(doc, text && payload)'],
+  ['a signal may be of any length', 'signals.ts', 'if (bytes > signalBytes) throw', 'if (bytes < 0) throw'],
+  ['the longest signal is too long', 'signals.ts', 'if (bytes > signalBytes) throw', 'if (bytes >= signalBytes) throw'],
 ]
 
 const home = new URL('../../src/stores/', import.meta.url).pathname
 const workshop = mkdtempSync(join(tmpdir(), 'inkwell-mutants-'))
 afterAll(() => rmSync(workshop, { recursive: true }))
 
-const sources: readonly Source[] = ['memory.ts', 'feed.ts', 'presence.ts']
+const sources: readonly Source[] = ['memory.ts', 'feed.ts', 'presence.ts', 'signals.ts']
 
 /** The memory store, built from a copy of its sources with one fault in it. */
 const build = async (name: string, fault: Fault | null): Promise<Memory> => {

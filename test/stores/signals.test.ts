@@ -1,11 +1,10 @@
-// What nodes and applications say to each other, in the stores of a single server.
+// What nodes say to each other, in the stores of a single server. Signals have a law of their own.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { type Store, signalBytes } from '../../src/engine/ports.ts'
-import type { DocId } from '../../src/protocol/ids.ts'
+import type { Store } from '../../src/engine/ports.ts'
 import { embeddedStore } from '../../src/stores/embedded.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 
@@ -34,17 +33,4 @@ it('a control message reaches every listener, as a copy, after the call; who has
     control.publish('drain')
     await turn()
     expect(heard).toEqual([{ kick: ['ann'] }, { kick: ['ann'] }, 'drain'])
-  }))
-
-it('a signal reaches those in its document, and none that is too long is sent', () =>
-  each(async ({ signals }) => {
-    const [doc, other] = ['doc', 'other'] as DocId[]
-    const heard: unknown[] = []
-    await signals.subscribe(doc!, payload => heard.push(payload))
-    await signals.subscribe(other!, payload => heard.push(['other', payload]))
-    signals.send(doc!, 1)
-    expect(() => signals.send(doc!, 'ä'.repeat(signalBytes / 2))).toThrow(`the limit is ${signalBytes}`)
-    signals.send(doc!, 'x'.repeat(signalBytes - 2))
-    await turn()
-    expect(heard).toEqual([1, 'x'.repeat(signalBytes - 2)])
   }))
