@@ -19,6 +19,7 @@ export type {
   TextDocument,
 } from './document.ts'
 export { InkwellError } from './errors.ts'
+export { parser } from './parser.ts'
 export type { Peer } from './peers.ts'
 export type { Surroundings } from './surroundings.ts'
 export type { Line, LineEvent, Transport } from './transport.ts'

@@ -5,7 +5,7 @@
 import { Manager } from 'socket.io-client'
 import { readRefusal } from '../protocol/json.ts'
 import type { Hello, ServerMessage, Welcome } from '../protocol/messages.ts'
-import { createParser } from '../protocol/parser.ts'
+import { parser } from './parser.ts'
 import type { Call, CallEvent, Dial } from './transport.ts'
 
 export interface SocketIoOptions {
@@ -32,8 +32,6 @@ const serverKinds: Readonly<Record<ServerMessage['kind'], true>> = {
 }
 
 const isMessage = (kind: string, _: unknown): _ is ServerMessage => Object.hasOwn(serverKinds, kind)
-
-const parser = createParser({ end: 'client' })
 
 export const socketIo =
   ({ url, hello, transports, path, random }: SocketIoOptions): Dial =>

@@ -16,6 +16,7 @@ import type { Fanout, Form, Line } from './fanout.ts'
 import { authorOf } from './identity.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
+import { Refusing } from './refusing.ts'
 
 /** Who a socket is, from its hello on; `talk` from its welcome on. */
 interface Visit {
@@ -32,15 +33,6 @@ interface Talk {
 type Io = Server<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
 type IoSocket = Socket<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
 type EngineSocket = IoSocket['conn']
-
-/** A refusal on its way through Socket.IO. As `connect_error`, `message` is for a log and `data` for the client. */
-class Refusing extends Error {
-  readonly data: Refusal
-  constructor(why: Refusal) {
-    super(why.message)
-    this.data = why
-  }
-}
 
 export interface GatewayParts {
   readonly settings: Settings

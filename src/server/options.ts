@@ -10,6 +10,7 @@ import { textType } from '../ot/text.ts'
 import type { AnyDocumentType } from '../ot/type.ts'
 import type { DocId } from '../protocol/ids.ts'
 import type { Right, User } from '../protocol/messages.ts'
+import type { ApplicationAdapter } from '../stores/adapter.ts'
 import { systemClock } from './clock.ts'
 import type { Authenticate } from './identity.ts'
 import { type Logger, type LogLevel, loggerOf, logLevels } from './log.ts'
@@ -50,6 +51,12 @@ export type Transport = 'websocket' | 'polling'
 export interface ServerOptions {
   /** Default: `embeddedStore({ path: './inkwell-data' })`. The server closes it when it closes. */
   readonly store?: Store
+  /**
+   * What carries an application's own messages in its own namespaces of `server.io` to the clients of other servers, e.g.
+   * `redisAdapter(url)` of inkwell/redis. Default: they reach this server's clients alone. Documents do not use it, and do not notice
+   * when it is away. The server closes it when it closes.
+   */
+  readonly adapter?: ApplicationAdapter
   /** Default in development: everyone is a guest, and the log says so. Without it no server starts in production. */
   readonly authenticate?: Authenticate
   /** What a user may do in a document. A throw counts as "try again later". Default: everyone who got in may write everywhere. */
@@ -78,6 +85,7 @@ export interface ServerOptions {
 export interface Settings {
   readonly development: boolean
   readonly store: Store | null
+  readonly adapter: ApplicationAdapter | null
   readonly authenticate: Authenticate | null
   readonly authorize: (user: User, documentId: DocId) => Right | Promise<Right>
   readonly authorizes: boolean
@@ -133,6 +141,7 @@ const shape = z.strictObject({
     'ready',
     'close',
   ).optional(),
+  adapter: having('an adapter, e.g. redisAdapter(url)', 'say', 'hear', 'close').optional(),
   authenticate: func.optional(),
   authorize: func.optional(),
   types: z
@@ -182,6 +191,7 @@ export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?
   return {
     development,
     store: given.store ?? null,
+    adapter: given.adapter ?? null,
     authenticate: given.authenticate ?? null,
     authorize: given.authorize ?? (() => 'write'),
     authorizes: given.authorize !== undefined,

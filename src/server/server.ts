@@ -8,8 +8,10 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
 import { embeddedStore } from '../stores/embedded.ts'
+import { acrossNodes } from './adapter.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
+import { type Middleware, middleware } from './entry.ts'
 import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
 import { httpSide } from './http.ts'
@@ -29,8 +31,14 @@ export interface InkwellServer {
    */
   close(): Promise<void>
   readonly engine: Engine
-  /** For an application's own namespaces. They speak Inkwell's parser and go without Inkwell's authentication. */
+  /**
+   * For an application's own namespaces, `io.of('/chat')`: its clients connect with socket.io-client and the `parser` of inkwell/client.
+   * The namespace `/` is Inkwell's, and so is all of the JSON endpoint. Origins are checked here too; who may enter is for the
+   * application to say, with `authenticate` or a middleware of its own.
+   */
   readonly io: IoServer
+  /** Lets into a namespace of the application's whom the option `authenticate` lets in. */
+  readonly authenticate: Middleware
 }
 
 const sliceSize = 256 // lines closed in one turn of the event loop
@@ -71,6 +79,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const allows = originRule(settings.origins, settings.development)
   const gateway = new Gateway({ settings, engine, fanout, allows })
   const io = gateway.endpoint('binary', settings.path)
+  if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
   const ends = settings.jsonPath === null ? [io] : [io, gateway.endpoint('json', settings.jsonPath)]
 
   let draining = false
@@ -127,6 +136,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     if (own === null) hurry.unref()
     else clearTimeout(hurry)
     await Promise.all(ends.map(end => end.close()))
+    settings.adapter?.close()
     await app.close()
     readiness.close()
     await store.close()
@@ -157,6 +167,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   return {
     engine,
     io: io as unknown as IoServer, // the same server; its events are the application's to type
+    authenticate: middleware(settings),
     drain,
     close: () => (closing ??= stop()),
     listen: async (port, host = '127.0.0.1') => {

@@ -4,7 +4,9 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Finding, Store } from '../engine/ports.ts'
 import type { Json } from '../ot/type.ts'
+import type { ApplicationAdapter } from './adapter.ts'
 import { Feed } from './feed.ts'
+import { RedisAdapter } from './redis/adapter.ts'
 import { type Endpoint, readAddress } from './redis/address.ts'
 import { Channels } from './redis/channels.ts'
 import { Hardening } from './redis/durability.ts'
@@ -35,8 +37,22 @@ export interface RedisOptions {
   readonly peersPerDocument?: number
 }
 
+/** Of a `redisStore` address only what a connection needs counts here. */
+export type RedisAdapterOptions = Pick<RedisOptions, 'url' | 'prefix' | 'callLimit' | 'tls' | 'natMap'>
+
 export interface RedisStore extends Store {
   findings(): Promise<readonly Finding[]>
+}
+
+/**
+ * What carries an application's own Socket.IO messages between servers, for their option `adapter`. It needs Redis 7.0 and may be another
+ * Redis than that of the documents, or the same. It connects in the background; while Redis is away each server is alone, with its own
+ * clients. @throws on a faulty address
+ */
+export const redisAdapter = (where: string | RedisAdapterOptions): ApplicationAdapter => {
+  const { url, prefix, callLimit = 2_000, tls, natMap }: RedisAdapterOptions = typeof where === 'string' ? { url: where } : where
+  const { address, options, name } = readAddress(url)
+  return new RedisAdapter(address, name, prefix ?? options.prefix ?? 'inkwell:', { callLimit, tls, natMap })
 }
 
 /** A store in Redis. It connects in the background; `ready()`, and every call, rejects while Redis is away. @throws on a faulty address */
@@ -75,7 +91,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   let controlling: Promise<unknown> | null = null
   const heedControl = async (): Promise<void> => {
     controlling ??= channels.listen(keys.control, {
-      hear: message => tellControl(message),
+      hear: message => tellControl(message.toString()),
       missed: () => {}, // at most once
     })
     try {

@@ -29,7 +29,7 @@ const never: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
 const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
   [/^ioredis$/, /^src\/stores\/redis/],
   [/^lmdb$/, /^src\/stores\/embedded/],
-  [/^(socket\.io|engine\.io|@socket\.io\/(?!component-emitter).*)$/, /^src\/server\//],
+  [/^(socket\.io(-adapter)?|engine\.io|@socket\.io\/(?!component-emitter).*)$/, /^src\/server\//],
   [/^(fastify|@fastify\/.*)$/, /^src\/server\//],
   [/^(socket\.io-client|engine\.io-client)$/, /^src\/client\/socketio\.ts$/],
   [/^(codemirror|@codemirror\/.*)$/, /^(src\/codemirror|demo)\//],

@@ -283,9 +283,10 @@ describe('a room that was not heard for a while', () => {
     const heard: unknown[] = []
     for (const feed of [rooms.announcements, rooms.news, rooms.signals]) feed.subscribe(doc, news => heard.push(news))
     await rooms.hold(doc)
-    for (const message of ['', 'e', 'e[', 'e{}', 'e[1,2]', 'd', 'dnull', 'p', 's', 'zebra']) listeners[0]!.hear(message)
+    for (const message of ['', 'e', 'e[', 'e{}', 'e[1,2]', 'd', 'dnull', 'p', 's', 'zebra'])
+      listeners[0]!.hear(Buffer.from(message))
     expect(heard).toEqual([])
-    listeners[0]!.hear('s"hello"')
+    listeners[0]!.hear(Buffer.from('s"hello"'))
     expect(heard).toEqual(['hello'])
   })
 })

@@ -7,7 +7,7 @@ import { slotOf } from './keys.ts'
 import { hangUp, type Wire } from './wire.ts'
 
 interface Listener {
-  hear(message: string): void
+  hear(message: Buffer): void
   /** The channel was not heard for a while, and is again. */
   missed(): void
 }
@@ -20,8 +20,17 @@ interface Channel {
 }
 
 const channelsAtOnce = 200 // in one SUBSCRIBE: a reconnect with 10,000 documents takes 50 of them
-const lingering = 10_000 // ms that a channel nobody listens to is kept: a page that is reloaded costs nothing
 const pinging = 3_000 // ms between two looks at a quiet line; a dead one is noticed by the line's own limit
+
+/** How channels are heard. */
+interface Hearing {
+  /** By sharded publish always, or only in a cluster. */
+  readonly sharded: 'always' | 'in a cluster'
+  /** Milliseconds that a channel nobody listens to is kept. */
+  readonly lingering: number
+}
+
+const ofDocuments: Hearing = { sharded: 'in a cluster', lingering: 10_000 } // a page that is reloaded costs nothing
 
 /** One connection that hears. */
 class Line {
@@ -40,7 +49,7 @@ class Line {
     redis: Redis,
     wire: Wire,
     sharded: boolean,
-    hear: (channel: string, message: string) => void,
+    hear: (channel: Buffer, message: Buffer) => void,
     missed: (channel: string) => void,
     moved: () => void,
   ) {
@@ -48,7 +57,7 @@ class Line {
     this.#wire = wire
     this.#sharded = sharded
     this.#missed = missed
-    redis.on(sharded ? 'smessage' : 'message', hear)
+    redis.on(sharded ? 'smessageBuffer' : 'messageBuffer', hear)
     redis.on('error', () => {}) // told to whoever asks for a channel
     redis.on('ready', () => {
       this.#up.resolve()
@@ -143,6 +152,7 @@ const deferred = (): { readonly promise: Promise<void>; readonly resolve: () => 
 export class Channels {
   readonly #wire: Wire
   readonly #connect: (server: string | null) => Redis
+  readonly #hearing: Hearing
   readonly #channels = new Map<string, Channel>()
   /** By server; the one of a single server is ''. */
   readonly #lines = new Map<string, Line>()
@@ -150,9 +160,10 @@ export class Channels {
   #remapping: NodeJS.Timeout | null = null
 
   /** @param connect a connection of its own to a server of the cluster (host:port), or to the only one */
-  constructor(wire: Wire, connect: (server: string | null) => Redis) {
+  constructor(wire: Wire, connect: (server: string | null) => Redis, hearing = ofDocuments) {
     this.#wire = wire
     this.#connect = connect
+    this.#hearing = hearing
     wire.whenMapped(() => this.#place())
   }
 
@@ -171,7 +182,7 @@ export class Channels {
     const there = channel
     const stop = (): void => {
       if (there.listeners.delete(own) && there.listeners.size === 0 && !this.#closed)
-        there.linger = setTimeout(() => this.#forget(there), lingering).unref()
+        there.linger = setTimeout(() => this.#forget(there), this.#hearing.lingering).unref()
     }
     try {
       await this.#wire.servers() // in a cluster nobody knows before where a channel is
@@ -209,8 +220,8 @@ export class Channels {
       line = new Line(
         this.#connect(slots === null ? null : server),
         this.#wire,
-        slots !== null,
-        (channel, message) => this.#hear(channel, message),
+        slots !== null || this.#hearing.sharded === 'always',
+        (channel, message) => this.#hear(channel.toString(), message),
         channel => this.#missed(channel),
         () => this.#remap(),
       )
@@ -255,7 +266,7 @@ export class Channels {
     }
   }
 
-  #hear(name: string, message: string): void {
+  #hear(name: string, message: Buffer): void {
     const channel = this.#channels.get(name)
     if (channel !== undefined) for (const listener of [...channel.listeners]) listener.hear(message)
   }

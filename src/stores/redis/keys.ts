@@ -33,6 +33,11 @@ export class Keys {
     return `${this.#channels}control`
   }
 
+  /** Before the channels of an application's own namespaces. */
+  get application(): string {
+    return `${this.#channels}socket.io`
+  }
+
   index = (doc: DocId): string => this.#bucket(slotOf(tag(doc)) % buckets)
   get indexes(): readonly string[] {
     return Array.from({ length: buckets }, (_, bucket) => this.#bucket(bucket))

@@ -94,7 +94,7 @@ export class Rooms {
 
   #listen(doc: DocId): Promise<() => void> {
     return this.#channels.listen(this.#keys.channel(doc), {
-      hear: message => this.#hear(doc, message),
+      hear: message => this.#hear(doc, message.toString()),
       missed: () => this.lookAfter(doc),
     })
   }

@@ -39,10 +39,13 @@ const plain = (address: Address, { tls }: WireOptions) => ({
   ...('db' in address ? { db: address.db } : {}),
 })
 
+/** Milliseconds after which a line has given up a command, or has been given up with it. */
+export const lineLimit = (callLimit: number): number => 3 * callLimit
+
 const bounded = ({ callLimit }: WireOptions) => ({
   replyMapping: 'legacy' as const,
   connectTimeout: callLimit,
-  socketTimeout: 3 * callLimit, // without a reply for so long while one is due: the line is dead, or Redis is
+  socketTimeout: lineLimit(callLimit), // without a reply for so long while one is due: the line is dead, or Redis is
   maxRetriesPerRequest: 1,
   autoResendUnfulfilledCommands: false, // whoever asked has been told that it may not have happened
   autoResubscribe: false, // the feed does it, so that it knows when
