@@ -262,10 +262,10 @@ describe('a room that was not heard for a while', () => {
     const news: unknown[] = []
     const stop = await presence.subscribe(doc, told => news.push(...told))
     const [room] = listeners
-    room!.hear(`p${JSON.stringify(['stays', 'left', 'leaves', 'moves'].map(peer => here(peer)))}`)
+    room!.hear(Buffer.from(`p${JSON.stringify(['stays', 'left', 'leaves', 'moves'].map(peer => here(peer)))}`))
     news.length = 0
     room!.missed()
-    room!.hear(`p${JSON.stringify([gone('leaves'), here('moves', 3), here('comes', 2)])}`)
+    room!.hear(Buffer.from(`p${JSON.stringify([gone('leaves'), here('moves', 3), here('comes', 2)])}`))
     expect(news.splice(0)).toEqual([gone('leaves'), here('moves', 3), here('comes', 2)])
     read(['stays', 'leaves', 'moves', 'came'].map(peer => `node ${JSON.stringify(appearance(peer, 1))}`))
     await vi.waitFor(() => expect(news).toEqual([here('stays'), here('came'), gone('left')]))
