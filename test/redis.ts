@@ -13,6 +13,8 @@ import { freePort } from './ports.ts'
 export interface RedisServerOptions {
   /** Lines of redis.conf as arguments: `['--appendonly', 'yes']`. */
   readonly settings?: readonly string[]
+  /** A redis.conf; `settings` are heeded after it. */
+  readonly file?: string
 }
 
 const started = new Set<ChildProcess>()
@@ -24,23 +26,25 @@ export class RedisServer {
   readonly port: number
   readonly #folder: string
   readonly #settings: readonly string[]
+  readonly #file: readonly string[]
   #child: ChildProcess | null = null
 
-  private constructor(port: number, settings: readonly string[]) {
+  private constructor(port: number, { settings = [], file }: RedisServerOptions) {
     this.port = port
+    this.#file = file === undefined ? [] : [file]
     this.#folder = mkdtempSync(join(tmpdir(), 'inkwell-redis-'))
     this.#settings = settings
   }
 
-  static async start({ settings = [] }: RedisServerOptions = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), settings)
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), options)
     await server.start()
     return server
   }
 
   /** A sentinel that watches a master alone, and is quick to give it up. */
   static async sentinel(master: RedisServer, name: string): Promise<RedisServer> {
-    const sentinel = new RedisServer(await freePort(), [])
+    const sentinel = new RedisServer(await freePort(), {})
     const lines = [
       `port ${sentinel.port}`,
       'bind 127.0.0.1',
@@ -61,7 +65,7 @@ export class RedisServer {
 
   async start(): Promise<void> {
     const places = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder]
-    await this.#spawn([...places, '--save', '', '--daemonize', 'no', ...this.#settings])
+    await this.#spawn([...this.#file, ...places, '--save', '', '--daemonize', 'no', ...this.#settings])
   }
 
   async #spawn(words: readonly string[]): Promise<void> {

@@ -79,7 +79,8 @@ export class Gateway {
       serveClient: false,
       perMessageDeflate: false, // a compressor for each connection would be fifteen times the memory of all the rest
       // A message that is too long ends its connection; one that is far too long is not even read, so it goes without an answer.
-      maxHttpBufferSize: messageBytes + overlong,
+      // A line that polls writes bytes as base64.
+      maxHttpBufferSize: polling ? Math.ceil(((messageBytes + overlong) * 4) / 3) : messageBytes + overlong,
       connectTimeout: limits.connectTimeout,
       pingInterval: limits.pingInterval,
       pingTimeout: limits.pingTimeout,

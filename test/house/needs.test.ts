@@ -35,6 +35,16 @@ it('what is missing is installed by apt-get where nobody has to be asked', async
   )
 })
 
+it('a service that came with it is stopped, now and at the next start of the machine', async () => {
+  program('sudo', 'while [ "$1" = "-n" ]; do shift; done; exec "$@"')
+  symlinkSync('/usr/bin/env', join(folder, 'env'))
+  program('true', 'exit 0')
+  program('systemctl', `echo "systemctl $@" >> ${folder}/calls; exit 1`)
+  program('apt-get', `[ "$1" = update ] || ${link('quill')}`)
+  expect((await ensure({ service: 'quilld' })).code).toBe(0)
+  expect(readFileSync(join(folder, 'calls'), 'utf8')).toBe('systemctl disable --now quilld\n')
+})
+
 it('what cannot be installed is named in one line', async () => {
   expect(await ensure()).toEqual({
     code: 1,
@@ -63,8 +73,9 @@ function link(name: string) {
   return `/bin/ln -s /bin/sh ${join(folder, name)}`
 }
 
-function ensure(): Promise<{ code: number; said: string }> {
-  const code = `const { ensureNeeds } = await import(${JSON.stringify(script)}); process.exitCode = (await ensureNeeds([{ any: ['pen', 'quill'], debian: 'quill' }])) ? 0 : 1`
+function ensure(more: { service?: string } = {}): Promise<{ code: number; said: string }> {
+  const need = JSON.stringify({ any: ['pen', 'quill'], debian: 'quill', ...more })
+  const code = `const { ensureNeeds } = await import(${JSON.stringify(script)}); process.exitCode = (await ensureNeeds([${need}])) ? 0 : 1`
   return new Promise(resolve => {
     const child = execFile(
       process.execPath,

@@ -48,6 +48,8 @@ describe('one document', () => {
     await ann.types('slowly')
     await cid.showing('slowly')
     expect(ann.shows).toBe('slowly')
+    for (const pen of [ann, cid]) await pen.types('x'.repeat(1_048_000)) // the limit of a message is 1 MiB, however it is carried
+    expect(ann.shows.length).toBe(2_096_006)
   })
 })
 
