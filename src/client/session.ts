@@ -629,7 +629,7 @@ class Run<S, O> {
    */
   private doubt(): void {
     const last = this.state.units.length - 1
-    if (last < -1) this.withdraw(last, null, 'unknowable')
+    if (last >= 0 && this.state.units[last]!.seq === null) this.withdraw(last, null, 'unknowable')
   }
 
   private withdraw(at: number, refusal: Refusal | null, cause: Draft<S, O>['cause'] = 'refused'): void {
