@@ -1067,6 +1067,27 @@ const signalCases: readonly Case[] = [
   ],
 ]
 
+const controlCases: readonly Case[] = [
+  [
+    'a control message is heard by all who listen, once, in order and as it was when it was said, after the call; by nobody who has stopped',
+    async world => {
+      const { control } = world.store
+      const [first, second] = [await heed(world), await heed(world)]
+      const message = { kick: ['ann', 'ä🖋'] }
+      control.publish(message)
+      message.kick.push('bob')
+      deepStrictEqual(first.news, [], 'nobody hears from inside the call')
+      for (const word of [null, 7, 'drain']) control.publish(word)
+      await Promise.all([first.until(4), second.until(4)])
+      first.stop()
+      control.publish('last')
+      await second.until(5)
+      deepStrictEqual(first.news, [{ kick: ['ann', 'ä🖋'] }, null, 7, 'drain'])
+      deepStrictEqual(second.news, [{ kick: ['ann', 'ä🖋'] }, null, 7, 'drain', 'last'])
+    },
+  ],
+]
+
 interface Watching<T> {
   readonly news: readonly T[]
   until(count: number): Promise<void>
@@ -1091,6 +1112,9 @@ const watch = (world: World, doc: DocId): Promise<Watching<PresenceNews>> =>
 
 const overhear = (world: World, doc: DocId): Promise<Watching<Json>> =>
   watching(world, listener => world.store.signals.subscribe(doc, payload => listener([payload])))
+
+const heed = (world: World): Promise<Watching<Json>> =>
+  watching(world, listener => world.store.control.subscribe(message => listener([message])))
 
 /**
  * Every law of a store. Run each in any test runner; each makes its own store by `setup` and discards it.
@@ -1131,5 +1155,6 @@ export const storeLaws = (
     ...searchCases.map(search),
     ...presenceCases.map(law),
     ...signalCases.map(law),
+    ...controlCases.map(law),
   ]
 }

@@ -335,6 +335,26 @@ const faults: readonly Fault[] = [
   ['a signal goes nowhere', 'signals.ts', 'queueMicrotask(() => feed.tell(doc, JSON.parse(text) as Json))', ''],
   ['a signal changes on its way', 'signals.ts', 'feed.tell(doc, JSON.parse(text) as Json)', 'feed.tell(doc, text && payload)'],
   ['a signal may be of any length', 'signals.ts', 'if (bytes > signalBytes) throw', 'if (bytes < 0) throw'],
+  // what nodes say
+  ['a control message goes nowhere', 'signals.ts', "queueMicrotask(() => feed.tell('control', JSON.parse(text) as Json))", ''],
+  [
+    'a control message is heard from inside the call',
+    'signals.ts',
+    "queueMicrotask(() => feed.tell('control', JSON.parse(text) as Json))",
+    "feed.tell('control', JSON.parse(text) as Json)",
+  ],
+  [
+    'a control message changes on its way',
+    'signals.ts',
+    "feed.tell('control', JSON.parse(text) as Json)",
+    "feed.tell('control', text && message)",
+  ],
+  [
+    'a control message is heard twice',
+    'signals.ts',
+    "queueMicrotask(() => feed.tell('control', JSON.parse(text) as Json))",
+    "for (const _ of 'ab') queueMicrotask(() => feed.tell('control', JSON.parse(text) as Json))",
+  ],
   ['the longest signal is too long', 'signals.ts', 'if (bytes > signalBytes) throw', 'if (bytes >= signalBytes) throw'],
 ]
 

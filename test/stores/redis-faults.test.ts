@@ -4,8 +4,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Announcement, Appearance, Entry, LogReply, NewEntry, PresenceNews } from '../../src/engine/ports.ts'
+import type { Json } from '../../src/ot/type.ts'
 import type { AuthorId, DocId, PeerId, Position } from '../../src/protocol/ids.ts'
 import { emptyChain } from '../../src/protocol/ids.ts'
+import { slotOf } from '../../src/stores/redis/keys.ts'
 import { type RedisOptions, type RedisStore, redisStore } from '../../src/stores/redis.ts'
 import { RedisLine, RedisServer, type RedisServerOptions, startCluster } from '../redis.ts'
 
@@ -465,6 +467,9 @@ describe('presence on several nodes', () => {
 })
 
 describe('what nodes and applications say', () => {
+  const isKick = (said: Json): said is { from: number; kick: string } =>
+    said !== null && typeof said === 'object' && 'from' in said
+
   it('reaches every node, those who said it included; what is too long is refused', async () => {
     const { url } = await server()
     const stores = [storeAt(url), storeAt(url)]
@@ -486,6 +491,72 @@ describe('what nodes and applications say', () => {
     ])
     expect(() => stores[0]!.signals.send(doc, 'x'.repeat(131_073))).toThrow(RangeError)
   })
+
+  it.each<[string, () => Promise<{ readonly url: string; readonly nodes: readonly RedisServer[] }>]>([
+    [
+      'one server',
+      async () => {
+        const only = await server()
+        return { url: only.url, nodes: [only] }
+      },
+    ],
+    [
+      'a cluster',
+      async () => {
+        const cluster = await startCluster()
+        ends.push(() => cluster.discard())
+        return cluster
+      },
+    ],
+  ])(
+    '[P6] over %s a word of one node reaches all of them once, also after Redis was stopped, killed, and its lines were cut; foreign words in the channel are nobody’s',
+    async (_, start) => {
+      const { url, nodes } = await start()
+      const stores = [storeAt(url), storeAt(url), storeAt(url)]
+      const heard: Json[][] = stores.map(() => [])
+      for (const [i, store] of stores.entries()) await store.control.subscribe(message => heard[i]!.push(message))
+      const channel = 'inkwell:control'
+      const owner = nodes[Math.floor((slotOf(channel) * nodes.length) / 16_384)]!
+      let words = 0
+      /** Says it until it is heard everywhere: at most once means that one said too early goes nowhere. */
+      const reaches = async (from: RedisStore): Promise<void> => {
+        const word = ++words
+        await vi.waitFor(() => {
+          from.control.publish([word, 'tried'])
+          for (const list of heard) expect(list).toContainEqual([word, 'tried'])
+        }, patience)
+      }
+      /** By now every line stands, so what is said is heard by all, once. */
+      const onceEverywhere = async (): Promise<void> => {
+        for (const [i, store] of stores.entries()) await reaches(store).then(() => store.control.publish({ from: i, kick: 'ä' }))
+        await vi.waitFor(() => {
+          for (const list of heard) expect(list.filter(isKick)).toHaveLength(3)
+        }, patience)
+        await reaches(stores[0]!) // had one come twice, the second would have come before this
+        for (const list of heard) {
+          const kicks = list.filter(isKick).sort((a, b) => a.from - b.from)
+          expect(kicks).toEqual([0, 1, 2].map(from => ({ from, kick: 'ä' })))
+          list.length = 0
+        }
+      }
+      await onceEverywhere()
+      for (const word of ['', 'nonsense', '{"kick":', '\xff\u0000', 'undefined'])
+        await owner.do(redis => (nodes.length > 1 ? redis.spublish(channel, word) : redis.publish(channel, word)))
+      await onceEverywhere()
+      owner.stop()
+      stores[0]!.control.publish('into the ice')
+      await expect(stores[0]!.ready()).rejects.toThrow()
+      owner.go()
+      await onceEverywhere()
+      await owner.kill()
+      stores[0]!.control.publish('lost')
+      await owner.start()
+      await onceEverywhere()
+      const kinds = ['normal', 'pubsub'] as const
+      for (const kind of kinds) for (const node of nodes) await node.do(redis => redis.call('CLIENT', 'KILL', 'TYPE', kind))
+      await onceEverywhere()
+    },
+  )
 })
 
 describe('a document', () => {
