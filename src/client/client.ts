@@ -16,6 +16,7 @@ import { type Document, LiveDocument, type TextDocument } from './document.ts'
 import { Emitter } from './emitter.ts'
 import { closedHere, InkwellError, parsed, unreachableNow } from './errors.ts'
 import { lastingLine } from './line.ts'
+import { Renewal } from './renewal.ts'
 import { socketIo } from './socketio.ts'
 import { type Surroundings, surroundings as usual } from './surroundings.ts'
 import type { Line, LineEvent, Transport } from './transport.ts'
@@ -33,7 +34,10 @@ export interface ClientEvents {
 }
 
 export interface ConnectOptions {
-  /** Asked for a token at every attempt to connect. Without it the client is a guest, where the server lets guests in. */
+  /**
+   * Asked for a token at every attempt to connect, and again before the token of an open line ends, whose user must be the same. Without it the
+   * client is a guest, where the server lets guests in.
+   */
   readonly token?: () => string | Promise<string>
   /** This client's secret, 22 characters of base64url. Whoever gives the same one again is the same author. Default: a new one. */
   readonly key?: string
@@ -87,6 +91,7 @@ class LiveClient implements Client {
   /** The last edit of documents closed: one opened again must not give its edits numbers that others may have yet (R12). */
   private readonly numbers = new Map<DocId, Seq>()
   private readonly line: Line
+  private readonly renewal: Renewal | null
   /** Null while there is no line. */
   private author: AuthorId | null = null
   private limits: ClientLimits | null = null
@@ -109,6 +114,10 @@ class LiveClient implements Client {
     const dial = socketIo({ url, hello, transports, path, random })
     const transport = options.transport ?? lastingLine({ dial, renewable: token !== undefined, clock, random, surroundings })
     this.outage(noAttempt)
+    this.renewal =
+      token === undefined
+        ? null
+        : new Renewal({ clock, random, token, send: fresh => this.line.send({ kind: 'authenticate', token: fresh }) })
     this.line = transport(event => this.hear(event))
   }
 
@@ -177,6 +186,7 @@ class LiveClient implements Client {
 
   private async leave(): Promise<void> {
     await Promise.all([...this.documents.values()].map(document => document.close()))
+    this.renewal?.down()
     this.line.close()
     this.outageOver()
     this.become('closed')
@@ -203,6 +213,7 @@ class LiveClient implements Client {
         this.user = event.welcome.user
         this.limits = event.welcome.limits
         this.outageOver()
+        this.renewal?.up(event.welcome.expiresIn)
         this.become('online')
         for (const document of this.all) document.up(event.welcome.author)
         return
@@ -211,6 +222,7 @@ class LiveClient implements Client {
       case 'down': {
         const wasUp = this.author !== null
         this.author = null
+        this.renewal?.down()
         const error = event.refusal === null ? null : new InkwellError(event.refusal)
         if (wasUp) for (const document of this.all) document.down()
         if (event.final) {
@@ -228,7 +240,13 @@ class LiveClient implements Client {
   }
 
   private receive(message: ServerMessage): void {
+    if (message.kind === 'authenticated') {
+      this.user = message.user
+      this.renewal?.renewed(message.expiresIn)
+      return
+    }
     if (message.kind === 'refused' && message.doc === null && message.handle === null) {
+      if (message.refusal.advice === 'reauthenticate') this.renewal?.refused()
       this.events.emit('error', new InkwellError(message.refusal))
       return
     }

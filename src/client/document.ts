@@ -10,7 +10,7 @@ import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { measure, signalName, signalPayload, utf8Length } from '../protocol/fields.ts'
 import type { AuthorId, DocId, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
-import type { ClientLimits, ClientMessage, PresenceState, ServerMessage, User } from '../protocol/messages.ts'
+import type { ClientLimits, DocumentRequest, PresenceState, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
@@ -204,7 +204,7 @@ export interface DocumentPort {
   readonly clock: Clock
   /** What the server takes; null before the first welcome. */
   limits(): ClientLimits | null
-  send(message: ClientMessage): void
+  send(message: DocumentRequest): void
   /** The document has come to its end; `last` is the number of the last edit that may have been sent. */
   closed(last: Seq): void
 }
@@ -649,7 +649,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   }
 
   /** A submission that the server would not even read, and cut the line for, is refused here: else it would be sent for ever. */
-  private send(message: ClientMessage): void {
+  private send(message: DocumentRequest): void {
     const { messageBytes } = this.port.limits() ?? serverBounds
     if (message.kind !== 'submit' || fits(message.op, messageBytes)) return this.port.send(message)
     const { handle, seq } = message

@@ -168,7 +168,9 @@ class LastingLine implements Line {
         return
       case 'refused': {
         const { refusal, doc, handle, seq } = message
-        if (refusal.code === 'draining' && doc === null && handle === null && seq === null) return this.moveAway(refusal)
+        const ofLine = doc === null && handle === null && seq === null
+        if (refusal.code === 'draining' && ofLine) return this.moveAway(refusal)
+        if (refusal.code === 'revoked' && ofLine) return this.putOut(refusal)
       }
     }
     this.listen({ kind: 'message', message })
@@ -180,6 +182,13 @@ class LastingLine implements Line {
     this.state.move?.stop()
     this.failures = 0
     this.follow(this.wait(Math.min(after, longestHint), 0, true))
+  }
+
+  /** The user has no business there any more. */
+  private putOut(refusal: Refusal): void {
+    this.drop()
+    this.end()
+    this.listen({ kind: 'down', reason: refusal.message, refusal, final: true })
   }
 
   /** This call is of no use (any more). `alone`: I found that out myself, by its silence. */

@@ -11,9 +11,9 @@ import type {
   Beat,
   CatchUp,
   ClientLimits,
-  ClientMessage,
   Commits,
   Composed,
+  DocumentRequest,
   Joined,
   PeerEntry,
   Presence,
@@ -125,7 +125,7 @@ type Limits = Pick<ClientLimits, 'messageBytes' | 'opComponents'>
 export type SessionEffect<S, O> =
   /** Store the state before any `send` that follows (R12). */
   | { readonly kind: 'persist' }
-  | { readonly kind: 'send'; readonly message: ClientMessage }
+  | { readonly kind: 'send'; readonly message: DocumentRequest }
   /** What would have been sent under this number goes in two: every edit after it has a number one higher than it would have had. */
   | { readonly kind: 'split'; readonly seq: Seq }
   /** The shown text changed by somebody else's doing. `resync`: history was replaced by a diff. `withdrawn`: an edit of mine was taken out. */
@@ -292,6 +292,7 @@ class Run<S, O> {
   resend(): void {
     const { link } = this.state
     if (link.kind !== 'live') return
+    if (link.right === 'read') return this.rejoin() // it cannot be sent again; the history tells whether it is in
     this.set({ link: { ...link, sent: false } })
     this.flush()
   }
@@ -308,6 +309,7 @@ class Run<S, O> {
       return
     }
     if (message.kind === 'refused') return this.refused(message)
+    if (message.kind === 'authenticated') return // the line's business
     // What a document's earlier stay on this line left behind is not for us.
     if (link.kind !== 'live' || message.kind === 'alive' || message.handle !== link.handle) return
     switch (message.kind) {
@@ -324,6 +326,8 @@ class Run<S, O> {
       case 'signalled':
         this.effects.push({ kind: 'signal', signal: message })
         return
+      case 'right':
+        return this.regraded(message.right)
       default:
         unreachable(message)
     }
@@ -351,6 +355,10 @@ class Run<S, O> {
   /** Joins again after a while: at once would make a busy loop of a history that refuses what it has just handed out. */
   private rejoinLater(ms: number, trust: Trust): void {
     this.leaveStay()
+    this.joinLater(ms, trust)
+  }
+
+  private joinLater(ms: number, trust: Trust): void {
     this.set({ link: { kind: 'waiting', trust } })
     this.effects.push({ kind: 'wait', ms, next: 'join' })
   }
@@ -373,11 +381,25 @@ class Run<S, O> {
     else this.composed(content)
     this.durable(message.durable)
     this.effects.push({ kind: 'peers', people: message.people, peers: message.peers })
-    // The right to write is gone: what has not landed never will, and is handed back (P3).
-    if (right === 'read')
-      while (this.state.units.length > 0) this.withdraw(this.state.units.length - 1, refusal('forbidden', 'writing'))
+    if (right === 'read') this.giveUp(0)
     this.effects.push({ kind: 'persist' })
     this.flush()
+  }
+
+  /** The right to write is gone, or has come. */
+  private regraded(right: 'read' | 'write'): void {
+    const { link } = this.state
+    if (link.kind !== 'live') return
+    this.set({ link: { ...link, right } })
+    // What is in flight may have been taken before: its commit or its refusal is on the way.
+    if (right === 'read') this.giveUp(link.sent ? 1 : 0)
+    this.effects.push({ kind: 'persist' })
+    this.flush()
+  }
+
+  /** What cannot land any more is handed back (P3), all but the first `kept`. */
+  private giveUp(kept: number): void {
+    while (this.state.units.length > kept) this.withdraw(this.state.units.length - 1, refusal('forbidden', 'writing'))
   }
 
   private catchUp(content: CatchUp): void {
@@ -402,8 +424,15 @@ class Run<S, O> {
 
   private left(refusal: Refusal): void {
     this.effects.push({ kind: 'refused', refusal })
-    if (refusal.advice === 'rejoin') return this.join('kept')
-    this.end(refusal)
+    switch (refusal.advice) {
+      case 'rejoin':
+        return this.join('kept')
+      case 'retry':
+      case 'slow-down':
+        return this.joinLater(refusal.after ?? retryPause, 'kept')
+      default:
+        this.end(refusal)
+    }
   }
 
   private refused(message: Refused): void {

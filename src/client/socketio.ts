@@ -29,6 +29,8 @@ const serverKinds: Readonly<Record<ServerMessage['kind'], true>> = {
   refused: true,
   signalled: true,
   alive: true,
+  right: true,
+  authenticated: true,
 }
 
 const isMessage = (kind: string, _: unknown): _ is ServerMessage => Object.hasOwn(serverKinds, kind)

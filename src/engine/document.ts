@@ -4,7 +4,7 @@
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.ts'
 import { readServerMessage } from '../protocol/json.ts'
-import type { Join, Present, ServerMessage, Signal, Signalled, Snapshot, Submit, User } from '../protocol/messages.ts'
+import type { Join, Present, Right, ServerMessage, Signal, Signalled, Snapshot, Submit, User } from '../protocol/messages.ts'
 import { missed, wireCommit } from './catchup.ts'
 import type { Commit, Type } from './entry.ts'
 import type { EngineOptions, Outlet } from './face.ts'
@@ -16,8 +16,10 @@ import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
 export interface Member {
   readonly outlet: Outlet
   readonly author: AuthorId
+  /** As others see him from now on. */
   readonly user: User
-  readonly right: 'read' | 'write'
+  /** It may be another one the next time that it is looked at; null: it cannot be found out. */
+  readonly right: Right | null
   readonly peer: PeerId
   /** Whether the client has gone while its join was under way. */
   readonly gone: () => boolean
@@ -134,6 +136,9 @@ export class LiveDocument {
 
   private admit(sequencer: Sequencer, member: Member, message: Join, type: Type): Refusal | null {
     if (!member.outlet.open || member.gone()) return null
+    const { right, peer } = member
+    if (right === null) return refusal('unavailable')
+    if (right === 'none') return refusal('forbidden', 'reading')
     if (!sequencer.adopt(type))
       return refusal('type-mismatch', `the document is of type ${sequencer.type?.name}, not ${type.name}`)
     // A client that came back before its old line was known to be dead: two of one author would take each other's edits for their own.
@@ -149,7 +154,6 @@ export class LiveDocument {
     if (diverged) this.options.observe({ kind: 'diverged', doc: this.id, author: member.author, version: sequencer.head })
     const known = position !== null && sequencer.holds(position) ? sequencer.since(position.version) : null
     const caughtUp = known && missed(type, known, member.author, sequencer.position, this.options.limits)
-    const { peer, right } = member
     this.send([member.outlet], {
       kind: 'joined',
       doc: this.id,
@@ -163,6 +167,15 @@ export class LiveDocument {
     })
     if (!this.alarms.has('beat')) this.alarm('beat', this.options.limits.beat, () => this.beat())
     return null
+  }
+
+  /** The member's right is another one than before. What waits of his edits is held against it before it goes to the log. */
+  regrade(member: Member): void {
+    if (!this.members.has(member)) return
+    const { right } = member
+    if (right === null) return this.oust(member, refusal('unavailable'))
+    if (right === 'none') this.oust(member, refusal('forbidden', 'reading'))
+    else this.send([member.outlet], { kind: 'right', handle: this.handle, right })
   }
 
   private oust(member: Member, why: Refusal): void {
@@ -325,6 +338,7 @@ export class LiveDocument {
       deliver: (from, commits) => this.deliver(from, commits),
       durable: () => this.hardened(),
       refuse: (submission, no) => this.refuse(submission, no),
+      allows: ({ from }) => (from as Member).right === 'write',
       disrupt: reason => this.disrupt(reason),
       tell: event => this.options.observe({ ...event, doc: this.id } as never),
     }

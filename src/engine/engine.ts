@@ -5,7 +5,7 @@ import { clientBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { measure } from '../protocol/fields.ts'
 import type { AuthorId, DocId, Handle, PeerId, Seq, Version } from '../protocol/ids.ts'
-import type { ClientMessage, Join, Signal, User } from '../protocol/messages.ts'
+import type { DocumentRequest, Join, Right, Signal, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import { take } from './bucket.ts'
 import { LiveDocument, type Member } from './document.ts'
@@ -148,15 +148,28 @@ const opens = (opened: Promise<void>): Promise<boolean> =>
 /** Bytes of a signal for which one is counted: the longer it is, the more it costs everybody. */
 const signalUnit = 1_024
 
+/** A client in a document, from the join message until the leave. */
+interface Stay {
+  readonly doc: DocId
+  /** What the client may do there as far as is known; null: it is not known. */
+  right: Right | null
+  /** Counts the reasons to ask for the right; an answer to an earlier one may be out of date. */
+  asked: number
+  asking: boolean
+  /** Null until the client is in. */
+  place: { readonly document: LiveDocument; readonly member: Member } | null
+}
+
 /** One client's conversation: which documents it has joined, and under which handles. */
 class Conversation implements Connection {
   private readonly options: EngineOptions
   private readonly hub: Hub
-  private readonly who: { readonly author: AuthorId; readonly user: User }
+  private readonly author: AuthorId
+  private user: User
   private readonly outlet: Outlet
   private readonly gone: () => void
   /** Documents asked for: from the join message until the leave. */
-  private readonly asked = new Set<DocId>()
+  private readonly stays = new Map<DocId, Stay>()
   private readonly joined = new Map<Handle, { readonly document: LiveDocument; readonly member: Member }>()
   /** When this client may again signal as much at once as anybody may. */
   private signalsFullAt = 0
@@ -173,19 +186,20 @@ class Conversation implements Connection {
   ) {
     this.options = options
     this.hub = hub
-    this.who = who
+    this.author = who.author
+    this.user = who.user
     this.outlet = outlet
     this.gone = gone
   }
 
-  receive(message: ClientMessage): void {
+  receive(message: DocumentRequest): void {
     if (this.over) return
     switch (message.kind) {
       case 'join':
         // Its failures are answers to the client; what is left over is a mistake of ours.
         this.join(message).catch(error => {
           if (this.over) return
-          this.asked.delete(message.doc)
+          this.stays.delete(message.doc)
           this.options.observe({ kind: 'store-failed', doc: message.doc, call: 'join', error })
           this.refuse(message.doc, null, null, refusal('unavailable'))
         })
@@ -215,8 +229,6 @@ class Conversation implements Connection {
         else place?.document.signal(place.member, message)
         return
       }
-      case 'probe':
-        return // about the line and no document: whoever holds the line answers it
       default:
         unreachable(message)
     }
@@ -234,34 +246,43 @@ class Conversation implements Connection {
 
   private async join(message: Join): Promise<void> {
     const { doc } = message
-    const { limits, types, authorize, randomId } = this.options
+    const { limits, types, randomId } = this.options
     const no = (why: Refusal) => {
       this.refuse(doc, null, null, why)
     }
-    if (this.asked.has(doc)) return no(refusal('already-joined', doc))
+    if (this.stays.has(doc)) return no(refusal('already-joined', doc))
     if (this.finishing || !this.hub.accepting) return no(refusal('draining'))
-    if (this.asked.size >= limits.documentsPerConnection)
-      return no(refusal('too-many-documents', `${this.asked.size}; the limit is ${limits.documentsPerConnection}`))
+    if (this.stays.size >= limits.documentsPerConnection)
+      return no(refusal('too-many-documents', `${this.stays.size}; the limit is ${limits.documentsPerConnection}`))
     const type = types.find(candidate => candidate.name === message.type)
     if (type === undefined) return no(refusal('unknown-type', message.type))
-    this.asked.add(doc)
-    const right = await authorize(this.who.user, doc)
+    const stay: Stay = { doc, right: null, asked: 0, asking: false, place: null }
+    this.stays.set(doc, stay)
+    await this.ask(stay)
     if (this.over) return
-    if (right === 'none') {
-      this.asked.delete(doc)
+    if (stay.right === 'none') {
+      this.stays.delete(doc)
       return no(refusal('forbidden', 'reading'))
     }
+    const conversation = this
     await this.hub.visit(doc, async document => {
       const member: Member = {
         outlet: this.outlet,
-        author: this.who.author,
-        user: this.who.user,
-        right,
+        author: this.author,
+        get user() {
+          return conversation.user
+        },
+        get right() {
+          return stay.right
+        },
         peer: randomId() as PeerId,
         gone: () => this.over,
-        admitted: () => this.joined.set(document.handle, { document, member }),
+        admitted: () => {
+          stay.place = { document, member }
+          this.joined.set(document.handle, stay.place)
+        },
         ousted: why => {
-          this.asked.delete(doc)
+          this.stays.delete(doc)
           this.joined.delete(document.handle)
           this.hub.left(document)
           if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'left', handle: document.handle, refusal: why })
@@ -269,7 +290,7 @@ class Conversation implements Connection {
       }
       const why = this.over ? null : await document.join(member, message, type)
       if (why === null) return
-      this.asked.delete(doc)
+      this.stays.delete(doc)
       no(why)
     })
   }
@@ -278,14 +299,54 @@ class Conversation implements Connection {
     const place = this.joined.get(handle)
     if (place === undefined) return this.refuse(null, handle, null, refusal('not-joined', `handle ${handle}`))
     this.joined.delete(handle)
-    this.asked.delete(place.document.id)
+    this.stays.delete(place.document.id)
     place.document.leave(place.member)
     this.hub.left(place.document)
   }
 
   private refuse(doc: DocId | null, handle: Handle | null, seq: Seq | null, why: Refusal): void {
-    this.options.observe({ kind: 'refused', doc, author: this.who.author, code: why.code, detail: why.detail ?? null })
+    this.options.observe({ kind: 'refused', doc, author: this.author, code: why.code, detail: why.detail ?? null })
     if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'refused', doc, handle, seq, refusal: why })
+  }
+
+  recheck(doc: DocId | null): void {
+    for (const stay of this.stays.values()) {
+      if (doc !== null && stay.doc !== doc) continue
+      stay.asked++
+      if (stay.asking) continue // it will see that it has to ask once more
+      this.ask(stay).catch(error => {
+        this.options.observe({ kind: 'store-failed', doc: stay.doc, call: 'authorize', error })
+        this.grant(stay, null)
+      })
+    }
+  }
+
+  renew(user: User): void {
+    this.user = user
+    this.recheck(null)
+  }
+
+  /**
+   * Finds out what the client may do. One question at a time, so that no answer overtakes a later one; each is heeded at once, and
+   * the next asked if there has been reason meanwhile.
+   */
+  private async ask(stay: Stay): Promise<void> {
+    stay.asking = true
+    try {
+      for (let asked = -1; asked !== stay.asked && !this.over; ) {
+        asked = stay.asked
+        const right = await this.options.authorize(this.user, stay.doc, this.outlet)
+        this.grant(stay, right)
+      }
+    } finally {
+      stay.asking = false
+    }
+  }
+
+  private grant(stay: Stay, right: Right | null): void {
+    if (stay.right === right || this.over) return
+    stay.right = right
+    stay.place?.document.regrade(stay.place.member)
   }
 
   finish(): void {
@@ -300,7 +361,7 @@ class Conversation implements Connection {
       this.hub.left(document)
     }
     this.joined.clear()
-    this.asked.clear()
+    this.stays.clear()
     this.gone()
   }
 }

@@ -4,7 +4,7 @@
 import type { AnyDocumentType, Json } from '../ot/type.ts'
 import type { Refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
-import type { ClientMessage, Right, ServerMessage, User } from '../protocol/messages.ts'
+import type { DocumentRequest, Right, ServerMessage, User } from '../protocol/messages.ts'
 import type { Observe } from './events.ts'
 import type { Limits } from './limits.ts'
 import type { Clock, Store } from './ports.ts'
@@ -24,8 +24,8 @@ export interface EngineOptions {
   readonly randomId: () => string
   readonly types: readonly AnyDocumentType[]
   readonly limits: Limits
-  /** May be slow; a rejection counts as `unavailable`. */
-  readonly authorize: (user: User, doc: DocId) => Promise<Right>
+  /** What the client behind an outlet may do in a document now. May be slow; a rejection counts as `unavailable`. */
+  readonly authorize: (user: User, doc: DocId, outlet: Outlet) => Promise<Right>
   /** Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. */
   readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => void
   readonly observe: Observe
@@ -33,7 +33,11 @@ export interface EngineOptions {
 
 /** One client's conversation. */
 export interface Connection {
-  receive(message: ClientMessage): void
+  receive(message: DocumentRequest): void
+  /** Asks `authorize` again, for the documents joined or asked for, or for that one; what the answer changes happens and is told. */
+  recheck(doc: DocId | null): void
+  /** The same user came with another token: what others see of him may have changed, and so may his rights. */
+  renew(user: User): void
   /** The line is gone: leaves every document. */
   close(): void
 }

@@ -151,6 +151,29 @@ export interface ControlChannel {
   subscribe(listener: (message: Json) => void): Promise<() => void>
 }
 
+/** Something that every node has to heed until its time is over, also a node that starts later or did not hear of it at first. */
+export interface Notice {
+  /** A later notice with the same key takes its place. 1 to 1,024 characters. */
+  readonly key: string
+  readonly body: Json
+  /** Milliseconds since 1970. */
+  readonly until: number
+}
+
+/** What hangs on the wall for all nodes: few things, seldom changed, looked at often. */
+export interface NoticeBoard {
+  /** Resolves when whoever reads from now on, on any node, sees it. @throws {RangeError} when `noticesKept` others hang there at `now` */
+  post(notice: Notice, now: number): Promise<void>
+  /**
+   * The notices whose time is not over at `now`, and a mark; null: nothing has been posted since the read that gave `mark`. Marks are
+   * told apart by inequality alone: a board that was lost has another one.
+   */
+  read(mark: string | null, now: number): Promise<{ readonly mark: string; readonly notices: readonly Notice[] } | null>
+}
+
+/** Notices on one board: some megabytes in every node. */
+export const noticesKept = 10_000
+
 /** What an application says to everybody in a document. At most once; nothing of it is kept. */
 export interface Signals {
   /** @throws {RangeError} when the payload is longer than `signalBytes` as JSON */
@@ -169,11 +192,12 @@ export interface Finding {
   readonly mend: string
 }
 
-/** A log, a presence board and the channels between nodes behind one door. */
+/** A log, a presence board, a notice board and the channels between nodes behind one door. */
 export interface Store {
   readonly log: Log
   readonly presence: PresenceBoard
   readonly control: ControlChannel
+  readonly notices: NoticeBoard
   readonly signals: Signals
   /** For people: `embedded:./inkwell-data`, `memory:`. */
   readonly name: string

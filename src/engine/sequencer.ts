@@ -29,6 +29,8 @@ export interface SequencerIo {
   /** The durable version has moved on. */
   durable(version: Version): void
   refuse(submission: Submission, refusal: Refusal): void
+  /** Whether its author may still write: asked at the last moment before it is offered to the log. */
+  allows(submission: Submission): boolean
   /** Positions handed out so far may be of another history: everybody has to join again. */
   disrupt(reason: string): void
   tell(event: DistributiveOmit<EngineEvent, 'doc'>): void
@@ -275,6 +277,10 @@ export class Sequencer {
     for (const waiting of this.queue) {
       const { author, seq, user } = waiting.submission
       if (!this.isNew(waiting)) continue
+      if (!this.io.allows(waiting.submission)) {
+        this.io.refuse(waiting.submission, refusal('forbidden', 'writing'))
+        continue
+      }
       const op = rebase(type, this.history, waiting.op, waiting.at)
       offered.push({ ...waiting, at: base, op })
       offer(author, seq, op, user, waiting.time)

@@ -40,6 +40,7 @@ import {
   signalName,
   signalNameBytes,
   signalPayload,
+  tokenOf,
   typeName,
   typeNameBytes,
   unreadable,
@@ -73,6 +74,7 @@ export const opcodes = {
   submit: 3,
   present: 4,
   signal: 5,
+  authenticate: 6,
   probe: 7,
   welcome: 16,
   joined: 17,
@@ -83,6 +85,8 @@ export const opcodes = {
   left: 22,
   refused: 23,
   signalled: 24,
+  right: 25,
+  authenticated: 26,
   alive: 27,
 } as const
 
@@ -132,6 +136,15 @@ const readUser = (r: Reader): User => {
   const name = flags & 1 ? userName(r.text('user name', 4 * userTextLength)) : undefined
   const color = flags & 2 ? colorOf(r.text('color', 7)) : undefined
   return { id, ...(name === undefined ? {} : { name }), ...(color === undefined ? {} : { color }) }
+}
+
+// Milliseconds until the token's end, plus one; 0: it has none.
+const writeExpiry = (w: Writer, expiresIn: number | null): void =>
+  w.varint(expiresIn === null ? 0 : whole(expiresIn, 'expiresIn') + 1)
+
+const readExpiry = (r: Reader): number | null => {
+  const word = r.varint()
+  return word === 0 ? null : whole(word - 1, 'expiresIn')
 }
 
 // An op: 0 and a JSON value, or the number of components plus one and each of them. A component is 4n + 0 for a retain of n,
@@ -299,6 +312,8 @@ const writeClient = (w: Writer, message: ClientMessage): void => {
       return writeSaid(w, message.name, message.payload)
     case 'probe':
       return
+    case 'authenticate':
+      return w.text(tokenOf(message.token, clientBounds), 'token')
     default:
       return unreachable(message)
   }
@@ -333,6 +348,8 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
     }
     case opcodes.probe:
       return { kind: 'probe' }
+    case opcodes.authenticate:
+      return { kind: 'authenticate', token: tokenOf(r.text('token', bounds.tokenBytes, 'unauthenticated'), bounds) }
     default:
       return broken(`no message of a client has the opcode ${opcode}`)
   }
@@ -349,6 +366,7 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       w.varint(positive(message.protocol, 'protocol'))
       writeAuthor(w, message.author)
       writeUser(w, message.user)
+      writeExpiry(w, message.expiresIn)
       const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = message.limits
       w.varint(whole(messageBytes, 'messageBytes'))
       w.varint(whole(opComponents, 'opComponents'))
@@ -404,6 +422,12 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       return writeSaid(w, message.name, message.payload)
     case 'alive':
       return w.varint(whole(message.spread, 'spread'))
+    case 'right':
+      w.varint(handleOf(message.handle))
+      return w.byte(message.right === 'write' ? 1 : 0)
+    case 'authenticated':
+      writeUser(w, message.user)
+      return writeExpiry(w, message.expiresIn)
     default:
       return unreachable(message)
   }
@@ -415,6 +439,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
       const protocol = positive(r.varint(), 'protocol')
       const author = readAuthor(r)
       const user = readUser(r)
+      const expiresIn = readExpiry(r)
       const limits = {
         messageBytes: r.whole('messageBytes'),
         opComponents: r.whole('opComponents'),
@@ -422,7 +447,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
         presenceBytes: r.whole('presenceBytes'),
         signalBytes: r.whole('signalBytes'),
       }
-      return { kind: 'welcome', protocol, author, user, limits, spread: r.whole('spread') }
+      return { kind: 'welcome', protocol, author, user, expiresIn, limits, spread: r.whole('spread') }
     }
     case opcodes.joined: {
       const handle = (about.handle = handleOf(r.varint()))
@@ -475,6 +500,14 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
     }
     case opcodes.alive:
       return { kind: 'alive', spread: r.whole('spread') }
+    case opcodes.right: {
+      const handle = (about.handle = handleOf(r.varint()))
+      return { kind: 'right', handle, right: flag(r, 'the right to write') ? 'write' : 'read' }
+    }
+    case opcodes.authenticated: {
+      const user = readUser(r)
+      return { kind: 'authenticated', user, expiresIn: readExpiry(r) }
+    }
     default:
       return broken(`no message of a server has the opcode ${opcode}`)
   }

@@ -7,7 +7,8 @@ export type Advice = 'retry' | 'rejoin' | 'reload' | 'reauthenticate' | 'slow-do
 const rows = {
   // -- the connection
   'unsupported-protocol': ['reload', 'The client speaks no protocol version that this server accepts.'],
-  unauthenticated: ['reauthenticate', 'The token is missing, expired or not valid.'],
+  unauthenticated: ['reauthenticate', 'The token is missing, expired, revoked or not valid.'],
+  revoked: ['stop', 'The user has been put out.'],
   'origin-refused': ['stop', 'Pages of this origin may not connect.'],
   malformed: ['stop', 'The message is not one of the protocol.'],
   'message-too-large': ['stop', 'The message is longer than the limit.'],

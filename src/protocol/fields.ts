@@ -103,7 +103,7 @@ export const utf8Length = (text: string): number => {
 }
 
 /** A well-formed string of at most `maxBytes` in UTF-8. */
-export const sound = (value: unknown, what: string, maxBytes: number, code: ErrorCode = 'malformed'): string => {
+const sound = (value: unknown, what: string, maxBytes: number, code: ErrorCode = 'malformed'): string => {
   if (typeof value !== 'string') return refuse(code, `${what} must be a string, not ${glimpse(value)}`)
   if (value.length > maxBytes) return refuse(code, `${what} has ${value.length} characters, the limit is ${maxBytes} bytes`)
   const bytes = utf8Length(value)
@@ -167,6 +167,8 @@ const userText = (value: unknown, what: string): string => {
 export const userId = (value: unknown): string => userText(value, 'user id') || refuse('malformed', 'the user id is empty')
 export const userName = (value: unknown): string => userText(value, 'user name')
 export const colorOf = (value: unknown): string => shaped(value, 'color', colorShape, 7, 7)
+
+export const tokenOf = (value: unknown, bounds: Bounds): string => sound(value, 'token', bounds.tokenBytes, 'unauthenticated')
 
 export const detailLength = 512 // characters; a detail is for people and is cut, never refused, when we write it
 export const detailOf = (value: unknown): string => {

@@ -21,6 +21,8 @@ export {
 } from './ids.ts'
 export { jsonEvent, readClientMessage, readHello, readRefusal, readServerMessage } from './json.ts'
 export type {
+  Authenticate,
+  Authenticated,
   Beat,
   CatchUp,
   ClientLimits,
@@ -41,6 +43,7 @@ export type {
   Present,
   Refused,
   Right,
+  RightNow,
   ServerMessage,
   Signal,
   Signalled,

@@ -39,7 +39,7 @@ import {
   refuse,
   signalName,
   signalPayload,
-  sound,
+  tokenOf,
   typeName,
   unreadable,
   userId,
@@ -201,6 +201,16 @@ const contentOf = (value: unknown, bounds: Bounds): Joined['content'] => {
     : refuse('malformed', `content must be commits, composed or a snapshot, not ${glimpse(kind)}`)
 }
 
+const rightOf = (fields: Fields): 'read' | 'write' => {
+  const right = own(fields, 'right')
+  return right === 'read' || right === 'write' ? right : refuse('malformed', `right must be read or write, not ${glimpse(right)}`)
+}
+
+const expiryOf = (fields: Fields): number | null => {
+  const expiresIn = own(fields, 'expiresIn')
+  return expiresIn === null ? null : whole(expiresIn, 'expiresIn')
+}
+
 const refusalOf = (value: unknown): Refusal => {
   const fields = fieldsOf(value, 'refusal')
   const code = errorCodeOf(own(fields, 'code'))
@@ -241,6 +251,8 @@ const readClient = (kind: string, fields: Fields, bounds: Bounds, about: About):
       return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), ...saidIn(fields, bounds) }
     case 'probe':
       return { kind }
+    case 'authenticate':
+      return { kind, token: tokenOf(own(fields, 'token'), bounds) }
     default:
       return broken(`no message of a client is called ${glimpse(kind)}`)
   }
@@ -255,6 +267,7 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
         protocol: positive(own(fields, 'protocol'), 'protocol'),
         author: authorOf(own(fields, 'author')),
         user: userOf(own(fields, 'user')),
+        expiresIn: expiryOf(fields),
         limits: {
           messageBytes: whole(own(limits, 'messageBytes'), 'messageBytes'),
           opComponents: whole(own(limits, 'opComponents'), 'opComponents'),
@@ -268,13 +281,11 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
     case 'joined': {
       const handle = (about.handle = handleOf(own(fields, 'handle')))
       const doc = (about.doc = docId(own(fields, 'doc')))
-      const right = own(fields, 'right')
-      if (right !== 'read' && right !== 'write') return refuse('malformed', `right must be read or write, not ${glimpse(right)}`)
       return {
         kind,
         doc,
         handle,
-        right,
+        right: rightOf(fields),
         peer: peerOf(own(fields, 'peer')),
         people: whole(own(fields, 'people'), 'people'),
         peers: listOf(own(fields, 'peers'), 'peers', bounds).map(peer => peerEntryOf(peer, bounds)),
@@ -329,6 +340,10 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
     }
     case 'alive':
       return { kind, spread: whole(own(fields, 'spread'), 'spread') }
+    case 'right':
+      return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), right: rightOf(fields) }
+    case 'authenticated':
+      return { kind, user: userOf(own(fields, 'user')), expiresIn: expiryOf(fields) }
     default:
       return broken(`no message of a server is called ${glimpse(kind)}`)
   }
@@ -370,7 +385,7 @@ export const readHello = (
     const message: Hello = {
       protocol: range,
       key: keyOf(own(fields, 'key')),
-      ...(token === undefined ? {} : { token: sound(token, 'token', bounds.tokenBytes, 'unauthenticated') }),
+      ...(token === undefined ? {} : { token: tokenOf(token, bounds) }),
     }
     return { ok: true, message }
   } catch (fault) {

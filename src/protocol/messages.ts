@@ -51,6 +51,8 @@ export interface Welcome {
   readonly protocol: number
   readonly author: AuthorId
   readonly user: User
+  /** Milliseconds from now for which the token is good; null: it has no end. The client brings another one before. */
+  readonly expiresIn: number | null
   /** Bounds that a client must keep; it composes and splits so that it does. */
   readonly limits: ClientLimits
   readonly spread: Spread
@@ -72,7 +74,10 @@ export interface ClientLimits {
 
 // ---- client to server
 
-export type ClientMessage = Join | Leave | Submit | Present | Signal | Probe
+export type ClientMessage = DocumentRequest | Authenticate | Probe
+
+/** What concerns a document; the rest is between the client and the edge of the server. */
+export type DocumentRequest = Join | Leave | Submit | Present | Signal
 
 export interface Join {
   readonly kind: 'join'
@@ -121,9 +126,26 @@ export interface Probe {
   readonly kind: 'probe'
 }
 
+/** Another token of the same user, for the line that is open. */
+export interface Authenticate {
+  readonly kind: 'authenticate'
+  readonly token: string
+}
+
 // ---- server to client
 
-export type ServerMessage = Joined | Commits | Durable | Beat | Presence | Left | Refused | Signalled | Alive
+export type ServerMessage =
+  | Joined
+  | Commits
+  | Durable
+  | Beat
+  | Presence
+  | Left
+  | Refused
+  | Signalled
+  | RightNow
+  | Authenticated
+  | Alive
 
 export interface Joined {
   readonly kind: 'joined'
@@ -251,4 +273,19 @@ export interface Refused {
 export interface Alive {
   readonly kind: 'alive'
   readonly spread: Spread
+}
+
+/** What the client may do in the document from now on. */
+export interface RightNow {
+  readonly kind: 'right'
+  readonly handle: Handle
+  readonly right: 'read' | 'write'
+}
+
+/** The answer to `authenticate`: the new token is taken. */
+export interface Authenticated {
+  readonly kind: 'authenticated'
+  readonly user: User
+  /** As in `welcome`. */
+  readonly expiresIn: number | null
 }

@@ -1,35 +1,123 @@
-// Lets somebody in, or not: the application's `authenticate`, and guests where there is none.
-// Invariant: whoever leaves here is a sound User or a refusal of the table, whatever the application did.
+// Lets somebody in, or not, and how far: the application's `authenticate` and `authorize`, and what has been revoked.
+// Invariant: whoever leaves here is a sound Bearer whose token is good now, or a refusal of the table, whatever the application did.
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'socket.io'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import type { AuthorId } from '../protocol/ids.ts'
-import type { User } from '../protocol/messages.ts'
-import { guest, soundUser } from './identity.ts'
+import type { AuthorId, DocId } from '../protocol/ids.ts'
+import type { Right } from '../protocol/messages.ts'
+import { type Authenticate, type Bearer, guest, identityOf, soundBearer } from './identity.ts'
 import type { Settings } from './options.ts'
+import { isRight, lower, rightIn } from './patterns.ts'
 import { Refusing } from './refusing.ts'
+import type { Revocations } from './revocations.ts'
 
-/**
- * Who stands behind a token; a refusal when nobody does or it cannot be found out. `author` names a guest where there is one.
- * @throws when the application vouches for somebody who is no User
- */
-export const identify = async (
-  { authenticate, log }: Settings,
-  token: string | undefined,
-  request: IncomingMessage,
-  author: AuthorId | null,
-): Promise<User | Refusal> => {
-  if (authenticate === null) return guest(author)
-  let user: User | null
-  try {
-    user = await authenticate(token, request)
-  } catch (error) {
-    log.error({ err: error }, 'authenticate failed')
-    return refusal('unavailable')
+export class Entry {
+  private readonly settings: Settings
+  private readonly revocations: Revocations
+
+  constructor(settings: Settings, revocations: Revocations) {
+    this.settings = settings
+    this.revocations = revocations
   }
-  return user === null || user === undefined ? refusal('unauthenticated') : soundUser(user)
+
+  /**
+   * Who stands behind a token; a refusal when nobody does or it cannot be found out. `author` names a guest where there is one.
+   * @throws when the application vouches for somebody who is no User
+   */
+  async whoIs(token: string | undefined, request: IncomingMessage | null, author: AuthorId | null): Promise<Bearer | Refusal> {
+    const { authenticate, log } = this.settings
+    if (authenticate === null) return this.admit(guest(author))
+    let answer: Awaited<ReturnType<Authenticate>>
+    try {
+      answer = await authenticate(token, request)
+    } catch (error) {
+      log.error({ err: error }, 'authenticate failed')
+      return refusal('unavailable')
+    }
+    if (answer === null || answer === undefined) return refusal('unauthenticated')
+    if ('stranger' in answer) return refusal('unauthenticated', answer.stranger)
+    return this.admit(soundBearer(answer))
+  }
+
+  readonly middleware: Middleware = (socket, next) => {
+    this.visitor(socket).then(
+      found => {
+        if ('code' in found) return next(new Refusing(found))
+        socket.data.user = found.user
+        next()
+      },
+      error => {
+        this.settings.log.error({ err: error }, 'a visitor of the application’s could not be identified')
+        next(new Refusing(refusal('internal')))
+      },
+    )
+  }
+
+  private async visitor({ handshake, request }: Socket): Promise<Bearer | Refusal> {
+    const token: unknown = handshake.auth.token
+    if (token !== undefined && (typeof token !== 'string' || Buffer.byteLength(token) > serverBounds.tokenBytes))
+      return refusal('unauthenticated', 'a token is a string')
+    // Typed as always there; a connection that has said hello to Inkwell has let go of it.
+    const asked: IncomingMessage | null = request
+    if (asked === null)
+      return refusal('malformed', 'this connection is in use for documents; the application needs one of its own')
+    return this.whoIs(token, asked, null)
+  }
+
+  private admit(bearer: Bearer): Bearer | Refusal {
+    return this.overdue(bearer, 0) ? refusal('unauthenticated', 'the token has expired') : (this.outcast(bearer) ?? bearer)
+  }
+
+  /** Whether the token has been expired for `grace` milliseconds. */
+  overdue({ expires }: Bearer, grace: number): boolean {
+    return expires !== null && this.settings.clock.now() >= expires + grace
+  }
+
+  /** Why somebody whose token is good may not be here all the same; null: he may. */
+  outcast(bearer: Bearer): Refusal | null {
+    return this.revocations.outcast(bearer)
+  }
+
+  /**
+   * What he may do in a document now.
+   * @throws when `authorize` does, gives no right, or takes longer than `authorizeTimeout`
+   */
+  async rightOf(bearer: Bearer, doc: DocId): Promise<Right> {
+    if (this.revocations.cap(bearer, doc) === 'none') return 'none'
+    const right = await this.granted(bearer, doc)
+    return lower(right, this.revocations.cap(bearer, doc)) // as it is after the answer, which may have taken its time
+  }
+
+  private granted(bearer: Bearer, doc: DocId): Right | Promise<Right> {
+    const { authorize, clock, limits } = this.settings
+    if (authorize === null) return bearer.documents === null ? 'write' : rightIn(bearer.documents, doc)
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(limits.authorizeTimeout, () =>
+        reject(new Error(`no answer from authorize within ${limits.authorizeTimeout} ms`)),
+      )
+      Promise.resolve(authorize(identityOf(bearer), doc)).then(
+        right => {
+          cancel()
+          if (isRight(right)) resolve(right)
+          else reject(new TypeError(`authorize answered ${JSON.stringify(right)}, which is no right`))
+        },
+        error => {
+          cancel()
+          reject(error)
+        },
+      )
+    })
+  }
+}
+
+/** Addresses stand in logs, histories and Referer headers: a token in one is told to everybody on the way. */
+export const hasTokenInAddress = (url: string | undefined): boolean => {
+  const query = url?.indexOf('?') ?? -1
+  if (query < 0) return false
+  const parameters = new URLSearchParams(url!.slice(query))
+  return parameters.has('token') || parameters.has('access_token')
 }
 
 /**
@@ -38,29 +126,3 @@ export const identify = async (
  * is asked once: what happens to a user's rights later is the application's to act on.
  */
 export type Middleware = (socket: Socket, next: (error?: Error) => void) => void
-
-export const middleware =
-  (settings: Settings): Middleware =>
-  (socket, next) => {
-    visitor(settings, socket).then(
-      found => {
-        if ('code' in found) return next(new Refusing(found))
-        socket.data.user = found
-        next()
-      },
-      error => {
-        settings.log.error({ err: error }, 'a visitor of the application’s could not be identified')
-        next(new Refusing(refusal('internal')))
-      },
-    )
-  }
-
-const visitor = async (settings: Settings, { handshake, request }: Socket): Promise<User | Refusal> => {
-  const token: unknown = handshake.auth.token
-  if (token !== undefined && (typeof token !== 'string' || Buffer.byteLength(token) > serverBounds.tokenBytes))
-    return refusal('unauthenticated', 'a token is a string')
-  // Typed as always there; a connection that has said hello to Inkwell has let go of it.
-  const asked: IncomingMessage | null = request
-  if (asked === null) return refusal('malformed', 'this connection is in use for documents; the application needs one of its own')
-  return identify(settings, token, asked, null)
-}

@@ -9,6 +9,7 @@ import { encodeServerFrame } from '../protocol/codec.ts'
 import type { AuthorId } from '../protocol/ids.ts'
 import { jsonEvent } from '../protocol/json.ts'
 import type { ServerMessage, Welcome } from '../protocol/messages.ts'
+import type { Bearer } from './identity.ts'
 
 /** In which of its two forms an endpoint speaks the protocol. */
 export type Form = 'binary' | 'json'
@@ -38,15 +39,18 @@ export interface LineBounds {
 export class Line implements Outlet {
   readonly form: Form
   readonly author: AuthorId
+  /** Who speaks here, by his latest token. */
+  bearer: Bearer
   /** Bytes that engine.io holds back because the socket has not taken the ones before. */
   waiting = 0
   private readonly conn: EngineSocket
   private readonly bounds: LineBounds
 
-  constructor(form: Form, author: AuthorId, conn: EngineSocket, bounds: LineBounds) {
+  constructor(form: Form, author: AuthorId, conn: EngineSocket, bearer: Bearer, bounds: LineBounds) {
     this.form = form
     this.author = author
     this.conn = conn
+    this.bearer = bearer
     this.bounds = bounds
   }
 
@@ -67,6 +71,11 @@ export class Line implements Outlet {
   /** Sends what waits, then closes; the client sees a broken line and comes back. */
   close(): void {
     this.conn.close()
+  }
+
+  /** Ends it at once, whether the client reads or not. */
+  cut(): void {
+    cut(this.conn)
   }
 
   /** Lets go of the request that opened the line: half of what an idle connection would keep in memory. */
@@ -132,8 +141,8 @@ export class Fanout {
     })
   }
 
-  open(form: Form, author: AuthorId, conn: EngineSocket): Line {
-    const line = new Line(form, author, conn, this.bounds)
+  open(form: Form, author: AuthorId, conn: EngineSocket, bearer: Bearer): Line {
+    const line = new Line(form, author, conn, bearer, this.bounds)
     this.lines.set(conn, line)
     return line
   }

@@ -6,21 +6,24 @@ import { type DefaultEventsMap, Server, type Socket } from 'socket.io'
 import type { Connection, Engine } from '../engine/index.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
+import type { DocId } from '../protocol/ids.ts'
 import { readHello } from '../protocol/json.ts'
-import type { ClientMessage, Refused, Welcome } from '../protocol/messages.ts'
+import type { Authenticate, ClientMessage, DocumentRequest, Refused, Welcome } from '../protocol/messages.ts'
 import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
 import { Crowd } from './crowd.ts'
-import { identify } from './entry.ts'
+import { type Entry, hasTokenInAddress } from './entry.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
-import { authorOf } from './identity.ts'
+import { authorOf, type Bearer } from './identity.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
 import { Refusing } from './refusing.ts'
+import type { Subject } from './revocations.ts'
 
 /** Who a socket is, from its hello on; `talk` from its welcome on. */
 interface Visit {
   readonly welcome: Welcome
+  readonly bearer: Bearer
   talk: Talk | null
 }
 
@@ -28,6 +31,10 @@ interface Talk {
   readonly line: Line
   readonly connection: Connection
   malformed: number
+  /** A token is being looked at. */
+  renewing: boolean
+  /** The client has been told that its token has ended. */
+  reminded: boolean
 }
 
 type Io = Server<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
@@ -37,6 +44,7 @@ type EngineSocket = IoSocket['conn']
 export interface GatewayParts {
   readonly settings: Settings
   readonly engine: Engine
+  readonly entry: Entry
   readonly fanout: Fanout
   readonly allows: OriginRule
 }
@@ -44,6 +52,7 @@ export interface GatewayParts {
 export class Gateway {
   private readonly settings: Settings
   private readonly engine: Engine
+  private readonly entry: Entry
   private readonly fanout: Fanout
   private readonly allows: OriginRule
   /** A connection says hello once; Socket.IO itself would take a second one while the first is being thought about. */
@@ -52,12 +61,15 @@ export class Gateway {
   private readonly crowd = new Crowd()
   private whenEmpty = (): void => {}
   private draining = false
+  private stopSweeping: () => void
 
-  constructor({ settings, engine, fanout, allows }: GatewayParts) {
+  constructor({ settings, engine, entry, fanout, allows }: GatewayParts) {
     this.settings = settings
     this.engine = engine
+    this.entry = entry
     this.fanout = fanout
     this.allows = allows
+    this.stopSweeping = this.sweepLater()
   }
 
   /** A Socket.IO server that listens nowhere: the door hands it its requests. */
@@ -85,8 +97,10 @@ export class Gateway {
       pingInterval: limits.pingInterval,
       pingTimeout: limits.pingTimeout,
       allowRequest: (request, answer) => {
-        if (this.allows(request)) answer(null, true)
-        else answer(refusal('origin-refused').message, false)
+        if (!this.allows(request)) answer(refusal('origin-refused').message, false)
+        else if (hasTokenInAddress(request.url))
+          answer('A token belongs into the payload of CONNECT, not into an address.', false)
+        else answer(null, true)
       },
       // Only polling asks for it. A middleware costs every handshake, so without polling there is none.
       ...(polling ? { cors: (request: Asking, answer: CorsAnswer) => answer(null, { origin: this.allows(request) }) } : {}),
@@ -116,6 +130,21 @@ export class Gateway {
       const why = refusal('draining', undefined, wait())
       this.fanout.deliver([line], { kind: 'refused', doc: null, handle: null, seq: null, refusal: why })
     }
+  }
+
+  /** Somebody's rights may have changed: whoever has no business here any more goes, the others are looked at in their documents. */
+  recheck({ user, token, document }: Subject): void {
+    for (const talk of [...this.talks]) {
+      const { bearer } = talk.line
+      if ((user !== undefined && bearer.user.id !== user) || (token !== undefined && bearer.token !== token)) continue
+      const no = this.entry.outcast(bearer)
+      if (no !== null) this.dismiss(talk, no)
+      else talk.connection.recheck(document === undefined ? null : (document as DocId)) // it has been read as one
+    }
+  }
+
+  close(): void {
+    this.stopSweeping()
   }
 
   get size(): number {
@@ -154,26 +183,30 @@ export class Gateway {
     const agreed = negotiate(protocol)
     if (typeof agreed !== 'number') return agreed
     const author = authorOf(key)
-    const user = await identify(this.settings, token, request, author)
-    if ('code' in user) return user
+    const bearer = await this.entry.whoIs(token, request, author)
+    if ('code' in bearer) return bearer
+    const { user } = bearer
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = this.settings.limits
     const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
     const { spread } = this.crowd
-    return { welcome: { kind: 'welcome', protocol: agreed, author, user, limits, spread }, talk: null }
+    const expiresIn = this.expiresIn(bearer)
+    return { welcome: { kind: 'welcome', protocol: agreed, author, user, expiresIn, limits, spread }, bearer, talk: null }
   }
 
   private welcome(form: Form, socket: IoSocket): void {
-    const { welcome } = socket.data
-    const line = this.fanout.open(form, welcome.author, socket.conn)
+    const { welcome, bearer } = socket.data
+    const line = this.fanout.open(form, welcome.author, socket.conn, bearer)
     line.forgetRequest(socket)
     this.fanout.deliver([line], welcome)
-    const talk: Talk = { line, connection: this.engine.connect(welcome, line), malformed: 0 }
+    const talk: Talk = { line, connection: this.engine.connect(welcome, line), malformed: 0, renewing: false, reminded: false }
     socket.data.talk = talk
     this.talks.add(talk)
     if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
     socket.onAny(this.heard)
     socket.on('error', this.broken)
     socket.on('disconnect', this.gone)
+    const no = this.entry.outcast(bearer) // it may have been revoked since the hello
+    if (no !== null) this.dismiss(talk, no)
   }
 
   // These are shared by all sockets; Socket.IO calls them with the socket as `this`.
@@ -216,25 +249,88 @@ export class Gateway {
     })(this)
 
   private hear(talk: Talk, event: string, content: unknown): void {
+    if (this.entry.overdue(talk.line.bearer, this.settings.limits.tokenGrace)) return this.dismiss(talk, expired())
     switch (event) {
       case 'join':
         if (this.draining) {
           const { doc } = content as ClientMessage & { kind: 'join' }
           return this.refuse(talk, { ...nothing, doc, refusal: refusal('draining') })
         }
-        return talk.connection.receive(content as ClientMessage)
+        return talk.connection.receive(content as DocumentRequest)
       case 'leave':
       case 'submit':
       case 'present':
       case 'signal':
-        return talk.connection.receive(content as ClientMessage) // the parser gives these names to sound messages only
+        return talk.connection.receive(content as DocumentRequest) // the parser gives these names to sound messages only
       case 'probe':
         return this.tellSpread([talk])
+      case 'authenticate':
+        this.renew(talk, content as Authenticate).catch(error => {
+          this.settings.log.error({ err: error }, 'a token could not be looked at')
+          this.refuse(talk, { ...nothing, refusal: refusal('internal') })
+        })
+        return
       case 'refused':
         return this.objectTo(talk, content as Refused) // the parser's own finding; no peer can send it
       default:
         return this.objectTo(talk, { ...nothing, refusal: refusal('malformed', 'no message of a client has this name') })
     }
+  }
+
+  /** Takes another token for a line that is open. One that is not taken changes nothing. */
+  private async renew(talk: Talk, { token }: Authenticate): Promise<void> {
+    const { line, connection } = talk
+    const no = (why: Refusal): void => this.refuse(talk, { ...nothing, refusal: why })
+    if (talk.renewing) return no(refusal('slow-down', 'another token is being looked at'))
+    talk.renewing = true
+    try {
+      const bearer = await this.entry.whoIs(token, null, line.author)
+      if (!line.open) return
+      if ('code' in bearer) return no(bearer)
+      if (bearer.user.id !== line.bearer.user.id)
+        return no(refusal('unauthenticated', 'the token is that of another user: connect anew with it'))
+      line.bearer = bearer
+      talk.reminded = false
+      this.fanout.deliver([line], { kind: 'authenticated', user: bearer.user, expiresIn: this.expiresIn(bearer) })
+      connection.renew(bearer.user)
+    } finally {
+      talk.renewing = false
+    }
+  }
+
+  private expiresIn({ expires }: Bearer): number | null {
+    return expires === null ? null : Math.max(0, expires - this.settings.clock.now())
+  }
+
+  /** Looks at every line now and then: no line has a timer of its own. */
+  private sweepLater(): () => void {
+    return this.settings.clock.after(sweeping, () => {
+      this.sweep()
+      this.stopSweeping = this.sweepLater()
+    })
+  }
+
+  private sweep(): void {
+    const { tokenGrace } = this.settings.limits
+    for (const talk of [...this.talks]) {
+      const { bearer } = talk.line
+      if (!this.entry.overdue(bearer, 0)) continue
+      if (this.entry.overdue(bearer, tokenGrace)) this.dismiss(talk, expired())
+      else if (!talk.reminded) {
+        talk.reminded = true
+        this.refuse(talk, { ...nothing, refusal: refusal('unauthenticated', 'the token has expired: bring another one') })
+      }
+    }
+  }
+
+  /** Tells why, and is done with a client, whether it reads that or not. */
+  private dismiss(talk: Talk, why: Refusal): void {
+    const { line, connection } = talk
+    this.settings.log.info({ user: line.bearer.user.id, code: why.code, detail: why.detail }, 'a connection is closed')
+    this.refuse(talk, { ...nothing, refusal: why })
+    connection.close()
+    line.close()
+    this.settings.clock.after(farewell, () => line.cut())
   }
 
   private objectTo(talk: Talk, answer: Refused): void {
@@ -255,6 +351,11 @@ export class Gateway {
 }
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
+
+const expired = (): Refusal => refusal('unauthenticated', 'the token has expired')
+
+const sweeping = 1_000 // ms between two looks at all lines: by so much a token may outlive its grace
+const farewell = 1_000 // ms for a client that is dismissed to read why
 
 const overlong = 65_536 // bytes above the limit that are still taken in, so that the sender learns what was wrong
 

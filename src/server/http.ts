@@ -9,13 +9,16 @@ import type { Engine } from '../engine/index.ts'
 import { type ErrorCode, type Refusal, refusal } from '../protocol/errors.ts'
 import { docId, Fault } from '../protocol/fields.ts'
 import type { DocId } from '../protocol/ids.ts'
-import { identify } from './entry.ts'
+import { type Entry, hasTokenInAddress } from './entry.ts'
 import type { Settings } from './options.ts'
+import type { OriginRule } from './origins.ts'
 import type { Health } from './readiness.ts'
 
 export interface HttpParts {
   readonly settings: Settings
   readonly engine: Engine
+  readonly entry: Entry
+  readonly allows: OriginRule
   readonly health: () => Promise<Health>
   readonly draining: () => boolean
 }
@@ -23,6 +26,7 @@ export interface HttpParts {
 const statuses: { readonly [code in ErrorCode]?: number } = {
   unauthenticated: 401,
   forbidden: 403,
+  revoked: 403,
   'origin-refused': 403,
   'not-found': 404,
   'history-gone': 410,
@@ -42,13 +46,15 @@ class Stop extends Error {
   }
 }
 
+const asked = 600 // s for which a browser need not ask again whether a page may ask
+
 const pageOf = z.strictObject({
   after: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 })
 
-export const httpSide = async ({ settings, engine, health, draining }: HttpParts): Promise<FastifyInstance> => {
-  const { log, authorize, demo } = settings
+export const httpSide = async ({ settings, engine, entry, allows, health, draining }: HttpParts): Promise<FastifyInstance> => {
+  const { log, demo } = settings
 
   const send = (reply: FastifyReply, why: Refusal): FastifyReply => {
     if (why.advice === 'retry') reply.header('retry-after', Math.ceil((why.after ?? 1_000) / 1_000))
@@ -69,6 +75,22 @@ export const httpSide = async ({ settings, engine, health, draining }: HttpParts
     routerOptions: { maxParamLength: 16_384 }, // as much as Node reads of a head: an id that is too long is told so, by name
     bodyLimit: 1_024, // nothing here takes a body
     frameworkErrors: (error, _request, reply) => void answer(error, reply),
+  })
+
+  app.addHook('onRequest', async (request, reply) => {
+    const { origin } = request.headers
+    if (!allows(request.raw)) throw new Stop(refusal('origin-refused'))
+    if (hasTokenInAddress(request.url))
+      throw new Stop(refusal('malformed', 'a token belongs into the header Authorization, not into an address'))
+    if (origin === undefined) return
+    reply.header('vary', 'origin').header('access-control-allow-origin', origin)
+    if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) return
+    return reply
+      .code(204)
+      .header('access-control-allow-methods', 'GET')
+      .header('access-control-allow-headers', 'authorization')
+      .header('access-control-max-age', asked)
+      .send()
   })
 
   app.addHook('onSend', async (_request, reply) => {
@@ -96,9 +118,9 @@ export const httpSide = async ({ settings, engine, health, draining }: HttpParts
   const readable = async (request: FastifyRequest): Promise<DocId> => {
     const doc = docId((request.params as { id: unknown }).id)
     if (draining()) throw new Stop(refusal('draining'))
-    const user = await identify(settings, bearer(request.raw), request.raw, null)
-    if ('code' in user) throw new Stop(user)
-    const right = await attempt('authorize', async () => authorize(user, doc))
+    const who = await entry.whoIs(bearer(request.raw), request.raw, null)
+    if ('code' in who) throw new Stop(who)
+    const right = await attempt('authorize', () => entry.rightOf(who, doc))
     if (right === 'none') throw new Stop(refusal('forbidden', 'reading'))
     return doc
   }

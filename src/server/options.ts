@@ -9,10 +9,10 @@ import { type Clock, type Store, signalBytes } from '../engine/ports.ts'
 import { textType } from '../ot/text.ts'
 import type { AnyDocumentType } from '../ot/type.ts'
 import type { DocId } from '../protocol/ids.ts'
-import type { Right, User } from '../protocol/messages.ts'
+import type { Right } from '../protocol/messages.ts'
 import type { ApplicationAdapter } from '../stores/adapter.ts'
 import { systemClock } from './clock.ts'
-import type { Authenticate } from './identity.ts'
+import type { Authenticate, Identity } from './identity.ts'
 import { type Logger, type LogLevel, loggerOf, logLevels } from './log.ts'
 import { type Origins, originFault } from './origins.ts'
 
@@ -24,6 +24,10 @@ export interface LineLimits {
   readonly waitingBytes: number
   /** Messages that are none, after which a connection is closed. */
   readonly malformedMessages: number
+  /** Milliseconds that a line outlives its token, so that the client can bring another one. */
+  readonly tokenGrace: number
+  /** Milliseconds for `authorize` to answer; later counts as "try again later". */
+  readonly authorizeTimeout: number
   /** Milliseconds from opening a line to being welcome. */
   readonly connectTimeout: number
   /** Milliseconds between two pings of the server; */
@@ -38,6 +42,8 @@ export const defaultLineLimits: LineLimits = {
   behindBytes: 65_536, // some seconds of a slow line: what comes behind them would be late news
   waitingBytes: 16_777_216, // one very large document on its way to a slow reader
   malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
+  tokenGrace: 30_000, // a laptop that wakes up, an issuer that restarts
+  authorizeTimeout: 5_000, // whoever waits longer for a document has gone
   connectTimeout: 10_000, // a token check that takes longer helps nobody
   pingInterval: 25_000, // load balancers close a quiet connection after 60 s
   pingTimeout: 20_000, // a phone that changes cells
@@ -47,6 +53,8 @@ export const defaultLineLimits: LineLimits = {
 export type ServerLimits = Limits & LineLimits
 
 export type Transport = 'websocket' | 'polling'
+
+export type Authorize = (user: Identity, documentId: DocId) => Right | Promise<Right>
 
 export interface ServerOptions {
   /** Default: `embeddedStore({ path: './inkwell-data' })`. The server closes it when it closes. */
@@ -59,8 +67,11 @@ export interface ServerOptions {
   readonly adapter?: ApplicationAdapter
   /** Default in development: everyone is a guest, and the log says so. Without it no server starts in production. */
   readonly authenticate?: Authenticate
-  /** What a user may do in a document. A throw counts as "try again later". Default: everyone who got in may write everywhere. */
-  readonly authorize?: (user: User, documentId: DocId) => Right | Promise<Right>
+  /**
+   * What a user may do in a document: asked when he joins, when he comes with another token, and by `recheck`. A throw counts as "try
+   * again later". Default: what his token says of rights; where it says nothing of them, everyone who got in may write everywhere.
+   */
+  readonly authorize?: Authorize
   /** Default: text alone. */
   readonly types?: readonly AnyDocumentType[]
   readonly limits?: Partial<ServerLimits>
@@ -87,8 +98,7 @@ export interface Settings {
   readonly store: Store | null
   readonly adapter: ApplicationAdapter | null
   readonly authenticate: Authenticate | null
-  readonly authorize: (user: User, documentId: DocId) => Right | Promise<Right>
-  readonly authorizes: boolean
+  readonly authorize: Authorize | null
   readonly types: readonly AnyDocumentType[]
   readonly limits: ServerLimits
   readonly origins: Origins | null
@@ -180,6 +190,8 @@ export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?
   const given = options
   if (given.authenticate === undefined && !development)
     faults.push('authenticate: is missing, and with NODE_ENV=production nobody gets in without it')
+  if (!development && given.origins?.includes('*'))
+    faults.push('origins: * lets the pages of every site in; with NODE_ENV=production name those that may')
   if (given.demo !== undefined && given.attach !== undefined) faults.push('demo: needs a server of its own, so not with attach')
   const { signalBytes: signals = 0 } = given.limits ?? {}
   if (signals > mostSignalBytes) faults.push(`limits.signalBytes: is ${signals}, and a store carries at most ${mostSignalBytes}`)
@@ -193,8 +205,7 @@ export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?
     store: given.store ?? null,
     adapter: given.adapter ?? null,
     authenticate: given.authenticate ?? null,
-    authorize: given.authorize ?? (() => 'write'),
-    authorizes: given.authorize !== undefined,
+    authorize: given.authorize ?? null,
     types: given.types ?? [textType],
     limits: { ...defaultLimits, ...defaultLineLimits, ...given.limits },
     origins: given.origins ?? null,

@@ -11,7 +11,7 @@ import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
-import { type Middleware, middleware } from './entry.ts'
+import { Entry, type Middleware } from './entry.ts'
 import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
 import { httpSide } from './http.ts'
@@ -19,6 +19,7 @@ import { writeDown } from './log.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
 import { type Health, Readiness } from './readiness.ts'
+import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
 
 export interface InkwellServer {
   /** Listens. Default host: 127.0.0.1, so that nothing is reachable from outside before somebody says so. Not with `attach`. */
@@ -30,6 +31,16 @@ export interface InkwellServer {
    * and port. May be called more than once.
    */
   close(): Promise<void>
+  /**
+   * Takes rights back before their time: of a user, of a token, in a document, of one of the former in the latter. It holds on every
+   * node within two seconds, on lines that are open too, for nodes that start later, and lasts a day unless said otherwise. Resolves
+   * when the store has it.
+   */
+  revoke(revocation: Revocation): Promise<void>
+  /** Takes a revocation back before its time. */
+  restore(subject: Subject): Promise<void>
+  /** Rights may have changed: `authorize` is asked again for those of this user, in this document, or for everybody; on every node. */
+  recheck(whom?: Recheck): Promise<void>
   readonly engine: Engine
   /**
    * For an application's own namespaces, `io.of('/chat')`: its clients connect with socket.io-client and the `parser` of inkwell/client.
@@ -65,6 +76,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     ])
   }
 
+  const revocations = new Revocations({ store, clock, log })
+  const entry = new Entry(settings, revocations)
   const fanout = new Fanout(limits)
   const engine = createEngine({
     store,
@@ -72,12 +85,14 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     randomId: () => randomBytes(12).toString('base64url'),
     types: settings.types,
     limits,
-    authorize: async (user, doc) => settings.authorize(user, doc),
-    deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message), // the gateway made them all
+    // The gateway made all outlets.
+    authorize: (_user, doc, outlet) => entry.rightOf((outlet as Line).bearer, doc),
+    deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message),
     observe: writeDown(log),
   })
   const allows = originRule(settings.origins, settings.development)
-  const gateway = new Gateway({ settings, engine, fanout, allows })
+  const gateway = new Gateway({ settings, engine, entry, fanout, allows })
+  await revocations.start(subject => gateway.recheck(subject))
   const io = gateway.endpoint('binary', settings.path)
   if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
   const ends = settings.jsonPath === null ? [io] : [io, gateway.endpoint('json', settings.jsonPath)]
@@ -94,7 +109,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   })
   const health = async (): Promise<Health> => (draining ? { ready: false, reasons: ['draining'] } : readiness.health())
 
-  const app = await httpSide({ settings, engine, health, draining: () => draining })
+  const app = await httpSide({ settings, engine, entry, allows, health, draining: () => draining })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const rooms: Room[] = [
     ...ends.map(end =>
@@ -137,6 +152,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     else clearTimeout(hurry)
     await Promise.all(ends.map(end => end.close()))
     settings.adapter?.close()
+    gateway.close()
+    revocations.close()
     await app.close()
     readiness.close()
     await store.close()
@@ -167,8 +184,11 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   return {
     engine,
     io: io as unknown as IoServer, // the same server; its events are the application's to type
-    authenticate: middleware(settings),
+    authenticate: entry.middleware,
     drain,
+    revoke: revocation => revocations.revoke(revocation),
+    restore: subject => revocations.restore(subject),
+    recheck: (whom = {}) => revocations.recheck(whom),
     close: () => (closing ??= stop()),
     listen: async (port, host = '127.0.0.1') => {
       if (own === null)
@@ -184,7 +204,12 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
       const url = `http://${urlHost(address)}:${address.port}`
       const { durability } = store.log
       const entry = settings.authenticate === null ? 'anybody may enter, as a guest' : 'who may enter is for authenticate to say'
-      const rights = settings.authorizes ? 'what they may do for authorize' : 'all of them may write everywhere'
+      const rights =
+        settings.authorize !== null
+          ? 'what they may do for authorize'
+          : settings.authenticate !== null
+            ? 'what they may do is in their tokens, and everything where those do not say'
+            : 'all of them may write everywhere'
       log.info(
         { url, store: store.name, durability, transports: settings.transports },
         `listening on ${url}; edits are kept in ${store.name} and count as durable ${lasting[durability]}; ${entry}; ${rights}`,

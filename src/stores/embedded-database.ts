@@ -112,6 +112,7 @@ export interface Database {
   readonly authors: Rows
   readonly checkpoints: Rows
   readonly counters: Rows
+  readonly notices: Rows
   readonly slot: ClaimSlot
   /** Reads what a killed process has left in its journals. Once, by the owner of the directory, before anything else. */
   recover(): Promise<void>
@@ -177,6 +178,7 @@ class Journaled implements Database {
   readonly authors: Rows
   readonly checkpoints: Rows
   readonly counters: Rows
+  readonly notices: Rows
   readonly slot: ClaimSlot
   readonly #path: string
   readonly #journalBytes: number
@@ -205,15 +207,17 @@ class Journaled implements Database {
     this.#house = house
     this.#root = root
     const table = (name: string, id: number): Rows => new Rows(id, root.openDB<Buffer, Buffer>({ name, ...encoding }))
-    const names = ['heads', 'names', 'entries', 'authors', 'checkpoints', 'counters'] as const
-    const [heads, names_, entries, authors, checkpoints, counters] = names.map(table) as [Rows, Rows, Rows, Rows, Rows, Rows]
+    // A journal knows a table by its place here: a new one goes to the end.
+    const tables = ['heads', 'names', 'entries', 'authors', 'checkpoints', 'counters', 'notices'].map(table)
+    const [heads, names, entries, authors, checkpoints, counters, notices] = tables as [Rows, Rows, Rows, Rows, Rows, Rows, Rows]
     this.heads = heads
-    this.names = names_
+    this.names = names
     this.entries = entries
     this.authors = authors
     this.checkpoints = checkpoints
     this.counters = counters
-    this.#tables = [heads, names_, entries, authors, checkpoints, counters]
+    this.notices = notices
+    this.#tables = tables
     this.slot = {
       read: () => house.get(ownerKey)?.toString() || null,
       swap: (expected, next) =>

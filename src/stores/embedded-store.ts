@@ -1,9 +1,10 @@
 // Puts the embedded store together: claims the directory, recovers the database, opens the log in the background.
 // Invariant: nothing is read or written before the directory is this store's own.
 
-import type { Log, Store } from '../engine/ports.ts'
+import type { Log, Notice, NoticeBoard, Store } from '../engine/ports.ts'
 import type { Database } from './embedded-database.ts'
 import { EmbeddedLog } from './embedded-log.ts'
+import { localNotices, type NoticeShelf } from './notices.ts'
 import { claim } from './ownership.ts'
 import { localPresence } from './presence.ts'
 import { localControl, localSignals } from './signals.ts'
@@ -12,12 +13,13 @@ import { localControl, localSignals } from './signals.ts'
 export const embeddedOver = (path: string, database: (path: string) => Database): Store & { rowsRead(): number } => {
   const opening = start(path, database)
   opening.catch(() => {}) // told to whoever asks
-  let opened: EmbeddedLog | null = null
-  const open = async (): Promise<EmbeddedLog> => (opened ??= await opening)
+  let opened: Opened | null = null
+  const open = async (): Promise<EmbeddedLog> => (opened ??= await opening).log
+  const board = async (): Promise<NoticeBoard> => (opened ??= await opening).notices
   let closing: Promise<void> | null = null
   const close = (): Promise<void> =>
     (closing ??= opening.then(
-      log => log.close(),
+      ({ log }) => log.close(),
       () => {}, // it never opened
     ))
   const log: Log = {
@@ -38,21 +40,39 @@ export const embeddedOver = (path: string, database: (path: string) => Database)
     log,
     presence: localPresence(),
     control: localControl(),
+    notices: {
+      post: async (notice, now) => (await board()).post(notice, now),
+      read: async (mark, now) => (await board()).read(mark, now),
+    },
     signals: localSignals(),
     ready: async () => (await open()).check('write'),
-    rowsRead: () => opened?.rowsRead ?? 0,
+    rowsRead: () => opened?.log.rowsRead ?? 0,
     close,
   }
 }
 
-const start = async (path: string, database: (path: string) => Database): Promise<EmbeddedLog> => {
+interface Opened {
+  readonly log: EmbeddedLog
+  readonly notices: NoticeBoard
+}
+
+const start = async (path: string, database: (path: string) => Database): Promise<Opened> => {
   const db = database(path)
   try {
     const release = await claim(path, db.slot)
     await db.recover()
-    return new EmbeddedLog(db, release)
+    return { log: new EmbeddedLog(db, release), notices: localNotices(shelfIn(db)) }
   } catch (error) {
     await db.close()
     throw error
   }
 }
+
+const shelfIn = (db: Database): NoticeShelf => ({
+  keep: (notice, gone) =>
+    db.commit([
+      ...gone.map(key => ({ table: db.notices, key: Buffer.from(key), value: null })),
+      { table: db.notices, key: Buffer.from(notice.key), value: Buffer.from(JSON.stringify(notice)) },
+    ]),
+  kept: db.notices.range({}).map(({ value }) => JSON.parse(value.toString()) as Notice),
+})

@@ -7,6 +7,7 @@ import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
 import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
+import { localNotices } from './notices.ts'
 import { localPresence } from './presence.ts'
 import { localControl, localSignals } from './signals.ts'
 
@@ -57,6 +58,8 @@ const landed = (entry: Entry): Row => ({ seq: entry.seq, version: entry.version 
 
 /** The log port with every method synchronous, and the faults that a test may cause. Announcements are made before a method returns. */
 export class MemoryLog {
+  /** Hangs beside the log, so that whoever finds the one finds the other. */
+  readonly notices = localNotices()
   readonly #documents = new Map<DocId, Document>()
   readonly #feed = new Feed<DocId, Announcement>()
   readonly #durable: 'at once' | 'by hand'
@@ -248,6 +251,7 @@ export const memoryStore = (options: MemoryOptions = {}, core: MemoryLog = new M
     log,
     presence: localPresence(),
     control: localControl(),
+    notices: core.notices,
     signals: localSignals(),
     ready: async () => {},
     close: log.close,

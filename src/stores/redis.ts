@@ -12,6 +12,7 @@ import { Channels } from './redis/channels.ts'
 import { Hardening } from './redis/durability.ts'
 import { Keys } from './redis/keys.ts'
 import { RedisLog } from './redis/log.ts'
+import { redisNotices } from './redis/notices.ts'
 import { RedisPresence } from './redis/presence.ts'
 import { Rooms, signalMark } from './redis/rooms.ts'
 import { Wire, type WireOptions } from './redis/wire.ts'
@@ -137,6 +138,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
         return stop
       },
     },
+    notices: redisNotices(read, keys),
     signals: {
       send: (doc, payload) => say(keys.channel(doc), `${signalMark}${signalText(payload)}`),
       async subscribe(doc, listener) {

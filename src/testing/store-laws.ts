@@ -12,6 +12,7 @@ import type {
   Log,
   LogReply,
   NewEntry,
+  Notice,
   Opened,
   PresenceNews,
   Store,
@@ -1116,6 +1117,83 @@ const overhear = (world: World, doc: DocId): Promise<Watching<Json>> =>
 const heed = (world: World): Promise<Watching<Json>> =>
   watching(world, listener => world.store.control.subscribe(message => listener([message])))
 
+const notice = (key: string, until: number, body: Json = { says: key }): Notice => ({ key, body, until })
+
+const byKey = (read: { readonly notices: readonly Notice[] } | null): readonly Notice[] =>
+  [...(read?.notices ?? [])].sort((a, b) => (a.key < b.key ? -1 : 1))
+
+const noticeCases: readonly Case[] = [
+  [
+    'a notice is read until its time is over; a later one with its key takes its place, and no other’s',
+    async world => {
+      const { notices } = world.store
+      const now = 1_700_000_000_000
+      deepStrictEqual(byKey(await notices.read(null, now)), [])
+      const hostile = notice('["ann","{a} \u0000 é 𝄞"]', now + 1_000, { deep: [null, 'é 𝄞', 1.5, { until: '1 2' }] })
+      for (const each of [hostile, notice('b', now + 1), notice('c', now + 500.5)]) await notices.post(each, now)
+      await notices.post(notice('b', now + 900, 'later'), now)
+      const read = await notices.read(null, now)
+      deepStrictEqual(
+        byKey(read).map(({ key, body }) => [key, body]),
+        [
+          [hostile.key, hostile.body],
+          ['b', 'later'],
+          ['c', { says: 'c' }],
+        ],
+      )
+      for (const { key, until } of byKey(read)) if (key !== hostile.key) ok(until >= now + (key === 'b' ? 900 : 500.5), key)
+      deepStrictEqual(
+        byKey(await notices.read(null, now + 950)).map(({ key }) => key),
+        [hostile.key],
+      )
+      deepStrictEqual(byKey(await notices.read(null, now + 1_000)), [])
+    },
+  ],
+  [
+    'who has read the notices is brought them again after the next post, and not before',
+    async world => {
+      const { notices } = world.store
+      const empty = await notices.read(null, 0)
+      ok(empty !== null)
+      strictEqual(await notices.read(empty.mark, 0), null)
+      await notices.post(notice('a', 1_000), 0)
+      const one = await notices.read(empty.mark, 0)
+      deepStrictEqual(byKey(one), [notice('a', 1_000)])
+      strictEqual(await notices.read(one!.mark, 500), null)
+      await notices.post(notice('a', 1_000), 0)
+      ok((await notices.read(one!.mark, 0)) !== null, 'the same words once more are a post too')
+      deepStrictEqual(byKey(await notices.read('of another board', 0)), [notice('a', 1_000)])
+    },
+  ],
+]
+
+const reopenNotices: Case = [
+  'a store that is closed and opened again has the same notices',
+  async world => {
+    await world.store.notices.post(notice('a', 1_000), 0)
+    await world.store.notices.post(notice('b', 2_000), 0)
+    await world.store.notices.post(notice('a', 3_000, 'later'), 0)
+    world.store = await world.parts.reopen!()
+    deepStrictEqual(byKey(await world.store.notices.read(null, 0)), [notice('a', 3_000, 'later'), notice('b', 2_000)])
+    await world.store.notices.post(notice('c', 3_000), 2_000)
+    world.store = await world.parts.reopen!()
+    deepStrictEqual(byKey(await world.store.notices.read(null, 0)), [notice('a', 3_000, 'later'), notice('c', 3_000)])
+  },
+]
+
+const besideNotices: Case = [
+  'two servers on one store read each other’s notices, and each notices the other’s post',
+  async world => {
+    const [here, there] = [world.store.notices, (await world.parts.beside!()).notices]
+    const before = await there.read(null, 0)
+    await here.post(notice('a', 1_000), 0)
+    const after = await there.read(before!.mark, 0)
+    deepStrictEqual(byKey(after), [notice('a', 1_000)])
+    await there.post(notice('a', 2_000, 'theirs'), 0)
+    deepStrictEqual(byKey(await here.read(after!.mark, 0)), [notice('a', 2_000, 'theirs')])
+  },
+]
+
 /**
  * Every law of a store. Run each in any test runner; each makes its own store by `setup` and discards it.
  * `can` says which doors the setup opens, so that the list of laws is known before the first store is made.
@@ -1148,13 +1226,14 @@ export const storeLaws = (
   })
   return [
     ...logCases.map(law),
-    ...(can.reopen ? reopenCases.map(law) : []),
+    ...(can.reopen ? [...reopenCases, reopenNotices].map(law) : []),
     ...(can.durableUpTo ? handCases.map(law) : []),
     ...(can.lose ? loseCases.map(law) : []),
-    ...(can.beside ? besideCases.map(law) : []),
+    ...(can.beside ? [...besideCases, besideNotices].map(law) : []),
     ...searchCases.map(search),
     ...presenceCases.map(law),
     ...signalCases.map(law),
+    ...noticeCases.map(law),
     ...controlCases.map(law),
   ]
 }

@@ -34,7 +34,10 @@ export class HandCall implements Call {
   welcomes(spread = 1_000): void {
     const limits = { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100, signalBytes: 100 }
     const author = 'AAAAAAAAAAAAAAAA' as AuthorId
-    this.listen({ kind: 'welcome', welcome: { kind: 'welcome', protocol: 1, author, user: { id: 'ann' }, limits, spread } })
+    this.listen({
+      kind: 'welcome',
+      welcome: { kind: 'welcome', protocol: 1, author, user: { id: 'ann' }, expiresIn: null, limits, spread },
+    })
   }
 
   says(message: ServerMessage): void {

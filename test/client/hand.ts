@@ -7,7 +7,7 @@ import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType } from '../../src/ot/type.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import type { AuthorId } from '../../src/protocol/ids.ts'
-import type { ClientMessage, Right, ServerMessage } from '../../src/protocol/messages.ts'
+import type { ClientMessage, DocumentRequest, Right, ServerMessage } from '../../src/protocol/messages.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 
 /** Time that stands still until `pass`. */
@@ -52,7 +52,7 @@ export class HandLine implements Line, Outlet {
   /** While true, messages wait on their way: `up` to the server, `down` to the client. */
   holdUp = false
   holdDown = false
-  readonly up: ClientMessage[] = []
+  readonly up: DocumentRequest[] = []
   readonly down: ServerMessage[] = []
   /** Everything that the client has sent. */
   readonly sent: ClientMessage[] = []
@@ -75,7 +75,10 @@ export class HandLine implements Line, Outlet {
     this.connection = this.world.engine.connect({ author: this.author, user }, this)
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = defaultLimits
     const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
-    this.listen({ kind: 'up', welcome: { kind: 'welcome', protocol: 1, author: this.author, user, limits, spread: 1_000 } })
+    this.listen({
+      kind: 'up',
+      welcome: { kind: 'welcome', protocol: 1, author: this.author, user, expiresIn: null, limits, spread: 1_000 },
+    })
   }
 
   /** Breaks. What was on its way up arrives when `late`, or is lost; what was on its way down is lost. */
@@ -98,7 +101,7 @@ export class HandLine implements Line, Outlet {
 
   send(message: ClientMessage): void {
     this.sent.push(message)
-    if (!this.open) return
+    if (!this.open || message.kind === 'authenticate' || message.kind === 'probe') return // the business of a server's edge
     this.up.push(message)
     if (!this.holdUp) this.flushUp()
   }

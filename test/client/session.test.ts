@@ -266,3 +266,50 @@ test('what is as large as may be sent is not composed any further', () => {
   for (let i = 0; i < 1_000; i++) session.tell(typed(i, 'x'))
   expect(session.state.units.map(unit => unit.op.inserted.length)).toEqual([170, 170, 170, 170, 170, 150])
 })
+
+const only = (right: 'read' | 'write'): ServerMessage => ({ kind: 'right', handle: 1 as Handle, right })
+const draftsIn = (did: readonly SessionEffect<Text, TextOp>[]) =>
+  did.flatMap(effect => (effect.kind === 'draft' ? [[effect.draft.refusal?.code, effect.draft.op.inserted]] : []))
+
+test('[P3] [P6] whose right to write goes while he types gets back what was never sent, and waits for the answer to what was', () => {
+  const session = told(up, joined(), typed(0, 'sent'), typed(4, ' unsent'), only('read'))
+  expect([draftsIn(session.did), session.state.shown.toString()]).toEqual([[['forbidden', ' unsent']], 'sent'])
+  session.tell(refused('forbidden', 1))
+  expect([draftsIn(session.did), session.state.shown.toString()]).toEqual([[['forbidden', 'sent']], ''])
+  expect([session.state.units, session.sent]).toEqual([[], []])
+})
+
+test('[P2] [P6] an edit that was taken before the right to write went is no draft', () => {
+  const session = told(up, joined(), typed(0, 'sent'), only('read'))
+  session.tell({
+    kind: 'commits',
+    handle: 1 as Handle,
+    from: 0,
+    commits: [{ author: me, seq: 1, op: ['sent'] }],
+    position: at(1),
+    durable: 1,
+  })
+  expect([draftsIn(session.did), session.state.shown.toString(), session.state.units]).toEqual([[], 'sent', []])
+})
+
+test('[P6] an answer that does not come once the right to write is gone is looked for in the history', () => {
+  const session = told(up, joined(), typed(0, 'sent'), only('read'), { kind: 'resend' })
+  expect(session.sent).toEqual(['leave', 'join'])
+  session.tell(joined({ right: 'read' }))
+  expect([draftsIn(session.did), session.state.units]).toEqual([[['forbidden', 'sent']], []])
+})
+
+test('[P6] whose right to write comes back writes on', () => {
+  const session = told(up, joined({ right: 'read' }), only('write'), typed(0, 'again'))
+  expect(session.sent).toEqual(['submit'])
+  expect(session.state.link).toMatchObject({ kind: 'live', right: 'write' })
+})
+
+test('[P3] put out for a while, it keeps what was typed and joins again', () => {
+  const session = told(up, joined(), typed(0, 'kept'), { kind: 'left', handle: 1 as Handle, refusal: refusal('unavailable') })
+  expect([session.state.link.kind, session.sent, draftsIn(session.did)]).toEqual(['waiting', [], []])
+  expect(session.did.at(-1)).toMatchObject({ kind: 'wait', next: 'join' })
+  session.tell({ kind: 'join' })
+  session.tell(joined())
+  expect(session.sent).toEqual(['submit'])
+})

@@ -18,6 +18,7 @@ const welcome: Welcome = {
   kind: 'welcome',
   protocol: 1,
   author: 'AAAAAAAAAAAAAAAA' as Welcome['author'],
+  expiresIn: null,
   user: { id: 'ann' },
   limits: { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100, signalBytes: 100 },
   spread: 1_000,

@@ -201,8 +201,8 @@ describe.each(proxies)('a node behind %s that drains', name => {
         serverWith({
           store: redisStore(redis.url),
           transports: ['websocket', 'polling'],
-          authenticate: (_token, { headers }) => {
-            addresses.add(headers['x-forwarded-for'])
+          authenticate: (_token, request) => {
+            addresses.add(request?.headers['x-forwarded-for'])
             return { id }
           },
         }),

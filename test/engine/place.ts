@@ -6,7 +6,7 @@ import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType, Json } from '../../src/ot/type.ts'
 import type { AuthorId, DocId, Handle, Position, Seq } from '../../src/protocol/ids.ts'
-import type { ClientMessage, Joined, Right, ServerMessage } from '../../src/protocol/messages.ts'
+import type { DocumentRequest, Joined, Right, ServerMessage } from '../../src/protocol/messages.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { type HandClock, type HandStore, handClock, handStore, settle } from '../simulation/hand.ts'
 
@@ -19,7 +19,9 @@ export interface Speaker {
   slow(behind: boolean): void
   /** What came since the last call. */
   news(): ServerMessage[]
-  say(message: ClientMessage): Promise<void>
+  say(message: DocumentRequest): Promise<void>
+  /** Gets another right, of which the engine is told. */
+  may(right: Right): Promise<void>
   join(position?: Position | null, doc?: DocId, type?: string): Promise<ServerMessage>
   submit(joined: Joined, position: Position, seq: Seq, op: Json): Promise<void>
 }
@@ -41,6 +43,8 @@ export const place = (
     readonly types?: readonly AnyDocumentType[]
     readonly log?: MemoryLog
     readonly flowing?: boolean
+    /** Instead of what the speakers were given. */
+    readonly authorize?: EngineOptions['authorize']
   } = {},
 ): Place => {
   const { log = new MemoryLog() } = options
@@ -55,7 +59,7 @@ export const place = (
     randomId: () => `peer${(++ids).toString(36)}`.padEnd(16, '0'),
     types: options.types ?? [textType],
     limits: { ...defaultLimits, ...options.limits },
-    authorize: async user => rights.get(user.id) ?? 'write',
+    authorize: options.authorize ?? (async user => rights.get(user.id) ?? 'write'),
     deliver: (outlets, message) => {
       for (const outlet of outlets) (outlet as unknown as { heard: ServerMessage[] }).heard.push(structuredClone(message))
     },
@@ -97,6 +101,12 @@ export const place = (
         async say(message) {
           connection.receive(message)
           if (options.flowing ?? true) await flow()
+        },
+        async may(right) {
+          rights.set(author, right)
+          connection.recheck(null)
+          if (options.flowing ?? true) await flow()
+          else await settle()
         },
         async join(position = null, doc = notes, type = 'text') {
           await speaker.say({ kind: 'join', doc, type, position })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Handle } from '../../src/protocol/ids.ts'
-import type { ClientMessage, Joined, Presence, ServerMessage } from '../../src/protocol/messages.ts'
+import type { DocumentRequest, Joined, Presence, ServerMessage } from '../../src/protocol/messages.ts'
 import { Roster } from '../roster.ts'
 import { settle } from '../simulation/hand.ts'
 import { notes, type Place, place, type Speaker } from './place.ts'
@@ -18,8 +18,8 @@ const room = async (names: readonly string[], options: Parameters<typeof place>[
   return { here, people, speakers: people.map(({ speaker }) => speaker), handle: people[0]!.joined.handle }
 }
 
-const signal = (handle: Handle, name: string, payload: unknown = null): ClientMessage =>
-  ({ kind: 'signal', handle, name, payload }) as ClientMessage
+const signal = (handle: Handle, name: string, payload: unknown = null): DocumentRequest =>
+  ({ kind: 'signal', handle, name, payload }) as DocumentRequest
 
 const presenceIn = (messages: readonly ServerMessage[]): Presence[] => messages.filter(message => message.kind === 'presence')
 

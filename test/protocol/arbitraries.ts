@@ -203,6 +203,7 @@ export const clientMessage: fc.Arbitrary<ClientMessage> = fc.oneof(
   fc.record({ kind: fc.constant('present' as const), handle, version: whole, state: smallState }),
   fc.record({ kind: fc.constant('signal' as const), handle, name: signalName, payload: smallJson }),
   fc.record({ kind: fc.constant('probe' as const) }),
+  fc.record({ kind: fc.constant('authenticate' as const), token: textOf(200) }),
 )
 
 export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
@@ -211,6 +212,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     protocol: positive,
     author,
     user,
+    expiresIn: fc.option(whole),
     limits: fc.record({
       messageBytes: whole,
       opComponents: whole,
@@ -253,6 +255,12 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('signalled' as const), handle, peer, user, name: signalName, payload: smallJson }),
   fc.record({ kind: fc.constant('alive' as const), spread: whole }),
+  fc.record({ kind: fc.constant('right' as const), handle, right: fc.constantFrom('read' as const, 'write' as const) }),
+  fc.record({
+    kind: fc.constant('authenticated' as const),
+    user,
+    expiresIn: fc.option(whole),
+  }),
 )
 
 export const hello: fc.Arbitrary<Hello> = fc

@@ -54,6 +54,7 @@ export const fromClient: readonly Example<ClientMessage>[] = [
   { name: 'a caret', message: { kind: 'present', handle, version: 43, state: { cursor: { anchor: 7, head: 7 } } } },
   { name: 'a wave', message: { kind: 'signal', handle, name: 'wave', payload: { to: 'everybody' } } },
   { name: 'nothing any more', message: { kind: 'present', handle, version: 43, state: {} } },
+  { name: 'with a fresh token', message: { kind: 'authenticate', token: 'eyJhbGciOiJFUzI1NiJ9' } },
   { name: 'after silence', message: { kind: 'probe' } },
 ]
 
@@ -65,6 +66,25 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       protocol: 1,
       author: ada,
       user: adaUser,
+      expiresIn: 3_600_000,
+      limits: {
+        messageBytes: 1_048_576,
+        opComponents: 10_000,
+        documentLength: 10_000_000,
+        presenceBytes: 4_096,
+        signalBytes: 16_384,
+      },
+      spread: 1_000,
+    },
+  },
+  {
+    name: 'whose token has no end',
+    message: {
+      kind: 'welcome',
+      protocol: 1,
+      author: bob,
+      user: bobUser,
+      expiresIn: null,
       limits: {
         messageBytes: 1_048_576,
         opComponents: 10_000,
@@ -235,4 +255,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
     message: { kind: 'signalled', handle, peer: peerOfAda, user: adaUser, name: 'wave', payload: { to: 'everybody' } },
   },
   { name: 'of two thousand', message: { kind: 'alive', spread: 4_100 } },
+  { name: 'only to read any more', message: { kind: 'right', handle, right: 'read' } },
+  { name: 'to write again', message: { kind: 'right', handle, right: 'write' } },
+  { name: 'for another hour', message: { kind: 'authenticated', user: adaUser, expiresIn: 3_600_000 } },
 ]

@@ -13,7 +13,7 @@ describe('authenticate', () => {
   it('sees the token and the request; whom it does not know is refused as unauthenticated', async () => {
     const seen: unknown[] = []
     const authenticate: Authenticate = async (token, request) => {
-      seen.push([token, request.headers['x-from']])
+      seen.push([token, request?.headers['x-from']])
       return token === 'good' ? { id: 'ann' } : null
     }
     const url = await serving({ authenticate })

@@ -36,6 +36,7 @@ describe('one document', () => {
         protocol: 1,
         author: expect.stringMatching(/^[\w-]{16}$/),
         user: { id: 'user of T', name: 'Ann', color: '#aa0033' },
+        expiresIn: null,
         limits: { messageBytes, opComponents, documentLength, presenceBytes, signalBytes },
       })
     }

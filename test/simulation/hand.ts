@@ -91,6 +91,7 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
       log: port,
       presence: { ...board, list: async doc => board.list(await later('presence', () => doc)) },
       control: localControl(),
+      notices: log.notices,
       signals: localSignals(),
       ready: async () => undefined,
       close: async () => undefined,

@@ -13,7 +13,7 @@ import { replace, type TextOp, toEdits } from '../../src/ot/op.ts'
 import type { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AuthorId, DocId, Epoch } from '../../src/protocol/ids.ts'
-import type { ClientMessage, ServerMessage } from '../../src/protocol/messages.ts'
+import type { DocumentRequest, ServerMessage } from '../../src/protocol/messages.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { type HandClock, type HandStore, handClock, handStore, settle } from './hand.ts'
 
@@ -478,7 +478,7 @@ class Client {
   private view: Text = textType.empty
   node: Node | null = null
   private connection: Connection | null = null
-  up: ClientMessage[] = []
+  up: DocumentRequest[] = []
   down: ServerMessage[] = []
   private waits: ('resend' | 'join')[] = []
   outlet: (Outlet & { take(message: ServerMessage): void }) | null = null

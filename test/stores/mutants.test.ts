@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { StoreUnderLaw } from '../../src/testing/index.ts'
 import { storeLaws } from '../../src/testing/index.ts'
 
-type Source = 'memory.ts' | 'feed.ts' | 'presence.ts' | 'signals.ts'
+type Source = 'memory.ts' | 'feed.ts' | 'presence.ts' | 'signals.ts' | 'notices.ts'
 type Memory = typeof import('../../src/stores/memory.ts')
 
 /** What is wrong with the copy: in this file, this text, which must occur, became that one. */
@@ -356,13 +356,26 @@ const faults: readonly Fault[] = [
     "for (const _ of 'ab') queueMicrotask(() => feed.tell('control', JSON.parse(text) as Json))",
   ],
   ['the longest signal is too long', 'signals.ts', 'if (bytes > signalBytes) throw', 'if (bytes >= signalBytes) throw'],
+  // notices
+  ['a notice hangs for ever', 'notices.ts', '.filter(({ until }) => until > now)', ''],
+  ['a notice hangs for a moment too long', 'notices.ts', 'until > now', 'until >= now'],
+  ['a post takes down what still hangs', 'notices.ts', 'until <= now', 'until > now'],
+  ['a post does not move the mark', 'notices.ts', 'posted++', ''],
+  ['the mark is always another', 'notices.ts', 'if (mark ===', 'if (mark === mark + 1 && mark ==='],
+  [
+    'an earlier notice stays in its place',
+    'notices.ts',
+    'hanging.set(copy.key, copy)',
+    'if (!hanging.has(copy.key)) hanging.set(copy.key, copy)',
+  ],
+  ['each store has a board of its own', 'memory.ts', 'notices: core.notices', 'notices: localNotices()'],
 ]
 
 const home = new URL('../../src/stores/', import.meta.url).pathname
 const workshop = mkdtempSync(join(tmpdir(), 'inkwell-mutants-'))
 afterAll(() => rmSync(workshop, { recursive: true }))
 
-const sources: readonly Source[] = ['memory.ts', 'feed.ts', 'presence.ts', 'signals.ts']
+const sources: readonly Source[] = ['memory.ts', 'feed.ts', 'presence.ts', 'signals.ts', 'notices.ts']
 
 /** The memory store, built from a copy of its sources with one fault in it. */
 const build = async (name: string, fault: Fault | null): Promise<Memory> => {

@@ -90,6 +90,9 @@ const faults: readonly Fault[] = [
   ['a trim takes one too many', 'trim', "'~', id(log.floor + 1), 'LIMIT', 2000", 'id(log.floor + 2)'],
   ['who shows is not listed', 'show', "redis.call('HSET', KEYS[1], peer, own .. ARGV[i + 2])", ''],
   ['presence is not told', 'show', 'if #news > 0 then', 'if false then'],
+  ['a post takes down what still hangs', 'post', '<= tonumber(ARGV[3])', '<= tonumber(ARGV[3]) + 2000'],
+  ['a post takes down nothing else, and loses itself', 'post', "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])", ''],
+  ['a post does not move the mark', 'post', "redis.call('SET', KEYS[2], ARGV[5])", ''],
 ]
 
 let server: RedisServer

@@ -37,6 +37,14 @@ export class Keys {
   get application(): string {
     return `${this.#channels}socket.io`
   }
+  /** key → until when, and the notice */
+  get notices(): string {
+    return `${this.#prefix}{notices}:board`
+  }
+  /** another string with every post */
+  get noticesMark(): string {
+    return `${this.#prefix}{notices}:mark`
+  }
 
   index = (doc: DocId): string => this.#bucket(slotOf(tag(doc)) % buckets)
   get indexes(): readonly string[] {

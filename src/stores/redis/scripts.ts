@@ -327,6 +327,27 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (time[1] * 1000 + math.floor(
 `,
 }
 
+/**
+ * KEYS notices, mark. ARGV key, "<until> <body>", now, how many may hang there, the next mark. Answers how many others hang there: when
+ * those are too many, nothing is posted. What is past its time is taken down on the way.
+ */
+export const post: Script = {
+  name: 'inkwellPost',
+  keys: 2,
+  lua: `
+local all, others = redis.call('HGETALL', KEYS[1]), 0
+for i = 1, #all, 2 do
+  if tonumber(string.match(all[i + 1], '^%d+')) <= tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i])
+  elseif all[i] ~= ARGV[1] then others = others + 1 end
+end
+if others < tonumber(ARGV[4]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('SET', KEYS[2], ARGV[5])
+end
+return others
+`,
+}
+
 export const scripts: readonly Script[] = [
   open,
   append,
@@ -341,4 +362,5 @@ export const scripts: readonly Script[] = [
   bury,
   renew,
   alive,
+  post,
 ]
