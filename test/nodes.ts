@@ -2,7 +2,7 @@
 // Invariant: whatever was started here is ended by its process id, even when the test failed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { freePort } from './ports.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -27,7 +27,8 @@ export class Run {
   /** `environment` is all that it gets, besides PATH and HOME. `program`: another script than the command, e.g. one that is shipped. */
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}, program = 'src/cli/main.ts') {
     const { PATH = '', HOME = '' } = process.env
-    const child = spawn(process.execPath, ['--import', 'tsx', join(root, program), ...args], {
+    const compiler = program.endsWith('.ts') ? ['--import', 'tsx'] : []
+    const child = spawn(process.execPath, [...compiler, resolve(root, program), ...args], {
       cwd: root,
       env: { PATH, HOME, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -26,8 +26,10 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(project, { recursive: true, force: true }))
 
-it('the tarball holds what is built and what is to be read, and no sources or tests', () => {
-  expect(packed.filter(path => !/^(dist|docs)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path))).toEqual([])
+it('the tarball holds what is built, what is to be read and what operators start from, and no sources or tests', () => {
+  expect(packed.filter(path => !/^(dist|docs|deploy)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path))).toEqual(
+    [],
+  )
   expect(packed.filter(path => /\.(test|spec)\.|(?<!\.d)\.ts$/.test(path))).toEqual([])
   expect(['LICENSE', 'README.md', 'dist/cli/main.js', 'dist/demo/index.html'].filter(path => !packed.includes(path))).toEqual([])
 })
