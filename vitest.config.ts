@@ -6,10 +6,12 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** The files that take longest, longest first: started early, they leave no core idle at the end. */
 const long = [
+  /test\/chaos\//,
   /test\/simulation\//,
   /test\/stores\//,
   /test\/ot\//,
   /test\/client\/traces/,
+  /test\/multi-node\//,
   /test\/browser\//,
   /test\/house\/(pack|readme)/,
 ]

@@ -99,6 +99,8 @@ export interface NodeOptions {
   /** Further flags of `inkwell serve`. */
   readonly args?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** Another script than the command, started with the same arguments. */
+  readonly program?: string
 }
 
 /** An `inkwell serve` that keeps its port over all its runs. */
@@ -154,8 +156,8 @@ export class InkwellNode {
   }
 
   #begin(): Run {
-    const { store, args = [], environment = {} } = this.#options
-    return new Run(['serve', '--port', String(this.port), '--store', store, ...args], environment)
+    const { store, args = [], environment = {}, program } = this.#options
+    return new Run(['serve', '--port', String(this.port), '--store', store, ...args], environment, program)
   }
 
   async #listening(): Promise<void> {

@@ -2,7 +2,7 @@
 // Invariant: whatever was started here is ended by its process id and its directory removed, even when the test failed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -105,6 +105,15 @@ export class RedisServer {
     await gone
   }
 
+  /** The end of its append-only file: where it writes now, and what a machine that fails may lose a part of. */
+  get tail(): string {
+    const folder = join(this.#folder, 'appendonlydir')
+    const manifest = readFileSync(join(folder, 'appendonly.aof.manifest'), 'utf8')
+    const files = [...manifest.matchAll(/^file (\S+) seq (\d+) type i$/gm)]
+    const [, name] = files.reduce((last, next) => (Number(next[2]) > Number(last[2]) ? next : last))
+    return join(folder, name!)
+  }
+
   /** What is on its disk now, to be put back. The server is not running when it is. */
   copy(): { putBack(): void; discard(): void } {
     const copy = mkdtempSync(join(tmpdir(), 'inkwell-redis-copy-'))
@@ -160,7 +169,7 @@ export const startCluster = async (size = 3): Promise<RedisCluster> => {
   }
 }
 
-/** A line to a server that a test can cut, and whose answers it can swallow. */
+/** A line to a server that a test can cut, and whose answers or announcements it can swallow. */
 export class RedisLine {
   readonly #server: Server
   readonly #pairs = new Set<readonly [Socket, Socket]>()
@@ -168,6 +177,10 @@ export class RedisLine {
   #swallowing = false
   /** Bytes of answers that went nowhere. */
   swallowed = 0
+  /** Of each announcement: whether it goes nowhere, while everything else arrives. */
+  drops: (() => boolean) | null = null
+  /** Announcements that went nowhere. */
+  dropped = 0
 
   private constructor(server: Server, port: number, target: number) {
     this.#server = server
@@ -182,12 +195,29 @@ export class RedisLine {
         far.destroy()
       }
       for (const socket of pair) socket.on('error', end).on('close', end)
-      near.on('data', chunk => far.write(chunk))
+      let feed: Buffer | null = null // what has come of the next reply, on a line that hears
+      near.on('data', chunk => {
+        if (chunk.includes('inkwell-feed')) feed = Buffer.alloc(0) // its name is the first thing that a line says
+        far.write(chunk)
+      })
       far.on('data', chunk => {
         if (this.#swallowing) this.swallowed += chunk.length
-        else near.write(chunk)
+        else if (feed === null) near.write(chunk)
+        else feed = this.#sift(Buffer.concat([feed, chunk]), near)
       })
     })
+  }
+
+  /** Passes on whole replies but those that are to be dropped; answers what is left over. */
+  #sift(bytes: Buffer, near: Socket): Buffer {
+    let at = 0
+    for (let end = endOfReply(bytes, 0); end !== null; end = endOfReply(bytes, at)) {
+      const reply = bytes.subarray(at, end)
+      at = end
+      if (reply.subarray(0, announcement.length).equals(announcement) && this.drops?.()) this.dropped++
+      else near.write(reply)
+    }
+    return bytes.subarray(at)
   }
 
   static async to(target: number): Promise<RedisLine> {
@@ -218,4 +248,19 @@ export class RedisLine {
     this.cut()
     await new Promise(resolve => this.#server.close(resolve))
   }
+}
+
+const announcement = Buffer.from('>3\r\n$7\r\nmessage\r\n')
+
+/** Where the reply that begins at `at` ends, in Redis' protocol (RESP3); null: it is not all there. */
+const endOfReply = (bytes: Buffer, at: number): number | null => {
+  const line = bytes.indexOf('\r\n', at)
+  if (line < 0) return null
+  const kind = String.fromCharCode(bytes[at]!)
+  const count = Number(bytes.toString('latin1', at + 1, line))
+  let end: number | null = line + 2
+  if (kind === '$' || kind === '=') return count < 0 ? end : end + count + 2 <= bytes.length ? end + count + 2 : null
+  if (kind === '*' || kind === '>' || kind === '~' || kind === '%')
+    for (let i = kind === '%' ? 2 * count : count; i > 0 && end !== null; i--) end = endOfReply(bytes, end)
+  return end
 }
