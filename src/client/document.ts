@@ -17,6 +17,7 @@ import { Emitter } from './emitter.ts'
 import { closedHere, diverged, InkwellError, parsed } from './errors.ts'
 import { Appearance, type Peer, Peers } from './peers.ts'
 import {
+  type Level,
   levelOf,
   openSession,
   type Session,
@@ -73,9 +74,23 @@ export interface Divergence {
   readonly commits: readonly { readonly version: Version; readonly author: AuthorId | null; readonly op: Json }[]
 }
 
+/**
+ * How many edits of mine are at each level below durable; all are 0 when the status is `saved`. Edits made while one is on its way are
+ * one edit until they are sent. For one edit alone, ask `settled` right after it.
+ */
+export interface Progress {
+  /** Here only. */
+  readonly typed: number
+  /** They have left at least once; nobody has said yet that they are in the document. */
+  readonly sent: number
+  /** In the document, and the others have them or will; the loss of a server may still take them back for a while. */
+  readonly sequenced: number
+}
+
 export interface DocumentEvents<S, O> {
   change: Change<O>
   status: DocumentStatus
+  progress: Progress
   draft: Draft<S, O>
   /** Every refusal that concerns this document, also of what is tried again by itself: `advice` says which. */
   error: InkwellError
@@ -132,6 +147,7 @@ export interface Document<S, O> {
   /** How many commits of the log are in the snapshot; my own pending edits are not counted. */
   readonly version: Version
   readonly status: DocumentStatus
+  readonly progress: Progress
   /** This client's name as an author; null until the first welcome. */
   readonly author: AuthorId | null
   readonly canUndo: boolean
@@ -166,10 +182,11 @@ export interface Document<S, O> {
   /** The next edit begins an undo group of its own. */
   boundary(): void
   /**
-   * Resolves when all edits made so far have come that far. Only `durable` is a promise: around the loss of a server what is
-   * merely sequenced can vanish and is then sent again. Rejects when an edit is handed back as a draft, or the document closes first.
+   * Resolves when all edits made so far have come that far, or further. Only `durable` is a promise: around the loss of a server what is
+   * merely sequenced can vanish and is then sent again, and what is merely sent may get lost on its way and is sent again too.
+   * Rejects when an edit is handed back as a draft, or the document closes first.
    */
-  settled(level?: 'sequenced' | 'durable'): Promise<void>
+  settled(level?: 'sent' | 'sequenced' | 'durable'): Promise<void>
   on<Name extends keyof DocumentEvents<S, O>>(name: Name, listener: (event: DocumentEvents<S, O>[Name]) => void): () => void
   /** Waits up to five seconds for what is on its way, then leaves. What could not be sent comes as drafts. */
   close(): Promise<void>
@@ -209,9 +226,13 @@ export interface DocumentPort {
   closed(last: Seq): void
 }
 
+type Awaited = Exclude<Level, 'typed'>
+
 interface Waiter {
   readonly seq: Seq
-  readonly level: 'sequenced' | 'durable'
+  readonly level: Awaited
+  /** All who ask for the same are given the same: somebody who asks at every key, offline for days, makes nothing grow. */
+  readonly promise: Promise<void>
   resolve(): void
   reject(error: InkwellError): void
 }
@@ -250,6 +271,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private busy = false
 
   private told: DocumentStatus = 'offline'
+  private toldProgress: Progress = { typed: 0, sent: 0, sequenced: 0 }
   private right: 'read' | 'write' = 'write'
   private peersMoved = false
   private waiters: Waiter[] = []
@@ -478,7 +500,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
           stop()
           resolve()
         }
-        this.waiters.push({ seq: seqOfTyped(this.session), level: 'sequenced', resolve: done, reject: done })
+        this.settled('sequenced').then(done, done)
       })
     }
     this.finish(null)
@@ -491,19 +513,31 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.dispatch({ kind: 'close' })
   }
 
-  settled(level: 'sequenced' | 'durable' = 'durable'): Promise<void> {
+  settled(level: Awaited = 'durable'): Promise<void> {
     const seq = seqOfTyped(this.session)
     if (this.has(level, seq)) return Promise.resolve()
     if (this.session.link.kind === 'closed') return Promise.reject(this.endedBy ?? closedHere('document'))
-    return new Promise((resolve, reject) => this.waiters.push({ seq, level, resolve, reject }))
+    const same = this.waiters.find(waiter => waiter.seq === seq && waiter.level === level)
+    if (same !== undefined) return same.promise
+    let settle = { resolve: nothing, reject: nothing as (error: InkwellError) => void }
+    const promise = new Promise<void>((resolve, reject) => {
+      settle = { resolve, reject }
+    })
+    this.waiters.push({ seq, level, promise, ...settle })
+    return promise
   }
 
-  private has(level: 'sequenced' | 'durable', seq: Seq): boolean {
+  private has(level: Awaited, seq: Seq): boolean {
     const { units, confirmed } = this.session
     // An edit that the next one undid is never sent, so its number may never come.
-    if (units.length === 0 && (level === 'sequenced' || confirmed.length === 0)) return true
-    const reached = levelOf(this.session, seq)
-    return reached === 'durable' || reached === level
+    if (units.length === 0 && (level !== 'durable' || confirmed.length === 0)) return true
+    return ranks[levelOf(this.session, seq)] >= ranks[level]
+  }
+
+  get progress(): Progress {
+    const { units, confirmed } = this.session
+    const typed = units.filter(({ seq }) => seq === null).length
+    return { typed, sent: units.length - typed, sequenced: confirmed.length }
   }
 
   // ---- the loop
@@ -619,6 +653,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
       this.told = status
       this.events.emit('status', status)
     }
+    this.tellProgress()
     if (this.waiters.length > 0) {
       const reached = this.waiters.filter(({ level, seq }) => this.has(level, seq))
       this.waiters = this.waiters.filter(waiter => !reached.includes(waiter))
@@ -629,6 +664,13 @@ export class LiveDocument<S, O> implements Document<S, O> {
       this.presenceEvents.emit('change', this.presence.peers)
     }
     this.tellPresence()
+  }
+
+  private tellProgress(): void {
+    const { progress, toldProgress: told } = this
+    if (progress.typed === told.typed && progress.sent === told.sent && progress.sequenced === told.sequenced) return
+    this.toldProgress = progress
+    this.events.emit('progress', progress)
   }
 
   private ended(refused: Refusal | null): void {
@@ -788,6 +830,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
 }
 
 const nothing = (): void => {}
+
+const ranks: Readonly<Record<Level, number>> = { typed: 0, sent: 1, sequenced: 2, durable: 3 }
 
 /** Whether an edit of a text touches what the inverse op `undo` would change. */
 const touchesText = (undo: TextOp, op: TextOp): boolean => {

@@ -15,6 +15,7 @@ export type {
   Draft,
   EditOptions,
   Presence,
+  Progress,
   Signal,
   TextDocument,
 } from './document.ts'

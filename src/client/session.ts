@@ -158,6 +158,12 @@ export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly Sessio
 /** Milliseconds before trying again what the server refused for the moment without saying for how long. */
 const retryPause = 1_000
 
+/**
+ * Edits of mine in the log that are not durable yet. Beyond it what is typed waits: each of them is carried over whatever the others do,
+ * and a store that for so long has not made anything durable may never do so.
+ */
+const mostConfirmed = 1_000
+
 /** Milliseconds before asking for the whole text after a message that could not be applied. */
 const distrustPause = 1_000
 
@@ -215,9 +221,13 @@ export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S
   return run.result()
 }
 
+/** How far an edit of mine has come: it is here only; it has left at least once; it is in the log; it is there for good. */
+export type Level = 'typed' | 'sent' | 'sequenced' | 'durable'
+
 /** How far the edit numbered `seq` (see `seqOfTyped`) has come. */
-export const levelOf = (state: Session<unknown, unknown>, seq: Seq): 'pending' | 'sequenced' | 'durable' => {
-  if (seq > state.seq || state.units.some(unit => unit.seq !== null && unit.seq <= seq)) return 'pending'
+export const levelOf = (state: Session<unknown, unknown>, seq: Seq): Level => {
+  if (seq > state.seq) return 'typed'
+  if (state.units.some(unit => unit.seq !== null && unit.seq <= seq)) return 'sent'
   return state.confirmed.some(edit => edit.seq <= seq) ? 'sequenced' : 'durable'
 }
 
@@ -316,7 +326,8 @@ class Run<S, O> {
       case 'commits':
         return this.commits(message)
       case 'durable':
-        return this.durable(message.version)
+        this.durable(message.version)
+        return this.flush() // some may have waited for it
       case 'beat':
         return this.beat(message)
       case 'presence':
@@ -526,6 +537,7 @@ class Run<S, O> {
   private beat({ position, durable, hash }: Beat): void {
     if (!this.standsAt(position)) return this.rejoin()
     this.durable(durable)
+    this.flush()
     const { type, agreed } = this.state
     const found = type.hash?.(agreed)
     if (hash === null || found === undefined || found === hash) return
@@ -631,7 +643,8 @@ class Run<S, O> {
 
   /** Sends the first unit if nothing is in flight. */
   private flush(): void {
-    const { link, units, position, type, most } = this.state
+    const { link, units, position, type, most, confirmed } = this.state
+    if (confirmed.length >= mostConfirmed) return
     if (link.kind !== 'live' || link.sent || link.right !== 'write' || units.length === 0 || position === null) return
     const first = units[0]!
     const parts = first.seq === null ? type.split?.(first.op, most) : null

@@ -6,6 +6,7 @@ import {
   type DocumentStatus,
   type Draft,
   InkwellError,
+  type Progress,
   type Signal,
   type TextDocument,
 } from '../../src/client/index.ts'
@@ -329,6 +330,91 @@ describe('[P7] status and settled', () => {
     }
     expect([submitted(), done, doc.version]).toEqual([[1, 2, 3], true, 3])
     expect((await at.engine.read('doc' as DocId))?.value).toBe('x'.repeat(1_200_000))
+  })
+
+  it('an edit is typed, sent, sequenced, durable: counted, told, and waited for', async () => {
+    const at = world()
+    const { doc, line } = await opens(at, 'ann')
+    const seen: string[] = []
+    const says = ({ typed, sent, sequenced }: Progress) => `${typed} ${sent} ${sequenced}`
+    doc.on('progress', progress => seen.push(says(progress)))
+    const reached: string[] = []
+    line.cut()
+    doc.insert(0, 'a')
+    for (const level of ['sent', 'sequenced', 'durable'] as const) void doc.settled(level).then(() => reached.push(level))
+    doc.insert(0, 'b')
+    await at.calm()
+    expect([seen.splice(0), reached]).toEqual([['1 0 0'], []])
+    line.holdDown = true
+    line.rise()
+    await at.calm()
+    line.flushDown(1)
+    doc.insert(0, 'c')
+    await at.calm()
+    expect([seen.splice(0), reached, says(doc.progress)]).toEqual([['0 1 0', '1 1 0'], ['sent'], '1 1 0'])
+    const frame = line.down.find(message => message.kind === 'commits')
+    if (frame?.kind !== 'commits') throw new Error('no commit has come')
+    line.down.length = 0
+    line.say({ ...frame, durable: 0 })
+    await at.calm()
+    expect([seen.splice(0), reached]).toEqual([['0 1 1'], ['sent', 'sequenced']])
+    line.say({ kind: 'durable', handle: frame.handle, version: 1 })
+    await at.calm()
+    expect([seen, reached, doc.status]).toEqual([['0 1 0'], ['sent', 'sequenced', 'durable'], 'saving'])
+  })
+
+  it('[P5] whoever asks at every key, with no line, is given one promise and not a thousand', async () => {
+    const at = world()
+    const { doc, line } = await opens(at, 'ann')
+    line.cut()
+    doc.insert(0, 'a')
+    const first = doc.settled()
+    for (let i = 0; i < 1_000; i++) {
+      doc.insert(0, 'a')
+      expect(doc.settled()).toBe(first)
+    }
+    line.rise()
+    await Promise.all([at.calm(), first])
+  })
+
+  it('[P4] a node that makes way for another takes nothing with it: on its way up, on its way down, or in the buffer', async () => {
+    const at = world()
+    const { doc, line, client } = await opens(at, 'ann')
+    const ben = await opens(at, 'ben')
+    const seen = statuses(doc)
+    const clientSeen: string[] = []
+    client.on('status', status => clientSeen.push(status))
+    for (const faults of [doc, client] as const) (faults as TextDocument).on('error', error => seen.push(error.code as never))
+    for (const [i, hold] of (['holdUp', 'holdDown'] as const).entries()) {
+      line[hold] = true
+      ben.doc.insert(0, '-')
+      doc.insert(0, 'a')
+      await at.calm()
+      doc.insert(0, 'b')
+      line.move()
+      line[hold] = false
+      line.flushUp()
+      line.flushDown()
+      await at.calm()
+      await doc.settled()
+      expect([doc.text.length, ben.doc.text]).toEqual([3 * (i + 1), doc.text])
+      expect(doc.text.replaceAll('-', '')).toBe('ba'.repeat(i + 1))
+    }
+    expect([new Set(seen), clientSeen]).toEqual([new Set(['saved', 'saving']), []])
+  })
+
+  it('closing while a join is under way ends with the move: nobody is waited for who cannot answer', async () => {
+    const at = world()
+    const { client, line } = at.client('ann')
+    line.holdUp = true
+    const opened = client.open('doc')
+    opened.catch(() => {})
+    await at.calm()
+    const closed = client.close()
+    await at.calm()
+    line.move()
+    await closed
+    expect(at.engine.counts.joined).toBe(0)
   })
 
   it('what is settled already, or was taken back before it was sent, needs no waiting', async () => {

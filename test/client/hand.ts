@@ -45,8 +45,13 @@ export class HandClock {
   }
 }
 
+/** One connection's end at the server. */
+interface HandOutlet extends Outlet {
+  deliver(message: ServerMessage): void
+}
+
 /** One client's line, seen from the test. */
-export class HandLine implements Line, Outlet {
+export class HandLine implements Line {
   open = false
   behind = false
   /** While true, messages wait on their way: `up` to the server, `down` to the client. */
@@ -61,6 +66,7 @@ export class HandLine implements Line, Outlet {
   private readonly author: AuthorId
   private readonly listen: (event: LineEvent) => void
   private connection: Connection | null = null
+  private outlet: HandOutlet | null = null
 
   constructor(world: HandWorld, author: AuthorId, listen: (event: LineEvent) => void) {
     this.world = world
@@ -72,13 +78,37 @@ export class HandLine implements Line, Outlet {
   rise(): void {
     const user = { id: this.author as string }
     this.open = true
-    this.connection = this.world.engine.connect({ author: this.author, user }, this)
+    const line = this
+    const outlet: HandOutlet = {
+      get open() {
+        return line.open && line.outlet === outlet
+      },
+      get behind() {
+        return line.behind
+      },
+      deliver: message => this.deliver(message),
+    }
+    this.outlet = outlet
+    this.connection = this.world.engine.connect({ author: this.author, user }, outlet)
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = defaultLimits
     const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
     this.listen({
       kind: 'up',
       welcome: { kind: 'welcome', protocol: 1, author: this.author, user, expiresIn: null, limits, spread: 1_000 },
     })
+  }
+
+  /**
+   * Another node takes over from one that is about to stop: up again without having been down. What was on its way up still arrives
+   * there, after the joins here; what was on its way down is not heard any more.
+   */
+  move(): void {
+    const { connection, up } = this
+    const late = up.splice(0)
+    this.down.length = 0
+    this.rise()
+    for (const message of late) connection?.receive(message)
+    connection?.close()
   }
 
   /** Breaks. What was on its way up arrives when `late`, or is lost; what was on its way down is lost. */
@@ -162,7 +192,7 @@ export class HandWorld {
       limits: { ...defaultLimits, ...limits },
       authorize: async () => right(),
       deliver: (outlets, message) => {
-        for (const outlet of outlets) if (outlet.open) (outlet as HandLine).deliver(message)
+        for (const outlet of outlets) if (outlet.open) (outlet as HandOutlet).deliver(message)
       },
       observe: () => {},
     })

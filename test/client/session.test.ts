@@ -68,6 +68,22 @@ test('[R12] an edit is stored before it is sent', () => {
   expect(session.did.map(effect => effect.kind)).toEqual(['persist', 'send'])
 })
 
+test('[P5] what a store does not make durable for a thousand edits holds back the next one, and is all sent when it does', () => {
+  const session = told(up, joined())
+  const most = 1_000
+  for (let i = 1; i <= most; i++) {
+    session.tell(typed(i - 1, 'x'))
+    expect(session.sent).toEqual(['submit'])
+    const commits = [{ author: me, seq: i, op: i === 1 ? ['x'] : [i - 1, 'x'] }]
+    session.tell({ kind: 'commits', handle: 1 as Handle, from: i - 1, commits, position: at(i), durable: 0 })
+  }
+  session.tell(typed(most, 'y'))
+  session.tell(typed(most + 1, 'z'))
+  expect([session.sent, session.state.units.length]).toEqual([[], 1])
+  session.tell({ kind: 'durable', handle: 1 as Handle, version: 1 })
+  expect([session.sent, session.state.shown.length]).toEqual([['submit'], most + 2])
+})
+
 test('one submission is in flight; what is typed meanwhile is one more', () => {
   const session = told(up, joined(), typed(0, 'a'), typed(1, 'b'), typed(2, 'c'))
   expect(session.sent).toEqual([])
