@@ -82,7 +82,7 @@ export class Balancer {
   }
 
   /** Resets the connections that are chosen, at both ends; answers how many. */
-  reset(chosen: (pair: Pair) => boolean): number {
+  reset(chosen: (pair: Pair, i: number) => boolean): number {
     const reset = [...this.#pairs].filter(chosen)
     for (const { near, far } of reset) {
       near.resetAndDestroy()
@@ -92,7 +92,11 @@ export class Balancer {
   }
 
   /** Some connections carry nothing any more, as when somebody is in a tunnel, until they are thawed or reset. */
-  freeze(chosen: (pair: Pair) => boolean): { readonly count: number; readonly thaw: () => void; readonly reset: () => void } {
+  freeze(chosen: (pair: Pair, i: number) => boolean): {
+    readonly count: number
+    readonly thaw: () => void
+    readonly reset: () => void
+  } {
     const frozen = [...this.#pairs].filter(chosen)
     for (const { near, far } of frozen) {
       near.unpipe(far).pause()

@@ -121,3 +121,37 @@ export const mutants: readonly Mutant[] = [
     edits: [{ file: memory, find: 'if (seq <= (log.authors.get(author)?.seq ?? 0)) continue', put: '' }],
   },
 ]
+
+/** Rules that the simulation does not miss: somebody else keeps the promise, or it is about manners. Each has a test of its own. */
+export const missedBy: readonly (Omit<Mutant, 'seed'> & { readonly tests: string })[] = [
+  {
+    rule: 'R8',
+    tests: 'test/engine/engine.test.ts',
+    without: 'refusing a number below that of a commit since the base',
+    edits: [{ file: sequencer, find: "return later ? 'later' : null", put: 'return null' }],
+  },
+  {
+    rule: 'R11',
+    tests: 'test/engine/engine.test.ts',
+    without: 'the node offering again what it has delivered and the log has lost',
+    edits: [
+      {
+        file: sequencer,
+        find: 'this.lost = { agreed: common.value, units }',
+        put: 'this.lost = { agreed: common.value, units: units.slice(0, 0) }',
+      },
+    ],
+  },
+  {
+    rule: 'R14',
+    tests: 'test/engine/engine.test.ts',
+    without: 'telling the author of a submission that it is refused',
+    edits: [
+      {
+        file: 'src/engine/engine.ts',
+        find: 'if (no !== null) this.refuse(place?.document.id ?? null, message.handle, message.seq, no)',
+        put: '',
+      },
+    ],
+  },
+]

@@ -2,24 +2,22 @@
 // Invariant: a rule whose loss goes unnoticed fails here: then the simulation does not cover its ground.
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
-import { type Mutant, mutants } from './mutants.ts'
+import { run } from '../house/run.ts'
+import { type Mutant, missedBy, mutants } from './mutants.ts'
 import type { simulate } from './world.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** A copy of the code without a rule, as its simulation. */
-const copyWithout = async ({ rule, edits }: Mutant): Promise<typeof simulate> => {
+/** A copy of the code without a rule, and of the tests in these folders; answers where it is. */
+const copyWithout = ({ rule, edits }: Omit<Mutant, 'seed'>, folders: readonly string[]): string => {
   const place = join(root, 'test-artefacts/mutants', rule)
   rmSync(place, { recursive: true, force: true })
   mkdirSync(place, { recursive: true })
   cpSync(join(root, 'src'), join(place, 'src'), { recursive: true })
-  cpSync(join(root, 'test/simulation'), join(place, 'test/simulation'), {
-    recursive: true,
-    filter: path => !path.endsWith('.test.ts'),
-  })
+  for (const folder of folders) cpSync(join(root, folder), join(place, folder), { recursive: true })
   for (const { file, find, put } of edits) {
     const code = readFileSync(join(place, file), 'utf8')
     expect(code.split(find), `${file} has once: ${find}`).toHaveLength(2)
@@ -28,12 +26,20 @@ const copyWithout = async ({ rule, edits }: Mutant): Promise<typeof simulate> =>
       code.replace(find, () => put),
     )
   }
+  return place
+}
+
+const simulationWithout = async (mutant: Omit<Mutant, 'seed'>): Promise<typeof simulate> => {
+  const place = copyWithout(mutant, ['test/simulation'])
   const copy = (await import(pathToFileURL(join(place, 'test/simulation/world.ts')).href)) as { simulate: typeof simulate }
   return copy.simulate
 }
 
-test.each(mutants)('[$rule] the simulation breaks without $without', async mutant => {
-  const broken = await copyWithout(mutant)
+const named = <T extends Omit<Mutant, 'seed'>>(all: readonly T[]) =>
+  all.map(mutant => [mutant.rule, mutant.without, mutant] as const)
+
+test.each(named(mutants))('[%s] the simulation breaks without %s', async (_, __, mutant) => {
+  const broken = await simulationWithout(mutant)
   const seeds = [mutant.seed, ...Array.from({ length: 2_500 }, (_, i) => i + 1)]
   let failure: string | null = null
   for (const seed of seeds) {
@@ -46,11 +52,18 @@ test.each(mutants)('[$rule] the simulation breaks without $without', async mutan
   expect(failure, 'no seed failed').toMatch(/^seed \d+: /)
 })
 
+test.each(named(missedBy))('[%s] its own test breaks without %s', async (rule, _, mutant) => {
+  const { tests } = mutant
+  const place = copyWithout(mutant, ['test/simulation', dirname(tests)])
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+  const outcome = run(process.execPath, [vitest, 'run', '--root', place, tests, '-t', `\\[${rule}\\]`], place)
+  await expect(outcome).rejects.toThrow(/AssertionError/)
+})
+
 test('[R15] the simulation finds words mixed when the later op goes right', async () => {
-  const broken = await copyWithout({
+  const broken = await simulationWithout({
     rule: 'R15',
     without: '',
-    seed: 0,
     edits: [
       {
         file: 'src/engine/entry.ts',

@@ -1,7 +1,10 @@
 // The laws have teeth in Redis too: each fault put into a script is caught by one of them.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { prune, scripts, trim } from '../../src/stores/redis/scripts.ts'
+import type { Announcement } from '../../src/engine/ports.ts'
+import type { AuthorId, DocId } from '../../src/protocol/ids.ts'
+import { emptyChain } from '../../src/protocol/ids.ts'
+import { harden, prune, scripts, trim } from '../../src/stores/redis/scripts.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { StoreUnderLaw } from '../../src/testing/index.ts'
 import { storeLaws } from '../../src/testing/index.ts'
@@ -95,11 +98,28 @@ const faults: readonly Fault[] = [
   ['a post does not move the mark', 'post', "redis.call('SET', KEYS[2], ARGV[5])", ''],
 ]
 
+/** Of what is said to be durable, where that is not so with the answer itself. */
+const faultsOfDurability: readonly Fault[] = [
+  [
+    '[R5] a checkpoint ahead of what is durable is stored',
+    'checkpoint',
+    'if version > durable or version <= horizon',
+    'if version <= horizon',
+  ],
+  ['[R1] any history is durable', 'harden', 'if version < log.floor or chainAt(log, version) ~= ARGV[3] then return 0 end', ''],
+  ['[R1] any log is durable', 'harden', 'or log.epoch ~= ARGV[1]', ''],
+  ['what is durable is not any more', 'harden', 'or version <= log.durable', ''],
+  ['what is durable is not told', 'harden', "redis.call(ARGV[5], ARGV[4], 'd'", "tostring('d'"],
+]
+
 let server: RedisServer
+/** Its file is synced every second, so that nothing is durable at once. */
+let slow: RedisServer
 beforeAll(async () => {
   server = await RedisServer.start()
+  slow = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'everysec'] })
 })
-afterAll(() => server.discard())
+afterAll(() => Promise.all([server.discard(), slow.discard()]))
 
 let rooms = 0
 const setup = async (): Promise<StoreUnderLaw> => {
@@ -135,7 +155,73 @@ const broken = async (): Promise<string | null> => {
   return null
 }
 
+/** What is said of durability in a new document: how the script `harden` answers, what is durable then, and what was told. */
+const saidOfDurability = async (): Promise<unknown> => {
+  const prefix = `mutant${rooms++}:`
+  const doc = 'doc' as DocId
+  const store = redisStore({ url: slow.url, prefix })
+  try {
+    const told: Announcement[] = []
+    await store.log.subscribe(doc, news => {
+      if (news.kind === 'durable') told.push(news)
+    })
+    const { epoch } = await store.log.open(doc)
+    const reply = await store.log.append(doc, { epoch, version: 0, chain: emptyChain }, [
+      { author: 'ann' as AuthorId, seq: 1, body: 'one' },
+      { author: 'ann' as AuthorId, seq: 2, body: 'two' },
+    ])
+    const [one, two] = reply.ok ? reply.entries.map(({ chain }) => chain) : []
+    const early = await store.log.checkpoint(doc, { epoch, version: 1, chain: one!, horizon: 0, pruned: 0, body: '' })
+    const places = [
+      [epoch, 2, one],
+      ['another', 2, two],
+      [epoch, 3, two],
+      [epoch, 2, two],
+      [epoch, 1, one],
+      [epoch, 2, two],
+    ] as const
+    return await slow.do(async redis => {
+      const answers: unknown[] = []
+      const [meta, log] = [`${prefix}{doc}:meta`, `${prefix}{doc}:log`]
+      for (const [epoch, version, chain] of places)
+        answers.push(await redis.eval(harden.lua, 2, meta, log, epoch, version, chain!, `${prefix}{doc}:feed`, 'PUBLISH'))
+      // Whoever hears this one has heard what was told before.
+      const last = new Promise<void>(resolve => void store.signals.subscribe(doc, () => resolve()))
+      await store.signals.subscribe(doc, () => {})
+      store.signals.send(doc, 'last')
+      await last
+      return {
+        early,
+        answers,
+        durable: await redis.hget(meta, 'd'),
+        told: told.map(news => news.kind === 'durable' && news.version),
+      }
+    })
+  } finally {
+    await store.close()
+  }
+}
+
+const soundDurability = { early: false, answers: [0, 0, 0, 1, 0, 0], durable: '2', told: [2] }
+
+it('[R1] [R5] durable is what the log holds, of the history of which it is said, and it is told once', async () => {
+  expect(await saidOfDurability()).toEqual(soundDurability)
+})
+
 describe('a fault in a script breaks a law', () => {
+  it.each(faultsOfDurability)('%s', async (_, name, found, became) => {
+    const script = scripts.find(each => each.name.toLowerCase() === `inkwell${name}`) as { lua: string }
+    const sound = script.lua
+    const parts = sound.split(found)
+    expect(parts.length, 'the text of this fault occurs once').toBe(2)
+    script.lua = parts.join(became)
+    try {
+      expect(await saidOfDurability()).not.toEqual(soundDurability)
+    } finally {
+      script.lua = sound
+    }
+  })
+
   it.each(faults)('%s', async (_, name, found, became) => {
     const script = scripts.find(each => each.name.toLowerCase() === `inkwell${name}`) as { lua: string }
     const sound = script.lua
