@@ -17,9 +17,26 @@ export const missed = (
   const from = position.version - commits.length
   const wire = commits.map(commit => wireCommit(type, commit))
   if (commits.length <= limits.catchUpCommits) return { kind: 'commits', from, commits: wire, position }
+  if (componentsOf(wire) > limits.catchUpWork) return null
+  return { kind: 'composed', from, units: unitsOf(type, commits, receiver), position }
+}
+
+/**
+ * An op carried over commits in one step. It may come out otherwise than its author makes it, who goes commit by commit; R9 makes up
+ * for that, as it does when the author has caught up in one step and the server has not.
+ *
+ * Null: there is so much that composing it would hold up the others.
+ */
+export const overAll = (type: Type, op: unknown, commits: readonly Commit[], limits: Limits): unknown => {
+  if (componentsOf(commits.map(commit => wireCommit(type, commit))) > limits.catchUpWork) return null
+  const ops = commits.map(commit => commit.op)
+  return type.transform(op, composed(type, ops), 'left')
+}
+
+const componentsOf = (commits: readonly WireCommit[]): number => {
   let components = 0
-  for (const { op } of wire) components += Array.isArray(op) ? op.length : 1
-  return components > limits.catchUpWork ? null : { kind: 'composed', from, units: unitsOf(type, commits, receiver), position }
+  for (const { op } of commits) components += Array.isArray(op) ? op.length : 1
+  return components
 }
 
 export const wireCommit = (type: Type, { author, seq, op }: Commit): WireCommit => ({ author, seq, op: type.opToJson(op) })

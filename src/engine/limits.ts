@@ -22,13 +22,13 @@ export interface Limits {
   readonly documentsPerConnection: number
   /** Submissions of one author in one document that wait for the log. */
   readonly submissionsWaiting: number
-  /** Components of an op times commits since its base: how much rebasing one submission may ask for. */
+  /** Components of an op times commits since its base; above that the commits are composed before it is carried over them. */
   readonly rebaseWork: number
   /** Commits that a document keeps behind its head; a client further behind gets the snapshot. */
   readonly recentCommits: number
   /** Commits that a client coming back may lack and still get one by one; more are composed. */
   readonly catchUpCommits: number
-  /** Components of all commits that one client lacks; with more it gets the snapshot. */
+  /** Components of all commits that one client lacks, or one op is carried over in one step: with more it gets the snapshot. */
   readonly catchUpWork: number
   /** Commits after which a document is checkpointed, */
   readonly checkpointCommits: number

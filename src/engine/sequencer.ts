@@ -5,6 +5,7 @@ import { advanceOther, advanceOwn, type Pending, type Queue, withdraw } from '..
 import { OpError } from '../ot/type.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { type AuthorId, type Chain, type Epoch, emptyChain, type Position, type Seq, type Version } from '../protocol/ids.ts'
+import { overAll } from './catchup.ts'
 import { type Last, type Mark, readState, type State, writeState } from './checkpoint.ts'
 import { type Body, baseOf, type Commit, derive, History, readBody, rebase, type Type, writeBody } from './entry.ts'
 import type { EngineEvent } from './events.ts'
@@ -213,19 +214,20 @@ export class Sequencer {
     if (twin !== null)
       return twin === 'same' ? null : refusal('bad-seq', `seq ${seq}; the last one was ${this.authors.get(author)?.seq}`)
 
-    // Rebasing costs components × commits: an op that is large and old at once is for its client to rebase, which has the time.
-    const work = (Array.isArray(submission.op) ? submission.op.length : 1) * (history.head - position.version)
-    if (work > this.limits.rebaseWork) {
-      return refusal('history-gone', `${work} steps to bring the op to the head; the limit is ${this.limits.rebaseWork}`)
-    }
-
     let op: unknown
     try {
-      op = rebase(type, history, type.opFromJson(submission.op, this.sizeAt(position.version)), position.version)
+      op = type.opFromJson(submission.op, this.sizeAt(position.version))
     } catch (error) {
       if (error instanceof OpError) return refusal('bad-op', error.message)
       throw error
     }
+    // Rebasing costs components × commits. An edit may be large and old at once, and the document so busy that it is never anything else.
+    const work = (Array.isArray(submission.op) ? submission.op.length : 1) * (history.head - position.version)
+    op =
+      work > this.limits.rebaseWork
+        ? overAll(type, op, history.after(position.version), this.limits)
+        : rebase(type, history, op, position.version)
+    if (op === null) return refusal('history-gone', `${history.head - position.version} commits are too much to rebase over`)
     const fault = type.fault(op, this.value)
     if (fault !== null) return refusal('bad-op', fault)
     const growth = Math.max(0, type.targetSize(op) - type.baseSize(op))

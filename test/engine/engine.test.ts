@@ -388,18 +388,24 @@ describe('what a client could make grow', () => {
     )
   })
 
-  test('[P5] an op that is large and old at once is for its client to rebase', async () => {
-    const { ada, ben, a, b, at } = await two({ limits: { rebaseWork: 100 } })
+  test('[P5] an op that is large and old at once is carried over the commits composed; too much of them is for its client', async () => {
+    const { ada, ben, a, b, at, engine } = await two({ limits: { rebaseWork: 100, catchUpWork: 60 } })
     let position = at
-    for (let seq = 2; seq < 30; seq++) {
+    const types = async (seq: number) => {
       await ada.submit(a, position, seq, ['z'])
       position = positionOf(ada.news().findLast(message => message.kind === 'commits')!)
     }
+    for (let seq = 2; seq < 30; seq++) await types(seq)
+    const old = position
     ben.news()
     await ben.submit(b, at, 1, ['a', 1, 'b', 1, 'c', 1, 'd'])
-    expect(refusalsIn(ben.news())).toEqual([['history-gone', 'rejoin', 1]])
-    await ben.submit(b, position, 1, ['a', 1, 'b', 1, 'c', 1, 'd'])
     expect(refusalsIn(ben.news())).toEqual([])
+    const { value, version } = (await engine.read(notes))!
+    expect([value, version]).toEqual([`a${'z'.repeat(28)}abbccd`, 30])
+    for (let seq = 30; seq < 100; seq++) await types(seq)
+    ben.news()
+    await ben.submit(b, old, 2, ['a', 1, 'b', 1, 'c', 1, 'd'])
+    expect(refusalsIn(ben.news())).toEqual([['history-gone', 'rejoin', 2]])
   })
 })
 
