@@ -670,8 +670,7 @@ class Run<S, O> {
    * (R12). What has no number here may be in that edit.
    */
   private doubt(): void {
-    const last = this.state.units.length - 1
-    if (last >= 0 && this.state.units[last]!.seq === null) this.withdraw(last, null, 'unknowable')
+    while (this.state.units.at(-1)?.seq === null) this.withdraw(this.state.units.length - 1, null, 'unknowable')
   }
 
   private withdraw(at: number, refusal: Refusal | null, cause: Draft<S, O>['cause'] = 'refused'): void {

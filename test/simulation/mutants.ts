@@ -112,7 +112,7 @@ export const mutants: readonly Mutant[] = [
     rule: 'R12, given back',
     seed: 8,
     without: 'doubting what has no number when the storage turns out to have forgotten what was sent',
-    edits: [{ file: session, find: 'if (last >= 0 && this.state.units[last]!.seq === null)', put: 'if (last < -1)' }],
+    edits: [{ file: session, find: 'while (this.state.units.at(-1)?.seq === null)', put: 'while (this.state.seq < 0)' }],
   },
   {
     rule: 'R13',

@@ -22,8 +22,11 @@ export interface WorldOptions {
   readonly steps: number
   /** `mix`: edits anywhere, every character unique. `type`: everybody types forward. `same`: two letters only, so that diffs are ambiguous. */
   readonly mode: 'mix' | 'type' | 'same'
-  /** `all`: also a log that loses its tail. `noloss`: all but that. `none`: only interleaving. */
-  readonly faults: 'all' | 'noloss' | 'none'
+  /**
+   * `all`: also a log that loses its tail. `noloss`: all but that. `none`: only interleaving. `days`: all, and what befalls writers
+   * over days: long sleep, rights taken away, a full document, clocks that jump, another epoch; with a check of the text at every beat.
+   */
+  readonly faults: 'all' | 'noloss' | 'none' | 'days'
   /** Default: 1 to 3 by the seed. */
   readonly nodes?: number
   /** Commits that a client coming back gets one by one; more are composed. Default: few or none, by the seed. */
@@ -52,6 +55,8 @@ interface Node {
   engine: Engine
   up: boolean
   clients: Set<Client>
+  /** By how much its clock is wrong, in milliseconds. */
+  skew: number
 }
 
 class World {
@@ -79,7 +84,14 @@ class World {
    * when a node offers again what both have forgotten, a number may have been given twice.
    */
   readonly forgetful: boolean
+  readonly days: boolean
   calm = false
+  /** Writers who may only read. */
+  readonly barred = new Set<string>()
+  /** How many moves have been made. */
+  moves = 0
+  /** Components of an op that a server takes. */
+  readonly opComponents: number
   /** Every (author, seq) of which its author was told that it is durable. */
   readonly promised = new Map<string, string>()
   private state: number
@@ -92,7 +104,9 @@ class World {
     this.seed = options.seed
     this.state = Math.imul(options.seed, 2_654_435_761) >>> 0 || 1
     this.faulty = options.faults !== 'none'
-    this.loses = options.faults === 'all' && options.seed % 3 === 0
+    this.days = options.faults === 'days'
+    this.loses = (options.faults === 'all' || this.days) && options.seed % 3 === 0
+    this.opComponents = this.days && options.seed % 4 === 1 ? 6 : defaultLimits.opComponents
     this.tabs = this.faulty && options.seed % 7 < 2
     this.forgetful = this.tabs && !this.loses && options.seed % 7 === 1
     const trims = this.faulty && options.seed % 8 < 5
@@ -106,6 +120,15 @@ class World {
       authorRetention: trims && !this.forgetful ? this.int(4_000) : defaultLimits.authorRetention,
       idleDocument: 10_000,
       catchUpCommits: options.catchUpCommits ?? [0, 1, 3, 1_000_000][(options.seed >>> 1) % 4]!,
+    }
+    if (this.days) {
+      this.limits = {
+        ...this.limits,
+        beat: 400,
+        documentLength: this.chance(0.3) ? 20 + this.int(150) : defaultLimits.documentLength,
+        catchUpWork: this.chance(0.2) ? 1 + this.int(30) : defaultLimits.catchUpWork,
+        rebaseWork: this.chance(0.5) ? this.int(5) : defaultLimits.rebaseWork,
+      }
     }
     this.log.open(doc)
     this.log.subscribe(doc, announcement => {
@@ -175,13 +198,14 @@ class World {
     node.hand = hand
     node.up = true
     node.clients = new Set()
+    node.skew = 0
     node.engine = createEngine({
       store: hand.store,
-      clock: this.clock,
+      clock: { now: () => this.clock.now() + node.skew, after: this.clock.after },
       randomId: () => `${node.name}${(++ids).toString(36)}`.padEnd(16, '0'),
       types: [textType],
       limits: this.limits,
-      authorize: async () => 'write',
+      authorize: async user => (this.barred.has(user.id) ? 'read' : 'write'),
       deliver: (outlets, message) => {
         for (const outlet of outlets) (outlet as Client['outlet'] & object).take(message)
       },
@@ -235,7 +259,7 @@ class World {
       const to = Math.max(durable, version - 1 - this.int(this.chance(0.8) ? 2 : 8))
       this.count('loss')
       this.say('LOSS', version, '->', to)
-      this.log.lose(doc, to)
+      this.log.lose(doc, to, this.days && this.chance(0.3) ? (`e${++this.epochs}` as Epoch) : undefined)
       this.history.length = to
     }
   }
@@ -282,8 +306,10 @@ class World {
   }
 
   private move(): void {
+    this.moves++
     const client = this.pick(this.clients)
     const node = this.pick(this.nodes)
+    if (this.days && this.chance(0.02)) return this.badDay(client, node)
     switch (this.int(17)) {
       case 15:
       case 16:
@@ -329,6 +355,22 @@ class World {
     }
   }
 
+  private badDay(client: Client, node: Node): void {
+    switch (this.int(4)) {
+      case 0:
+      case 1:
+        this.count('sleep')
+        return client.sleep(this.chance(0.3) ? 300 : this.int(100))
+      case 2:
+        this.count('right changed')
+        if (!this.barred.delete(client.name) && this.chance(0.5)) this.barred.add(client.name)
+        return client.cut()
+      case 3:
+        this.count('clock jump')
+        node.skew += this.pick([-100_000, -2_000, 300, 5_000, 100_000])
+    }
+  }
+
   /** It takes a machine longer to start again than a server needs to do what it has been asked. */
   private async powerCut(client: Client): Promise<void> {
     this.count('power cut')
@@ -353,6 +395,8 @@ class World {
   /** Nothing goes wrong any more; everything that is under way arrives. */
   private async calmDown(): Promise<void> {
     this.calm = true
+    this.barred.clear()
+    for (const client of this.clients) if (client.mayOnlyRead) client.cut()
     for (const zombie of this.zombies.splice(0)) zombie()
     for (const node of this.nodes) if (!node.up) this.boot(node)
     for (let round = 0; round < 600; round++) {
@@ -380,7 +424,10 @@ class World {
         c =>
           c.session.link.kind === 'live' && c.session.units.length === 0 && c.session.position?.version === this.history.length,
       )
-      const quiet = this.nodes.every(n => n.hand.calls.length === 0 && n.hand.feed.length === 0)
+      // Where beats come often, one more look at the log is always under way.
+      const quiet = this.nodes.every(
+        ({ hand }) => hand.calls.every(call => this.days && call.name === 'read') && hand.feed.length === 0,
+      )
       if (round > 30 && still && quiet) return
     }
     const states = this.clients.map(c => [
@@ -446,7 +493,7 @@ class World {
     for (const char of text) times.set(char, (times.get(char) ?? 0) + 1)
     for (const [char, who] of this.born) {
       const found = times.get(char) ?? 0
-      this.must(found <= 1, `a character of ${who} is in the text twice`)
+      this.must(found <= 1, `a character of ${who} is in the text twice (${char.charCodeAt(0)})`)
       if (found === 0)
         this.must(this.deleted.has(char) || this.inDrafts.has(char), `a character of ${who} (${char.charCodeAt(0)}) is lost`)
     }
@@ -484,6 +531,7 @@ class Client {
   outlet: (Outlet & { take(message: ServerMessage): void }) | null = null
   caret = 0
   words = ''
+  private wakes = 0
   private readonly landed = new Set<number>()
 
   constructor(world: World, name: string) {
@@ -624,9 +672,20 @@ class Client {
     this.do({ kind: 'edit', op: replace(this.session.shown.length, at, at + remove, insert) })
   }
 
+  get mayOnlyRead(): boolean {
+    const { link } = this.session
+    return link.kind === 'live' && link.right === 'read'
+  }
+
+  /** Away for so many moves; offline one can write. */
+  sleep(moves: number): void {
+    this.cut()
+    this.wakes = this.world.moves + moves
+  }
+
   randomEdit(): void {
     const { world } = this
-    if (this.session.link.kind === 'closed') return
+    if (this.session.link.kind === 'closed' || this.mayOnlyRead) return
     const length = this.session.shown.length
     if (world.options.mode === 'type') {
       const char = world.fresh(1)
@@ -647,6 +706,7 @@ class Client {
 
   dial(): void {
     const { world } = this
+    if (world.moves < this.wakes && !world.calm) return
     const up = world.nodes.filter(node => node.up)
     if (up.length === 0) return
     const node = world.pick(up)
@@ -661,7 +721,8 @@ class Client {
     this.node = node
     node.clients.add(this)
     this.connection = node.engine.connect({ author: this.author, user: { id: this.name } }, outlet)
-    this.do({ kind: 'up', author: this.author })
+    const { messageBytes } = defaultLimits
+    this.do({ kind: 'up', author: this.author, limits: { messageBytes, opComponents: world.opComponents } })
   }
 
   close(): void {
@@ -701,7 +762,9 @@ class Client {
 
   receiveOne(): void {
     const message = this.down.shift()
-    if (message !== undefined) this.do({ kind: 'message', message })
+    if (message === undefined) return
+    if (message.kind === 'beat' && message.hash !== null) this.world.count('hash told')
+    this.do({ kind: 'message', message })
   }
 
   /** A wait is over, if there is one; a submission without an answer is sent again. */
