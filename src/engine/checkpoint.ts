@@ -32,6 +32,8 @@ export interface State {
 interface Stored {
   readonly type: string
   readonly value: Json
+  /** Of the value; null where the type has none. */
+  readonly hash: string | null
   readonly authors: readonly (readonly [AuthorId, Seq, Version])[]
   readonly marks: readonly (readonly [Version, number])[]
   /** Each with the size of what its op was made on. */
@@ -44,6 +46,7 @@ export const writeState = (state: State): string => {
   const stored: Stored = {
     type: type.name,
     value: type.snapshotToJson(state.value),
+    hash: type.hash?.(state.value) ?? null,
     authors: [...state.authors].map(([author, last]) => [author, last.seq, last.version]),
     marks: state.marks.map(mark => [mark.version, mark.time]),
     commits: state.commits.map(c => [c.author, c.seq, c.user, c.time, type.baseSize(c.op), type.opToJson(c.op), c.chain]),
@@ -52,8 +55,17 @@ export const writeState = (state: State): string => {
   return JSON.stringify(stored)
 }
 
-/** @throws when the type is not among those known, or the body is not one that `writeState` has made */
-export const readState = (types: readonly Type[], checkpoint: Checkpoint): State => {
+/** States read lately: whoever looks whether a checkpoint is sound and then starts from it reads it once. */
+const read = new WeakMap<Checkpoint, State & { readonly isSound: boolean }>()
+
+/**
+ * `isSound`: the value is the one that was written, as far as its hash can tell.
+ *
+ * @throws when the type is not among those known, or the body is not one that `writeState` has made
+ */
+export const readState = (types: readonly Type[], checkpoint: Checkpoint): State & { readonly isSound: boolean } => {
+  const known = read.get(checkpoint)
+  if (known !== undefined) return known
   const stored = JSON.parse(checkpoint.body) as Stored
   const type = types.find(candidate => candidate.name === stored.type)
   if (type === undefined) throw new Error(`the checkpoint at version ${checkpoint.version} is of the unknown type ${stored.type}`)
@@ -61,12 +73,16 @@ export const readState = (types: readonly Type[], checkpoint: Checkpoint): State
     const version = checkpoint.horizon + 1 + i
     return { version, chain, author, seq, op: type.opFromJson(op, size), user, time }
   })
-  return {
+  const value = type.snapshotFromJson(stored.value)
+  const state = {
     type,
-    value: type.snapshotFromJson(stored.value),
+    value,
+    isSound: stored.hash === (type.hash?.(value) ?? null),
     authors: new Map(stored.authors.map(([author, seq, version]) => [author, { seq, version }])),
     marks: stored.marks.map(([version, time]) => ({ version, time })),
     commits,
     floorChain: stored.floorChain,
   }
+  read.set(checkpoint, state)
+  return state
 }

@@ -6,6 +6,7 @@ import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.t
 import { readServerMessage } from '../protocol/json.ts'
 import type { Join, Present, Right, ServerMessage, Signal, Signalled, Snapshot, Submit, User } from '../protocol/messages.ts'
 import { missed, wireCommit } from './catchup.ts'
+import { readState } from './checkpoint.ts'
 import type { Commit, Type } from './entry.ts'
 import type { EngineOptions, Outlet } from './face.ts'
 import { People } from './people.ts'
@@ -57,6 +58,8 @@ export class LiveDocument {
   private readonly passedBy = new Set<Member>()
   private alarms = new Map<Alarm, () => void>()
   private failures = 0
+  /** A client has found that its text is not ours. */
+  private suspect = false
   private unsubscribe: (() => void)[] = []
   private closed = false
 
@@ -79,11 +82,25 @@ export class LiveDocument {
     await this.subscribed(store.log.subscribe(this.id, listen))
     await this.subscribed(store.presence.subscribe(this.id, news => this.guard('presence', () => this.hear(news))))
     await this.subscribed(store.signals.subscribe(this.id, said => this.guard('signal', () => this.signalled(said))))
-    const opened = await this.inTime(store.log.open(this.id))
+    const opened = await this.inTime(this.openLog())
     const { types, limits, clock } = this.options
     this.sequencer = new Sequencer(types, limits, this.io(), () => clock.now(), opened)
     this.tellOpened(opened)
     for (const announcement of early) this.sequencer.announced(announcement)
+  }
+
+  /** The log, from its beginning where its checkpoint is damaged and the beginning is still there. */
+  private async openLog(): Promise<Opened> {
+    const { store, types, observe } = this.options
+    const opened = await store.log.open(this.id)
+    const { checkpoint } = opened
+    if (checkpoint === null || readState(types, checkpoint).isSound) return opened
+    const { version, horizon } = checkpoint
+    const before = horizon === 0 ? await store.log.entries(this.id, 0, version) : []
+    const mended = before.length === version
+    observe({ kind: 'damaged', doc: this.id, where: 'checkpoint', version, mended })
+    if (!mended) return opened
+    return { ...opened, checkpoint: null, tail: [...before, ...opened.tail] }
   }
 
   /** A subscription is called off with the document, also one that was granted too late. */
@@ -151,7 +168,10 @@ export class LiveDocument {
     const last = sequencer.lastOf(member.author)
     if (last !== null && last.version > sequencer.durableVersion) this.unhardened.set(member, last.version)
     const { position, diverged } = message
-    if (diverged) this.options.observe({ kind: 'diverged', doc: this.id, author: member.author, version: sequencer.head })
+    if (diverged) {
+      this.suspect = true
+      this.options.observe({ kind: 'diverged', doc: this.id, author: member.author, version: sequencer.head })
+    }
     const known = position !== null && sequencer.holds(position) ? sequencer.since(position.version) : null
     const caughtUp = known && missed(type, known, member.author, sequencer.position, this.options.limits)
     this.send([member.outlet], {
@@ -392,7 +412,7 @@ export class LiveDocument {
   private reopen(): void {
     this.ready = new Promise((resolve, reject) => {
       const attempt = () => {
-        this.inTime(this.options.store.log.open(this.id)).then(
+        this.inTime(this.openLog()).then(
           opened => {
             try {
               this.sequencer?.reopened(opened)
@@ -494,11 +514,29 @@ export class LiveDocument {
   private beat(): void {
     const { sequencer } = this
     if (sequencer?.open) {
+      if (this.suspect) this.check()
       sequencer.pull()
       const { position, durableVersion: durable, hash } = sequencer
       this.send(this.everybody(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }
     this.alarm('beat', this.options.limits.beat, () => this.beat())
+  }
+
+  /** A client's text is another one than ours: the log knows which is right. At a beat, lest a client have it read all the time. */
+  private check(): void {
+    this.suspect = false
+    this.inTime(this.openLog()).then(
+      opened =>
+        this.guard('check', () => {
+          const { sequencer } = this
+          const confirmed = sequencer?.open ? sequencer.confirms(opened) : null
+          if (confirmed === null) this.suspect = true
+          if (confirmed !== false) return
+          this.options.observe({ kind: 'damaged', doc: this.id, where: 'memory', version: this.version, mended: true })
+          this.sequencer?.doubt('the document is not what the log says')
+        }),
+      error => this.options.observe({ kind: 'store-failed', doc: this.id, call: 'check', error }),
+    )
   }
 
   private later(name: 'read again' | 'open again', attempt: () => void): void {

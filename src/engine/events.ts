@@ -20,6 +20,17 @@ export type EngineEvent =
   | { readonly kind: 'resynced'; readonly doc: DocId; readonly reason: string; readonly reoffered: number }
   /** A client's text is not the one that this node has. */
   | { readonly kind: 'diverged'; readonly doc: DocId; readonly author: AuthorId; readonly version: Version }
+  /**
+   * A document is not what it was: in a checkpoint (the store has changed it) or in this node's memory. `mended`: it was made anew from
+   * the log; otherwise it is served as it is, since nothing tells what it was.
+   */
+  | {
+      readonly kind: 'damaged'
+      readonly doc: DocId
+      readonly where: 'checkpoint' | 'memory'
+      readonly version: Version
+      readonly mended: boolean
+    }
   | { readonly kind: 'store-failed'; readonly doc: DocId; readonly call: string; readonly error: unknown }
   | {
       readonly kind: 'refused'

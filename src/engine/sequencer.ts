@@ -602,6 +602,15 @@ export class Sequencer {
     this.history.drop(Math.min(opened.horizon, this.head))
   }
 
+  /** Whether the log, read anew, leads to the value that is held here; null where it has come to another place meanwhile. */
+  confirms(opened: Opened): boolean | null {
+    const { type } = this
+    const other = new Sequencer(this.types, this.limits, this.io, this.now, opened)
+    if (type === null || other.type !== type || other.head > this.head || !this.holds(other.position)) return null
+    const value = this.history.after(other.head).reduce((at, commit) => type.apply(at, commit.op), other.value)
+    return (type.hash?.(value) ?? null) === this.hash
+  }
+
   // ---- checkpoints
 
   /** Whether so much has come since the last checkpoint that opening the document is getting slow. */

@@ -33,6 +33,8 @@ export const writeDown =
       case 'resynced':
       case 'diverged':
         return log.warn(event, event.kind)
+      case 'damaged':
+        return log.error(event, event.kind)
       case 'store-failed': {
         const { error, ...facts } = event
         return log.error({ ...facts, err: error }, event.kind)

@@ -1,18 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { errorCodes } from '../../src/protocol/errors.ts'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
-import type { Joined, ServerMessage } from '../../src/protocol/messages.ts'
+import type { ServerMessage } from '../../src/protocol/messages.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { settle } from '../simulation/hand.ts'
-import { notes, place, positionOf } from './place.ts'
+import { joinedBy, notes, place, positionOf } from './place.ts'
 
 const refusalsIn = (messages: readonly ServerMessage[]) =>
   messages.flatMap(message => (message.kind === 'refused' ? [[message.refusal.code, message.refusal.advice, message.seq]] : []))
-
-const joinedBy = (message: ServerMessage): Joined => {
-  if (message.kind !== 'joined') throw new Error(`not joined but ${JSON.stringify(message)}`)
-  return message
-}
 
 /** Two people in one document with "abc" in it. */
 const two = async (options: Parameters<typeof place>[0] = {}) => {

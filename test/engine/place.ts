@@ -125,3 +125,8 @@ export const positionOf = (message: ServerMessage): Position => {
   if (message.kind === 'commits') return message.position
   throw new Error(`no position in ${message.kind}`)
 }
+
+export const joinedBy = (message: ServerMessage): Joined => {
+  if (message.kind !== 'joined') throw new Error(`not joined but ${JSON.stringify(message)}`)
+  return message
+}
