@@ -587,7 +587,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
         return
       case 'skip':
         this.remember(task.version, null, task.op)
-        this.peers.reset(task.version, task.op)
+        this.peers.commit(task.version, task.op, null)
         this.appearance.commit(task.op, false)
         this.peersMoved = true
         return

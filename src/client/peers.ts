@@ -26,7 +26,10 @@ interface Entry {
 
 interface Passed<O> {
   readonly op: O
-  readonly author: AuthorId
+  /** Null where it stands for the commits of several. */
+  readonly author: AuthorId | null
+  /** The version on which it was made. */
+  readonly from: Version
 }
 
 /** Commits kept for states from older versions: a second or two of a busy document. A state older than that keeps its positions. */
@@ -74,13 +77,16 @@ export class Peers<S, O> {
     }
   }
 
-  commit(version: Version, op: O, author: AuthorId): void {
-    this.passed.push({ op, author })
+  /** A commit that leads to `version`, or many of them composed. */
+  commit(version: Version, op: O, author: AuthorId | null): void {
+    const commit = { op, author, from: this.version }
+    this.passed.push(commit)
     if (this.passed.length > commitsKept * 2) this.passed.splice(0, commitsKept) // in bulk: one by one would cost as much each time
     this.version = version
     for (const [peer, entry] of this.entries) {
-      if (entry.ahead?.version === version) this.entries.set(peer, { ...entry, state: entry.ahead.state, ahead: null })
-      else this.entries.set(peer, { ...entry, state: this.past(entry.state, entry.author, { op, author }) })
+      const { ahead } = entry
+      if (ahead !== null && ahead.version <= version) this.entries.set(peer, { ...entry, state: ahead.state, ahead: null })
+      else this.entries.set(peer, { ...entry, state: this.past(entry.state, entry.author, commit) })
     }
   }
 
@@ -123,13 +129,15 @@ export class Peers<S, O> {
       this.entries.set(peer, { user, author, state: before, ahead: { version, state } })
       return
     }
-    const since = this.version - version
-    const way = since === 0 || since > this.passed.length ? [] : this.passed.slice(-since)
+    // Nobody can tell how a place moves that was true in the midst of commits known only composed: it stays until they end.
+    const { passed } = this
+    const isKnown = passed.length > 0 && passed[0]!.from <= version
+    const way = isKnown ? passed.slice(passed.findLastIndex(({ from }) => from < version) + 1) : []
     this.entries.set(peer, { user, author, state: way.reduce((at, commit) => this.past(at, author, commit), state), ahead: null })
   }
 
   /** One's own typing carries one's caret along; what others type at its place comes to stand behind it. */
-  private past(state: PresenceState, owner: AuthorId, { op, author }: Passed<O>): PresenceState {
+  private past(state: PresenceState, owner: AuthorId, { op, author }: Pick<Passed<O>, 'op' | 'author'>): PresenceState {
     return moveCursor(state, range => mapRange(this.type, range, op, author === owner ? 'right' : 'left'))
   }
 }
