@@ -1,15 +1,15 @@
-// A node in earnest, as compose.yaml runs it: documents in Redis, and nobody gets in without a token. Make it your own: what your
-// application knows about its users goes into `authenticate` and `authorize`.
+// A node in earnest, as compose.yaml runs it: documents in Redis, and nobody gets in without a token. Make it your own.
 //
 //   node deploy/server.mjs             serves
-//   node deploy/server.mjs token ann   prints a token for the user ann, good for a day
+//   node deploy/server.mjs token ann   prints a token for the user ann, good for a day, to try it out
 //
-// A page then says connect(url, { token: … }), with a token that your application made for who is signed in there.
-// `inkwell serve` is not used here: it lets everybody in as a guest, and in production therefore does not start.
+// A page then says connect(url, { token: … }), with a JSON Web Token that your application made for who is signed in there, signed with
+// TOKEN_SECRET (HS256). Whoever has one may write everywhere here; for less see `documents` and `authorize`.
+// `inkwell serve` is not used: it lets everybody in as a guest, and in production therefore does not start.
 
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { redisStore } from 'inkwell/redis'
-import { ConfigurationError, createServer } from 'inkwell/server'
+import { ConfigurationError, createServer, jwt } from 'inkwell/server'
 
 const { REDIS_URL = '', TOKEN_SECRET = '', ORIGINS = '', HOST = '127.0.0.1', PORT = '3000' } = process.env
 
@@ -29,7 +29,7 @@ else fail([`${command}: either nothing, or token <user>`])
 async function serve() {
   const server = await createServer({
     store: redisStore(REDIS_URL),
-    authenticate: token => userOf(token),
+    authenticate: jwt({ secret: TOKEN_SECRET, documents: { '*': 'write' } }),
     // Polling is for networks that break WebSockets; the proxies beside this file keep such a line at one node.
     transports: ['websocket', 'polling'],
     // Pages of other hosts than this one, https://app.example.com,https://other.example.com
@@ -40,20 +40,11 @@ async function serve() {
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => server.close())
 }
 
-/** `until.user.signature`, the user percent-encoded. */
 function tokenFor(user, seconds) {
-  const claim = `${Math.floor(Date.now() / 1000) + seconds}.${encodeURIComponent(user)}`
-  return `${claim}.${signatureOf(claim)}`
-}
-
-function userOf(token) {
-  const [, claim, until, user, signature] = /^((\d+)\.([^/]+))\.([\w-]{43})$/.exec(token ?? '') ?? []
-  if (claim === undefined || !timingSafeEqual(Buffer.from(signature), Buffer.from(signatureOf(claim)))) return null
-  return Number(until) * 1000 > Date.now() ? { id: decodeURIComponent(user) } : null
-}
-
-function signatureOf(claim) {
-  return createHmac('sha256', TOKEN_SECRET).update(claim).digest('base64url')
+  const part = value => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const claims = { sub: user, exp: Math.floor(Date.now() / 1000) + seconds }
+  const content = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`
+  return `${content}.${createHmac('sha256', TOKEN_SECRET).update(content).digest('base64url')}`
 }
 
 function fail(faults) {

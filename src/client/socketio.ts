@@ -57,6 +57,7 @@ export const socketIo =
       path,
       parser,
       transports: [...transports],
+      tryAllTransports: true, // what breaks WebSockets mostly refuses them; then polling comes in the same call
       autoConnect: false,
       reconnection: false,
       timeout: 120_000, // whoever dials is less patient

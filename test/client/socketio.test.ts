@@ -48,9 +48,12 @@ interface Desk {
 }
 
 /** A Socket.IO server that speaks our parser and says what the test wants. */
-const desk = async (greet: (attempt: number) => Refusal | 'welcome' | 'silence' = () => 'welcome'): Promise<Desk> => {
+const desk = async (
+  greet: (attempt: number) => Refusal | 'welcome' | 'silence' = () => 'welcome',
+  { transports }: { readonly transports: ('websocket' | 'polling')[] } = { transports: ['websocket', 'polling'] },
+): Promise<Desk> => {
   const http: HttpServer = createServer()
-  const io = new Server(http, { parser: createParser({ end: 'server' }), transports: ['websocket', 'polling'] })
+  const io = new Server(http, { parser: createParser({ end: 'server' }), transports })
   const made = { sockets: [] as Socket[], hellos: [] as unknown[], heard: [] as unknown[][], queries: [] as URLSearchParams[] }
   const ask = ({ url = '' }: IncomingMessage): void => void made.queries.push(new URL(url, 'http://desk').searchParams)
   http.on('request', ask).on('upgrade', ask)
@@ -119,6 +122,12 @@ describe('a line that polls', () => {
     const [first, second] = names.flatMap(name => [...name])
     expect([first, second]).toEqual([expect.stringMatching(/^[a-z0-9]{5,}$/), expect.stringMatching(/^[a-z0-9]{5,}$/)])
     expect(first).not.toBe(second)
+  })
+
+  it('comes about where WebSockets are refused and polling is allowed, in the same attempt', async () => {
+    const { url, sockets } = await desk(() => 'welcome', { transports: ['polling'] })
+    expect(await new Watched(url, { transports: ['websocket', 'polling'] }).tries()).toMatchObject({ kind: 'up' })
+    expect(sockets.map(({ conn }) => conn.transport.name)).toEqual(['polling'])
   })
 
   it('a WebSocket needs no name and has none', async () => {

@@ -11,7 +11,7 @@ import { redisStore } from '../../src/stores/redis.ts'
 import { InkwellNode } from '../nodes.ts'
 import { RedisLine, RedisServer } from '../redis.ts'
 import { afterwards, connects, opens, serverWith } from '../server/worlds.ts'
-import { Balancer, checked, type Pair, proxies, shipped } from './proxies.ts'
+import { checked, type Pair, proxies, ShippedProxy, shipped } from './proxies.ts'
 
 let redis: RedisServer
 beforeAll(async () => {
@@ -51,11 +51,11 @@ const read = async (url: string, doc: string): Promise<unknown> =>
 
 describe.each(proxies)('two nodes behind %s', name => {
   let nodes: readonly InkwellNode[]
-  let balancer: Balancer
+  let balancer: ShippedProxy
   beforeAll(async () => {
     const options = { store: redis.url, args: ['--transports', 'websocket,polling', '--log-level', 'debug'] }
     nodes = await Promise.all([InkwellNode.start(options), InkwellNode.start(options)])
-    balancer = await Balancer.start(name, nodes.map(({ url }) => hostOf(url)) as unknown as Pair)
+    balancer = await ShippedProxy.start(name, nodes.map(({ url }) => hostOf(url)) as unknown as Pair)
   })
   afterAll(async () => {
     await balancer.end()
@@ -209,7 +209,7 @@ describe.each(proxies)('a node behind %s that drains', name => {
       ),
     )
     const urls = await Promise.all(servers.map(async server => (await server.listen(0)).url))
-    const balancer = await Balancer.start(name, urls.map(hostOf) as unknown as Pair)
+    const balancer = await ShippedProxy.start(name, urls.map(hostOf) as unknown as Pair)
     afterwards(() => balancer.end())
     const forms = [{}, { transports: ['polling'] }] as const
     const comes = async (options: ConnectOptions): Promise<[Client, TextDocument]> => {
@@ -247,7 +247,7 @@ it('[P4] HAProxy sees in /readyz that a node has lost Redis: newcomers go elsewh
     await serverWith({ store: redisStore(redis.url), authenticate: () => ({ id: 'well' }) }),
   ]
   const urls = await Promise.all(servers.map(async server => (await server.listen(0)).url))
-  const balancer = await Balancer.start('HAProxy', urls.map(hostOf) as unknown as Pair)
+  const balancer = await ShippedProxy.start('HAProxy', urls.map(hostOf) as unknown as Pair)
   afterwards(() => balancer.end())
   const clients = Array.from({ length: 4 }, () => client(balancer.url))
   const docs = await Promise.all(clients.map(each => each.open('readiness')))

@@ -41,7 +41,7 @@ const ends = async (child: ChildProcess): Promise<Outcome> => {
 }
 
 /** A running proxy. */
-export class Balancer {
+export class ShippedProxy {
   readonly url: string
   /** Where its operator looks in; only HAProxy has such a place. */
   readonly status: string
@@ -60,7 +60,7 @@ export class Balancer {
   }
 
   /** Resolves once it answers. */
-  static async start(name: ProxyName, nodes: Pair): Promise<Balancer> {
+  static async start(name: ProxyName, nodes: Pair): Promise<ShippedProxy> {
     const [port, status] = [await freePort(), await freePort()]
     const folder = mkdtempSync(join(tmpdir(), 'inkwell-proxy-'))
     const more: Record<string, string> =
@@ -69,7 +69,7 @@ export class Balancer {
       name === 'HAProxy'
         ? ['haproxy', '-db', '-f', join(deploy, 'haproxy.cfg')]
         : nginxCommand(folder, nginxText(nodes, `127.0.0.1:${port}`), 'daemon off;')
-    const proxy = new Balancer(port, status, folder, command, more)
+    const proxy = new ShippedProxy(port, status, folder, command, more)
     for (;;) {
       const there = await fetch(`${proxy.url}/proxyz`).then(
         () => true,

@@ -1,6 +1,8 @@
 // Servers that share one Redis, as their clients and their operator see them.
 
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { connect } from '../../src/client/index.ts'
 import { ConfigurationError, createServer } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { InkwellNode } from '../nodes.ts'
@@ -97,5 +99,37 @@ describe('an operator', () => {
     } finally {
       await own.discard()
     }
+  })
+
+  it('[P3] hears that Redis is full, in its words; what is typed meanwhile waits, and is kept once there is room', async () => {
+    const own = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+    afterwards(() => own.discard())
+    const said: { kind?: string; err?: { message: string } }[] = []
+    let hear = (): void => {}
+    const heard = new Promise<void>(resolve => (hear = resolve))
+    const logger = pino(
+      { level: 'error' },
+      {
+        write: line => {
+          said.push(JSON.parse(line))
+          hear()
+        },
+      },
+    )
+    const url = await serving({ store: redisStore(own.url), logger })
+    const client = connect(url)
+    afterwards(() => client.close())
+    const doc = await client.open('notes')
+    doc.insert(0, 'before, ')
+    await doc.settled('durable')
+    await own.do(redis => redis.config('SET', 'maxmemory', '100kb'))
+    doc.insert(doc.text.length, 'meanwhile')
+    await heard
+    expect(said[0]).toMatchObject({ kind: 'store-failed', err: { message: expect.stringMatching(/^OOM/) } })
+    expect(doc.status).toBe('saving')
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    await own.do(redis => redis.config('SET', 'maxmemory', '0'))
+    await doc.settled('durable')
+    expect((await opens(url, 'notes')).shows).toBe('before, meanwhile')
   })
 })
