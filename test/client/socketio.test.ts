@@ -56,7 +56,10 @@ const desk = async (
   const io = new Server(http, { parser: createParser({ end: 'server' }), transports })
   const made = { sockets: [] as Socket[], hellos: [] as unknown[], heard: [] as unknown[][], queries: [] as URLSearchParams[] }
   const ask = ({ url = '' }: IncomingMessage): void => void made.queries.push(new URL(url, 'http://desk').searchParams)
-  http.on('request', ask).on('upgrade', ask)
+  http.on('request', ask).on('upgrade', (request, socket) => {
+    ask(request)
+    if (!transports.includes('websocket')) socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n') // as some proxies do
+  })
   io.use((socket, next) => {
     made.hellos.push(socket.handshake.auth)
     const answer = greet(made.hellos.length)
