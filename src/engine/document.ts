@@ -140,6 +140,15 @@ export class LiveDocument {
     }
   }
 
+  /**
+   * The same, of the log as it is now: where nobody is no beat finds out that the last announcement was lost. While the store is away
+   * what was known last is better than nothing.
+   */
+  async whenCurrent<T>(use: (sequencer: Sequencer) => T): Promise<T> {
+    if (this.members.size === 0) await this.caughtUp().catch(() => undefined)
+    return this.whenOpen(use)
+  }
+
   // ---- members
 
   /** Answers the join and from then on sends everything that happens. A refusal when the document cannot be joined so. */
@@ -273,14 +282,16 @@ export class LiveDocument {
     this.send(this.outletsOf(hear), message)
   }
 
-  /** Reads the log once, to its end; the outcome shows in the sequencer. */
+  /** Reads the log once, to its end; the outcome shows in the sequencer. @throws when the store does not answer */
   private async caughtUp(): Promise<void> {
-    const done = new Promise<void>(resolve => this.readers.push(resolve))
-    this.sequencer?.pull()
-    await this.inTime(done)
+    await this.whenOpen(sequencer => {
+      const done = new Promise<void>((resolve, reject) => this.readers.push({ resolve, reject }))
+      sequencer.pull()
+      return this.inTime(done)
+    })
   }
 
-  private readers: (() => void)[] = []
+  private readers: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
 
   private snapshot(sequencer: Sequencer, member: Member): Snapshot {
     const last = sequencer.lastOf(member.author)
@@ -298,12 +309,12 @@ export class LiveDocument {
   private io(): SequencerIo {
     const { log } = this.options.store
     // Each answer is for the sequencer that asked.
-    const answer = (call: string, work: Promise<unknown>, then: (result: never) => void, failed: () => void) => {
+    const answer = (call: string, work: Promise<unknown>, then: (result: never) => void, failed: (error: Error) => void) => {
       this.inTime(work).then(
         result => this.guard(call, () => then(result as never)),
         error => {
           this.options.observe({ kind: 'store-failed', doc: this.id, call, error })
-          this.guard(call, failed)
+          this.guard(call, () => failed(error))
         },
       )
     }
@@ -329,9 +340,10 @@ export class LiveDocument {
           reply => {
             well()
             this.sequencer?.wasRead(ticket, reply)
-            for (const done of this.readers.splice(0)) done()
+            for (const { resolve } of this.readers.splice(0)) resolve()
           },
-          () => {
+          error => {
+            for (const { reject } of this.readers.splice(0)) reject(error)
             this.sequencer?.readFailed(ticket)
             this.later('read again', () => this.sequencer?.pull())
           },

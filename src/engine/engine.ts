@@ -43,7 +43,7 @@ class Hub implements Engine {
 
   async read(doc: DocId): ReturnType<Engine['read']> {
     return this.visit(doc, document =>
-      document.whenOpen(({ type, epoch, head: version, snapshot }) => {
+      document.whenCurrent(({ type, epoch, head: version, snapshot }) => {
         if (type === null || version === 0) return null
         return { epoch, version, value: type.snapshotToJson(snapshot), type: type.name }
       }),
@@ -52,7 +52,7 @@ class Hub implements Engine {
 
   async commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal> {
     return this.visit(doc, document =>
-      document.whenOpen(sequencer => {
+      document.whenCurrent(sequencer => {
         const { epoch, head: version, type, horizon } = sequencer
         if (after < horizon) return refusal('history-gone', `version ${after} is below the horizon ${horizon}`)
         const commits = sequencer.since(after).slice(0, limit)

@@ -13,7 +13,7 @@ import { allKinds, befall, type Kind, type Stage, scheduleOf } from './faults.ts
 import { Alphabet, Ledger } from './ledger.ts'
 import { type Faults, LogBook, type Replay, replay } from './log-book.ts'
 import { Site } from './site.ts'
-import { type Pen, Writer } from './writer.ts'
+import { type Desk, type Pen, Writer } from './writer.ts'
 
 export interface ChaosOptions {
   readonly seed: number
@@ -56,7 +56,7 @@ class Chaos {
   readonly #sites: Site[] = []
   readonly #writers: Writer[] = []
   readonly #ledgers: ReadonlyMap<string, Ledger>
-  readonly #alphabet = new Alphabet()
+  readonly #desk: Desk
   #redis!: RedisServer
   #balancer!: Balancer
   #book!: LogBook
@@ -71,6 +71,18 @@ class Chaos {
     this.#folder = join(root, 'test-artefacts', 'chaos', String(options.seed))
     this.#docs = Array.from({ length: this.#options.documents }, (_, i) => `chaos-${i}`)
     this.#ledgers = new Map(this.#docs.map(doc => [doc, new Ledger(doc)]))
+    this.#desk = {
+      alphabet: new Alphabet(),
+      ledgers: this.#ledgers,
+      faults: this.#faults,
+      lossless: this.#fsync === 'always',
+      count: what => this.#count(what),
+    }
+  }
+
+  /** Two seeds in three leave it to the second; with `always` nothing can be lost that was answered. */
+  get #fsync(): 'always' | 'everysec' {
+    return this.#options.seed % 3 === 2 ? 'always' : 'everysec'
   }
 
   async run(): Promise<Outcome> {
@@ -110,11 +122,9 @@ class Chaos {
 
   async #start(): Promise<void> {
     const { seed, nodes } = this.#options
-    // Two seeds in three leave it to the second; with `always` nothing can be lost that was answered.
-    const fsync = seed % 3 === 2 ? 'always' : 'everysec'
     this.#redis = await RedisServer.start({
       settings: [
-        ...['--appendonly', 'yes', '--appendfsync', fsync, '--auto-aof-rewrite-percentage', '0'],
+        ...['--appendonly', 'yes', '--appendfsync', this.#fsync, '--auto-aof-rewrite-percentage', '0'],
         ...['--logfile', join(this.#folder, 'redis.log')],
       ],
     })
@@ -137,7 +147,7 @@ class Chaos {
     this.#sites.sort((a, b) => (a.name < b.name ? -1 : 1))
     this.#balancer = await Balancer.over(() => this.#sites.filter(({ up }) => up).map(({ node }) => node.port))
     this.#ends.push(() => this.#balancer.discard())
-    this.#say(`seed ${seed}, appendfsync ${fsync}, logs in ${this.#folder}`)
+    this.#say(`seed ${seed}, appendfsync ${this.#fsync}, logs in ${this.#folder}`)
   }
 
   #say(what: string): void {
@@ -152,21 +162,11 @@ class Chaos {
 
   async #hire(): Promise<Writer> {
     const chance = seeded(this.#chance.int(2 ** 31))
-    const writer = new Writer(
-      `writer ${this.#hired++}`,
-      this.#balancer.url,
-      {
-        alphabet: this.#alphabet,
-        ledgers: this.#ledgers,
-        faults: this.#faults,
-        count: what => this.#count(what),
-      },
-      () => chance.next(),
-    )
-    this.#writers.push(writer)
+    const writer = new Writer(`writer ${this.#hired++}`, this.#balancer.url, this.#desk, () => chance.next())
     const first = this.#hired % this.#docs.length
     await writer.open(this.#docs[first]!)
     if (chance.chance(0.2)) await writer.open(this.#docs[(first + 1) % this.#docs.length]!)
+    this.#writers.push(writer)
     void this.#type(writer, chance)
     return writer
   }
@@ -304,7 +304,7 @@ class Chaos {
       for (const doc of this.#docs) {
         const { version, chain, durable } = await this.#book.head(doc)
         heads.set(doc, { version, chain: chain as never })
-        if (durable < version && this.#options.seed % 3 !== 2) return `${doc}: ${durable} of ${version} is durable`
+        if (durable < version && this.#fsync === 'everysec') return `${doc}: ${durable} of ${version} is durable`
       }
       const behind = this.#pens().filter(({ pen, doc }) => pen.doc.version !== heads.get(doc)!.version)
       return behind.length === 0
@@ -341,7 +341,7 @@ class Chaos {
 
   #meets(kind: Kind): void {
     // With `always` a tail that may be lost holds nothing.
-    if (kind === 'Redis loses its tail' && this.#options.seed % 3 === 2) return
+    if (kind === 'Redis loses its tail' && this.#fsync === 'always') return
     if ((this.#counts[kind] ?? 0) === 0) this.#faults.push(`it never came about that ${kind}: the search proves nothing`)
   }
 
@@ -353,12 +353,6 @@ class Chaos {
 
   /** Newcomers at every node, and its pages, show the same, and so do the lists of who is here. */
   async #onEveryNode(replays: ReadonlyMap<string, Replay>): Promise<void> {
-    const desk = {
-      alphabet: this.#alphabet,
-      ledgers: this.#ledgers,
-      faults: this.#faults,
-      count: (what: string) => this.#count(what),
-    }
     for (const site of this.#sites) {
       for (const doc of this.#docs) {
         const answer = await fetch(`${site.node.url}/v1/documents/${doc}`)
@@ -366,7 +360,7 @@ class Chaos {
         if (text !== replays.get(doc)!.text)
           this.#faults.push(`${doc} at ${site.name} differs from the replay of the log (${answer.status})`)
       }
-      const newcomer = new Writer(`newcomer at ${site.name}`, site.node.url, desk)
+      const newcomer = new Writer(`newcomer at ${site.name}`, site.node.url, this.#desk)
       this.#writers.push(newcomer)
       for (const doc of this.#docs) this.#same(newcomer.name, doc, await newcomer.open(doc), replays.get(doc)!.text)
     }
@@ -420,9 +414,10 @@ class Chaos {
       }
       return null
     })
-    const left = await this.#redis.do(redis => Promise.all(this.#docs.map(doc => redis.hlen(`inkwell:{${doc}}:here`))))
-    for (const [i, count] of left.entries())
-      if (count > 0) this.#faults.push(`Redis still shows ${count} people in ${this.#docs[i]}`)
+    await this.#until('an empty list in Redis', async () => {
+      const left = await this.#redis.do(redis => Promise.all(this.#docs.map(doc => redis.hlen(`inkwell:{${doc}}:here`))))
+      return left.every(count => count === 0) ? null : `it shows ${left} people`
+    })
   }
 
   async #empty(base: ReadonlyMap<Site, number>): Promise<void> {

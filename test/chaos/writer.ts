@@ -22,6 +22,8 @@ export interface Desk {
   readonly alphabet: Alphabet
   readonly ledgers: ReadonlyMap<string, Ledger>
   readonly faults: Faults
+  /** Redis loses nothing that it has answered: then nothing need be handed back either. */
+  readonly lossless: boolean
   count(what: string): void
 }
 
@@ -67,6 +69,7 @@ export class Pen {
     })
     doc.on('draft', ({ cause, text }) => {
       desk.count(`draft ${cause}`)
+      if (cause === 'unsent' || desk.lossless) desk.faults.push(`${writer.name} is handed back a draft of ${doc.id}: ${cause}`)
       this.#ledger.draft(text)
       for (const char of text) this.#open.delete(char)
     })
@@ -219,9 +222,8 @@ export class Writer {
 
   async leave(): Promise<void> {
     this.#leaving = true
-    const pens = [...this.pens.values()]
     this.pens.clear()
-    await Promise.all(pens.map(pen => pen.leave()))
+    await Promise.all([...this.#lastPens.values()].map(pen => pen.leave()))
     await this.quit()
   }
 

@@ -345,6 +345,42 @@ describe('joining at a bad moment', () => {
     expect(here.engine.counts).toMatchObject({ documents: 0, joined: 0 })
   })
 
+  test.each(['a tail', 'another history'])(
+    '[P1] a document that nobody is in is read as the log has it, when the announcement of %s was lost',
+    async what => {
+      const log = new MemoryLog({ durable: 'by hand' })
+      const here = place({ log })
+      const ada = here.speaker('ada')
+      const a = joinedBy(await ada.join())
+      await ada.submit(a, positionOf(a), 1, ['abc'])
+      ada.connection.close()
+      await here.flow()
+      if (what === 'another history') log.lose(notes, 0)
+      const other = place({ log })
+      const ben = other.speaker('ben')
+      const b = joinedBy(await ben.join())
+      await ben.submit(b, positionOf(b), 1, ['new '])
+      while (here.hand.feed.length > 0) here.hand.miss()
+      const reads = [here.engine.read(notes), here.engine.commits(notes, 0, 9)] as const
+      await here.flow()
+      const [read, commits] = await Promise.all(reads)
+      // Of a history that is gone this node offers its edit again, but not before it has read the new one.
+      const [value, authors] = what === 'a tail' ? ['new abc', ['ada', 'ben']] : ['new ', ['ben']]
+      expect(read).toMatchObject({ version: authors.length, value })
+      expect('commits' in commits && commits.commits.map(({ user }) => user)).toEqual(authors)
+    },
+  )
+
+  test('[P4] a document that nobody is in is still read while the store is away, as it was known last', async () => {
+    const { engine, ada, ben, hand, flow } = await two()
+    for (const { connection } of [ada, ben]) connection.close()
+    await flow()
+    const read = engine.read(notes)
+    await settle()
+    for (const call of [...hand.calls]) call.fail()
+    expect(await read).toMatchObject({ version: 1, value: 'abc' })
+  })
+
   test('[P5] reading documents that nobody has written to keeps none of them in memory', async () => {
     const { engine, flow, clock } = place()
     const reads = Array.from({ length: 50 }, (_, i) => engine.read(`nobody-${i}` as DocId))
