@@ -15,5 +15,6 @@ export {
 } from './ot/op.ts'
 export { fromOttype, type Ottype, type PlainOttype, textOttype, toOttype } from './ot/ottypes.ts'
 export { Text } from './ot/rope.ts'
-export { snapOutward, textType } from './ot/text.ts'
+export { servedText as textType } from './ot/served.ts'
+export { snapOutward } from './ot/text.ts'
 export { type AnyDocumentType, type DocumentType, type Json, OpError, type Side } from './ot/type.ts'

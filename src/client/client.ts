@@ -12,12 +12,16 @@ import type { ClientLimits, Hello, ServerMessage, User } from '../protocol/messa
 import { unreachable } from '../protocol/unreachable.ts'
 import { protocolVersions } from '../protocol/version.ts'
 import { type Clock, systemClock } from './clock.ts'
-import { type Document, LiveDocument, type TextDocument } from './document.ts'
+import { type Document, type DocumentEnd, type DocumentPort, LiveDocument, type TextDocument } from './document.ts'
+import { type DraftJson, type DraftNote, Drafts, dropDraft, errorOf } from './drafts.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, InkwellError, parsed, unreachableNow } from './errors.ts'
+import { runErrands } from './errands.ts'
+import { closedHere, InkwellError, parsed, storageDamaged, storageFailed, unreachableNow } from './errors.ts'
 import { lastingLine } from './line.ts'
+import { type Opened, type Pen, type Tell, takePen } from './pen.ts'
 import { Renewal } from './renewal.ts'
 import { socketIo } from './socketio.ts'
+import type { ClientStorage, OpenStorage } from './storage.ts'
 import { type Surroundings, surroundings as usual } from './surroundings.ts'
 import type { Line, LineEvent, Transport } from './transport.ts'
 
@@ -26,9 +30,12 @@ export type ClientStatus = 'connecting' | 'online' | 'offline' | 'closed'
 
 export interface ClientEvents {
   status: ClientStatus
+  /** The list of drafts has changed. */
+  drafts: readonly DraftNote[]
   /**
    * A refusal that concerns no one document, or the reason why the line is closed for good. `unreachable`, once in an outage: there has
-   * been no line for ten seconds, though it is wanted; `detail` says why, and it is tried further.
+   * been no line for ten seconds, though it is wanted; `detail` says why, and it is tried further. `storage-failed`: nothing is kept
+   * on this device, and all the rest goes on; `storage-damaged`: something that was kept cannot be read.
    */
   error: InkwellError
 }
@@ -41,11 +48,16 @@ export interface ConnectOptions {
   readonly token?: () => string | Promise<string>
   /** This client's secret, 22 characters of base64url. Whoever gives the same one again is the same author. Default: a new one. */
   readonly key?: string
+  /**
+   * Where documents, edits and drafts are kept, so that they outlive the page or process: `browserStorage()`, or `fileStorage(…)` of
+   * `inkwell/client/node`. The key is then kept there as well. Default: nothing is kept.
+   */
+  readonly storage?: OpenStorage
   /** Default: WebSocket alone. `polling` is for networks that break WebSockets, and the server must offer it. */
   readonly transports?: readonly ('websocket' | 'polling')[]
   /** Path of the server's Socket.IO endpoint. Default `/socket.io/`. */
   readonly path?: string
-  /** A line of another kind in the place of Socket.IO's. It is then that line's business to say hello. */
+  /** A line of another kind in the place of Socket.IO's. It says hello, with what it is given for that. */
   readonly transport?: Transport
   readonly clock?: Clock
   /** From 0 up to, not including, 1: spreads the attempts of many clients. */
@@ -58,10 +70,13 @@ export interface Client {
   readonly status: ClientStatus
   /** Who the server takes this client for; null until the first welcome. */
   readonly user: User | null
+  /** Edits that came back, of all documents, with a storage also those of before; `restore` is a matter of the open document. */
+  readonly drafts: readonly DraftNote[]
   /**
    * Opens a document; resolves with the answer of the server. The same id gives the same document until that is closed.
    *
-   * Rejects with an InkwellError when the server refuses or the client is closed; while there is no line it waits.
+   * While there is no line, a document that was kept opens as it was, `offline`, and so it does when the server takes longer than a
+   * second; any other waits for a line. Rejects with an InkwellError when the server refuses or the client is closed.
    */
   open(id: string): Promise<TextDocument>
   open<S, O>(id: string, options: { readonly type: DocumentType<S, O> }): Promise<Document<S, O>>
@@ -69,17 +84,23 @@ export interface Client {
   /** Cuts the line until `resume`; documents stay open and can be edited. */
   pause(): void
   resume(): void
-  /** Closes every document as its own `close` does, then the line. */
+  /** Closes every document as its own `close` does, then the line, and lets go of the storage. */
   close(): Promise<void>
 }
 
-/** @throws {InkwellError} when the key is none */
+/** @throws {InkwellError} when the key is none. @throws {TypeError} when there are both a key and a storage, which has one */
 export const connect = (url: string, options: ConnectOptions = {}): Client => new LiveClient(url, options)
 
 /** Milliseconds without a line after which the application is told: the hiccup of a restart is not worth a word. */
 const unreachableAfter = 10_000
 
 const noAttempt = 'no attempt has come to an end'
+
+/** A pen and the storage that it lies in. */
+interface Home {
+  readonly storage: ClientStorage
+  readonly pen: Pen
+}
 
 class LiveClient implements Client {
   status: ClientStatus = 'connecting'
@@ -88,6 +109,23 @@ class LiveClient implements Client {
   private readonly clock: Clock
   private readonly events = new Emitter<ClientEvents>()
   private readonly documents = new Map<DocId, LiveDocument<unknown, unknown>>()
+  /** Those on their way out of the storage. */
+  private readonly starting = new Map<DocId, Promise<LiveDocument<unknown, unknown>>>()
+  /** Those that nobody has asked for: they are open until what they hold is safe. */
+  private readonly unasked = new Set<DocId>()
+  /** All that have been asked for so far: the pen is chosen by them. */
+  private readonly asked = new Set<DocId>()
+  private readonly types = new Map<string, DocumentType<unknown, unknown>>([
+    [textType.name, textType as DocumentType<unknown, unknown>],
+  ])
+  private readonly book: Drafts
+  /** Null: nothing is kept. It resolves with null where nothing can be. */
+  private readonly home: Promise<Home | null> | null
+  private readonly isStandIn: boolean
+  private readonly standIn: (pen: Pen, storage: ClientStorage) => LiveClient
+  private errands: Promise<void> | null = null
+  private helper: LiveClient | null = null
+  private readonly stopLeaving: () => void
   /** The last edit of documents closed: one opened again must not give its edits numbers that others may have yet (R12). */
   private readonly numbers = new Map<DocId, Seq>()
   private readonly line: Line
@@ -97,18 +135,36 @@ class LiveClient implements Client {
   private limits: ClientLimits | null = null
   private closing: Promise<void> | null = null
   private endedBy: InkwellError | null = null
+  /** There is no line, and the last attempt has failed. */
+  private away = false
   /** Why the last attempt failed. */
   private reason = ''
   private stopOutage: (() => void) | null = null
 
-  constructor(url: string, options: ConnectOptions) {
+  /** With `home`: a stand-in, which sends what that pen has left and does nothing else. */
+  constructor(url: string, options: ConnectOptions, home: Home | null = null) {
     const { token, transports = ['websocket'], path = '/socket.io/', clock = systemClock, random = Math.random } = options
     const { surroundings = usual } = options
     this.clock = clock
+    if (options.key !== undefined && options.storage !== undefined) throw new TypeError('give a key or a storage: that has one')
     const key = options.key === undefined ? newKey() : parsed(() => keyOf(options.key))
+    this.book = new Drafts(document => {
+      this.documents.get(document as DocId)?.draftsChanged()
+      this.events.emit('drafts', this.drafts)
+    })
+    this.home =
+      home !== null ? Promise.resolve(home) : options.storage === undefined ? null : this.settleIn(url, options.storage, key)
+    this.isStandIn = home !== null
+    this.standIn = (pen, storage) => {
+      const { storage: _, ...rest } = options
+      return new LiveClient(url, rest, { storage, pen })
+    }
+    this.stopLeaving = surroundings.onLeave(() => {
+      for (const document of this.all) document.flush()
+    })
     const hello = async (): Promise<Hello> => ({
       protocol: [protocolVersions.min, protocolVersions.max],
-      key,
+      key: (await this.home)?.pen.key ?? key,
       ...(token === undefined ? {} : { token: await token() }),
     })
     const dial = socketIo({ url, hello, transports, path, random })
@@ -118,7 +174,7 @@ class LiveClient implements Client {
       token === undefined
         ? null
         : new Renewal({ clock, random, token, send: fresh => this.line.send({ kind: 'authenticate', token: fresh }) })
-    this.line = transport(event => this.hear(event))
+    this.line = transport(event => this.hear(event), hello)
   }
 
   open(id: string): Promise<TextDocument>
@@ -132,37 +188,142 @@ class LiveClient implements Client {
 
   private async document<S, O>(id: DocId, type: DocumentType<S, O>): Promise<Document<S, O>> {
     if (this.closing !== null || this.status === 'closed') throw this.endedBy ?? closedHere('client')
+    this.asked.add(id)
+    this.unasked.delete(id)
     const there = this.documents.get(id)
     if (there?.isClosing) {
       await there.close()
       return this.document(id, type)
     }
-    if (there !== undefined && there.type.name !== type.name) {
-      throw new InkwellError(refusal('type-mismatch', `it is open here as ${there.type.name}, not ${type.name}`))
+    const document = (there ?? (await this.start(id, type as DocumentType<unknown, unknown>))) as LiveDocument<S, O>
+    if (document.type.name !== type.name) {
+      throw new InkwellError(refusal('type-mismatch', `it is open here as ${document.type.name}, not ${type.name}`))
     }
-    const document = (there as LiveDocument<S, O> | undefined) ?? this.begin(id, type) // types of one name are one type
-    await document.opened
+    await document.opened // types of one name are one type
     return document
   }
 
-  private begin<S, O>(id: DocId, type: DocumentType<S, O>): LiveDocument<S, O> {
-    const document = new LiveDocument(
-      id,
-      type,
-      {
-        clock: this.clock,
-        limits: () => this.limits,
-        send: message => this.line.send(message),
-        closed: last => {
-          this.documents.delete(id)
-          this.numbers.set(id, last)
-        },
-      },
-      this.numbers.get(id),
-    )
-    this.documents.set(id, document as LiveDocument<unknown, unknown>)
+  private start(id: DocId, type: DocumentType<unknown, unknown>): Promise<LiveDocument<unknown, unknown>> {
+    this.types.set(type.name, type)
+    let started = this.starting.get(id)
+    if (started === undefined) {
+      started = this.begin(id, type).finally(() => this.starting.delete(id))
+      this.starting.set(id, started)
+    }
+    return started
+  }
+
+  private async begin(id: DocId, type: DocumentType<unknown, unknown>): Promise<LiveDocument<unknown, unknown>> {
+    const pen = this.home === null ? null : ((await this.home)?.pen ?? null)
+    let opened: Opened<unknown, unknown> | null = null
+    try {
+      opened = pen && (await pen.open(type, id))
+    } catch (error) {
+      this.events.emit('error', storageFailed(error))
+    }
+    if (this.closing !== null || this.status === 'closed') throw this.endedBy ?? closedHere('client')
+    const seq = Math.max(this.numbers.get(id) ?? 0, opened?.seq ?? pen?.seqOf(id) ?? 0)
+    const port: DocumentPort = {
+      clock: this.clock,
+      limits: () => this.limits,
+      send: message => this.line.send(message),
+      closed: (last, end) => this.closed(id, last, end, pen),
+      drafts: this.book,
+      draftId: newKey,
+      write: pen && (changes => pen.write(changes)),
+    }
+    const document = new LiveDocument(id, type, port, { restored: opened?.restored ?? null, place: opened?.place ?? null, seq })
+    this.documents.set(id, document)
     if (this.author !== null) document.up(this.author)
+    else if (this.away) document.offline()
     return document
+  }
+
+  private closed(id: DocId, last: Seq, end: DocumentEnd, pen: Pen | null): void {
+    this.documents.delete(id)
+    this.numbers.set(id, last)
+    pen?.closed(id, last, end === 'unsent')
+    if (end === 'forbidden') void pen?.forget(id).catch(error => this.events.emit('error', storageFailed(error)))
+  }
+
+  get drafts(): readonly DraftNote[] {
+    return this.book.all.map(json => {
+      const { id, document, cause, text } = json
+      return { id, document, cause, error: errorOf(json), text, discard: () => this.discard(json), toJSON: () => json }
+    })
+  }
+
+  private discard(json: DraftJson): void {
+    const open = this.documents.get(json.document as DocId)
+    if (open !== undefined) return open.drop(json)
+    this.book.delete(json.id, json.document)
+    const written = this.home?.then(home => home?.pen.write(dropDraft(json)))
+    written?.catch(error => this.events.emit('error', storageFailed(error)))
+  }
+
+  // ---- what is kept
+
+  private async settleIn(url: string, open: OpenStorage, key: ClientKey): Promise<Home | null> {
+    try {
+      const storage = await open(url)
+      const pen = await takePen(storage, () => [...this.asked], { key, box: newKey() }, this.tell)
+      this.book.add(pen.drafts)
+      return { storage, pen }
+    } catch (error) {
+      this.events.emit('error', storageFailed(error))
+      return null
+    }
+  }
+
+  private readonly tell: Tell = (what, error) => this.events.emit('error', storageDamaged(what, error))
+
+  /** There is a line: what is kept and belongs to nobody here is sent. */
+  private async runErrands(): Promise<void> {
+    const calledOff = () => this.closing !== null || this.author === null
+    try {
+      const home = this.home && (await this.home)
+      if (home === null || calledOff()) return
+      const { storage, pen: own } = home
+      await this.sendUnsent(own)
+      const found = (drafts: readonly DraftJson[]) => this.book.add(drafts)
+      const send = (pen: Pen) => this.sendFor(pen, storage)
+      await runErrands({ storage, own, types: this.types, tell: this.tell, send, found, calledOff })
+    } catch (error) {
+      this.events.emit('error', storageFailed(error))
+    } finally {
+      this.errands = null
+    }
+  }
+
+  /** Sends what another pen has left, on a line of its own, under that pen's key. */
+  private async sendFor(pen: Pen, storage: ClientStorage): Promise<void> {
+    if (pen.unsent.length === 0 || this.closing !== null) return
+    this.helper = this.standIn(pen, storage)
+    this.helper.on('error', error => {
+      if (error.code === 'storage-failed' || error.code === 'storage-damaged') this.events.emit('error', error)
+    })
+    await this.helper.sendUnsent(pen)
+    await this.helper.close()
+    this.helper = null
+  }
+
+  /** Opens every document of this pen with edits that may not be safe, and closes it when they are, unless it has been asked for. */
+  private async sendUnsent(pen: Pen): Promise<void> {
+    const send = async (doc: DocId, type: DocumentType<unknown, unknown>) => {
+      this.unasked.add(doc)
+      try {
+        await (await this.start(doc, type)).settled()
+      } catch {
+        // Handed back as a draft, or the client is closed: the writer has been told, or what is unsent waits on.
+      }
+      if (this.unasked.delete(doc)) await this.documents.get(doc)?.close()
+    }
+    await Promise.all(
+      pen.unsent.map(([doc, name]) => {
+        const type = this.types.get(name)
+        return type === undefined || this.documents.has(doc) || this.starting.has(doc) ? undefined : send(doc, type)
+      }),
+    )
   }
 
   on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => void): () => void {
@@ -176,6 +337,7 @@ class LiveClient implements Client {
 
   resume(): void {
     this.line.resume()
+    this.away = false
     if (this.author === null) this.outage(noAttempt)
   }
 
@@ -185,11 +347,27 @@ class LiveClient implements Client {
   }
 
   private async leave(): Promise<void> {
+    await Promise.all([...this.starting.values()].map(started => started.catch(() => {}))) // whoever asked for it is told
     await Promise.all([...this.documents.values()].map(document => document.close()))
     this.renewal?.down()
+    await this.helper?.close()
+    await this.errands
     this.line.close()
     this.outageOver()
+    this.stopLeaving()
+    await this.moveOut()
     this.become('closed')
+  }
+
+  private async moveOut(): Promise<void> {
+    try {
+      const home = this.home && (await this.home)
+      if (home === null || this.isStandIn) return
+      await home.pen.letGo(home.pen.documents.length === 0 && this.book.all.length === 0)
+      await home.storage.close()
+    } catch (error) {
+      this.events.emit('error', storageFailed(error))
+    }
   }
 
   /** There is no line, and one is wanted. An outage is told of once. */
@@ -212,10 +390,12 @@ class LiveClient implements Client {
         this.author = event.welcome.author
         this.user = event.welcome.user
         this.limits = event.welcome.limits
+        this.away = false
         this.outageOver()
         this.renewal?.up(event.welcome.expiresIn)
         this.become('online')
         for (const document of this.all) document.up(event.welcome.author)
+        if (!this.isStandIn) this.errands ??= this.runErrands()
         return
       case 'message':
         return this.receive(event.message)
@@ -223,8 +403,12 @@ class LiveClient implements Client {
         const wasUp = this.author !== null
         this.author = null
         this.renewal?.down()
+        this.away = true
         const error = event.refusal === null ? null : new InkwellError(event.refusal)
-        if (wasUp) for (const document of this.all) document.down()
+        for (const document of this.all) {
+          if (wasUp) document.down()
+          else document.offline()
+        }
         if (event.final) {
           this.endedBy = error
           this.outageOver()

@@ -13,9 +13,12 @@ import type { AuthorId, DocId, PeerId, Position, Seq, Version } from '../protoco
 import type { ClientLimits, DocumentRequest, PresenceState, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
+import { type DraftCause, type DraftJson, type DraftNote, type Drafts, dropDraft, errorOf, keepDraft } from './drafts.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, diverged, InkwellError, parsed } from './errors.ts'
+import { closedHere, diverged, InkwellError, parsed, storageFailed } from './errors.ts'
+import { Keeper, type Place } from './keeper.ts'
 import { Appearance, type Peer, Peers } from './peers.ts'
+import { type Kept, type Restored, schema } from './record.ts'
 import {
   type Level,
   levelOf,
@@ -27,6 +30,7 @@ import {
   seqOfTyped,
   step,
 } from './session.ts'
+import type { Changes } from './storage.ts'
 import { type Range, UndoStack } from './undo.ts'
 
 /**
@@ -49,17 +53,11 @@ export interface Change<O> {
 }
 
 /** An edit of mine that is not in the document. */
-export interface Draft<S, O> {
-  /** `refused`: the server would not have it. `unknowable`: it may be in already. `unsent`: the document was closed before it was. */
-  readonly cause: 'refused' | 'unknowable' | 'unsent'
-  /** Why; null where nobody refused. */
-  readonly error: InkwellError | null
-  /** What the edit put in; empty for documents that are no text. */
-  readonly text: string
+export interface Draft<S, O> extends DraftNote {
   /** The edit as it was made, on `before`. */
   readonly op: O
   readonly before: S
-  /** Makes the edit again in the document as it is now. @throws {InkwellError} when it cannot be edited */
+  /** Makes the edit again in the document as it is now, and takes the draft off the list. @throws {InkwellError} when it cannot be edited */
   restore(): void
 }
 
@@ -91,7 +89,11 @@ export interface DocumentEvents<S, O> {
   change: Change<O>
   status: DocumentStatus
   progress: Progress
+  /** See `Document.kept`. */
+  kept: boolean
   draft: Draft<S, O>
+  /** The list of drafts has changed. */
+  drafts: readonly Draft<S, O>[]
   /** Every refusal that concerns this document, also of what is tried again by itself: `advice` says which. */
   error: InkwellError
   /** The agreed text was not the server's. It is mended by itself, with what is unsent kept; the report is for whoever looks for the cause. */
@@ -153,6 +155,13 @@ export interface Document<S, O> {
   readonly canUndo: boolean
   readonly canRedo: boolean
   readonly presence: Presence
+  /**
+   * Whether everything I made outlives this page or process: it is in the client's storage. Within 100 ms of an edit, as a rule; false
+   * without a storage, and while it fails (`error` has told of it then).
+   */
+  readonly kept: boolean
+  /** Edits of mine that came back, in that order, until they are restored or discarded; with a storage, also those of before. */
+  readonly drafts: readonly Draft<S, O>[]
 
   /**
    * Makes an edit, at once, also offline.
@@ -188,7 +197,10 @@ export interface Document<S, O> {
    */
   settled(level?: 'sent' | 'sequenced' | 'durable'): Promise<void>
   on<Name extends keyof DocumentEvents<S, O>>(name: Name, listener: (event: DocumentEvents<S, O>[Name]) => void): () => void
-  /** Waits up to five seconds for what is on its way, then leaves. What could not be sent comes as drafts. */
+  /**
+   * Waits up to five seconds for what is on its way, then leaves. What could not be sent is kept, and sent when the client has a line
+   * again, also in a later page or process; without a storage it comes as drafts.
+   */
   close(): Promise<void>
 }
 
@@ -213,6 +225,9 @@ const presencePause = 50
 /** Milliseconds for which `close` waits for edits on their way. */
 const closeGrace = 5_000
 
+/** Milliseconds for which opening waits for the server's answer where what was kept could be shown instead. */
+const openPatience = 1_000
+
 /** Commits remembered for a report on a text that is not the server's: those since the last check that went well, as a rule. */
 const commitsReported = 64
 
@@ -223,7 +238,25 @@ export interface DocumentPort {
   limits(): ClientLimits | null
   send(message: DocumentRequest): void
   /** The document has come to its end; `last` is the number of the last edit that may have been sent. */
-  closed(last: Seq): void
+  closed(last: Seq, end: DocumentEnd): void
+  readonly drafts: Drafts
+  /** A name that no other draft has. */
+  draftId(): string
+  /** Writes records of the document to its storage. Null: nothing is kept. */
+  readonly write: ((changes: Changes) => Promise<void>) | null
+}
+
+/** `unsent`: edits are kept that may not be safe. `forbidden`: it is no longer the user's to see. */
+export type DocumentEnd = 'done' | 'unsent' | 'forbidden'
+
+/** How a document begins. */
+export interface Beginning<S, O> {
+  /** What was kept of it; null: nothing is known. */
+  readonly restored: Restored<S, O> | null
+  /** Null: it is not kept. */
+  readonly place: Place | null
+  /** The last number that this author has given to an edit of it. */
+  readonly seq: Seq
 }
 
 type Awaited = Exclude<Level, 'typed'>
@@ -250,7 +283,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   readonly id: DocId
   readonly type: DocumentType<S, O>
   readonly presence: Presence
-  /** Settles with the answer to the first join. */
+  /** Settles with the answer to the first join, or, where something was kept, when there is no line to bring it. */
   readonly opened: Promise<void>
 
   private session: Session<S, O>
@@ -261,6 +294,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private readonly undoStack: UndoStack<S, O>
   private readonly peers: Peers<S, O>
   private readonly appearance: Appearance<S, O>
+  private readonly keeper: Keeper<S, O> | null
+  private readonly draftsMade = new Map<string, Draft<S, O>>()
 
   /** The last commits, oldest first; up to twice as many as are reported, so that they go in bulk. */
   private recent: { readonly version: Version; readonly author: AuthorId | null; readonly op: O }[] = []
@@ -272,6 +307,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private told: DocumentStatus = 'offline'
   private toldProgress: Progress = { typed: 0, sent: 0, sequenced: 0 }
+  private toldKept = false
   private right: 'read' | 'write' = 'write'
   private peersMoved = false
   private waiters: Waiter[] = []
@@ -280,7 +316,10 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private readonly over: Promise<void>
   private tellOver = nothing
   private endedBy: InkwellError | null = null
+  /** All that was unsent at the end has become drafts. */
+  private handedBack = false
   private readonly opening: { resolve(): void; reject(error: InkwellError): void }
+  private stopPatience = nothing
 
   private timedSeq: Seq | null = null
   private stopAnswerTimer = nothing
@@ -288,12 +327,12 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private stopPresence: (() => void) | null = null
   private lastPresence = Number.NEGATIVE_INFINITY
 
-  /** `seq`: the last number that this author has given to an edit of the document. */
-  constructor(id: DocId, type: DocumentType<S, O>, port: DocumentPort, seq: Seq = 0) {
+  constructor(id: DocId, type: DocumentType<S, O>, port: DocumentPort, { restored, place, seq }: Beginning<S, O>) {
     this.id = id
     this.type = type
     this.port = port
-    this.session = { ...openSession(type, id), seq }
+    const session = restored?.session ?? openSession(type, id)
+    this.session = { ...session, seq: Math.max(session.seq, seq) }
     this.seen = this.session.shown
     this.undoStack = new UndoStack(type, this.seen instanceof Text ? { touches: touchesText as (undo: O, op: O) => boolean } : {})
     this.peers = new Peers(type)
@@ -303,6 +342,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.opened.catch(nothing) // whoever waits for it is told; nobody has to
     this.opening = opening
     this.over = new Promise(resolve => (this.tellOver = resolve))
+    this.keeper = place && this.keeps(place)
+    this.toldKept = this.kept
+    if (restored !== null) this.takeUp(restored, place?.sound ?? true)
     const self = this
     this.presence = {
       set: state => this.appear(state),
@@ -314,6 +356,36 @@ export class LiveDocument<S, O> implements Document<S, O> {
       },
       on: (name, listener) => this.presenceEvents.on(name, listener),
     }
+  }
+
+  private keeps(place: Place): Keeper<S, O> | null {
+    const { clock, write, send } = this.port
+    if (write === null) return null
+    return new Keeper(this.type, this.id, place, {
+      clock,
+      write,
+      send,
+      state: () => (this.untold ? null : this.toBeKept()),
+      news: () => this.take([this.session, []]),
+      failed: error => this.events.emit('error', storageFailed(error)),
+    })
+  }
+
+  /** Goes on where an earlier page, or this one before it closed the document, left off. */
+  private takeUp({ undo, right }: Restored<S, O>, sound: boolean): void {
+    this.right = right
+    try {
+      this.undoStack.fromJson(undo, this.type.size(this.seen))
+    } catch {
+      // Undo is worth less than the text that it does not fit: there is none then.
+    }
+    if (!sound) this.dispatch({ kind: 'doubt' })
+    this.stopPatience = this.port.clock.after(openPatience, () => this.opening.resolve())
+  }
+
+  /** There is no line, and none to be expected at once. */
+  offline(): void {
+    if (this.session.position !== null || this.session.units.length > 0) this.opening.resolve()
   }
 
   // ---- what an application reads
@@ -346,6 +418,10 @@ export class LiveDocument<S, O> implements Document<S, O> {
     if (!here) return 'offline'
     if ((link.kind === 'live' ? link.right : this.right) === 'read') return 'read-only'
     return units.length + confirmed.length > 0 ? 'saving' : 'saved'
+  }
+
+  get kept(): boolean {
+    return this.keeper?.kept ?? false
   }
 
   get canUndo(): boolean {
@@ -451,6 +527,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   /** A line is there. */
   up(author: AuthorId): void {
+    this.keeper?.line()
     const limits = this.port.limits()
     this.dispatch(limits === null ? { kind: 'up', author } : { kind: 'up', author, limits })
   }
@@ -459,7 +536,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.stopWait()
     this.peers.clear()
     this.peersMoved = true
+    this.keeper?.line()
     this.dispatch({ kind: 'down' })
+    this.offline()
   }
 
   receive(message: ServerMessage): void {
@@ -484,6 +563,11 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   get isClosing(): boolean {
     return this.closing !== null
+  }
+
+  /** What is not written yet is to be written now: the page may be about to go. */
+  flush(): void {
+    void this.keeper?.flush()
   }
 
   close(): Promise<void> {
@@ -543,7 +627,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
   // ---- the loop
 
   private dispatch(event: SessionEvent<O>): void {
-    this.take(step(this.session, event))
+    const stepped = step(this.session, event)
+    if (event.kind === 'edit') this.keeper?.typed(this.session, event.op, stepped[0])
+    this.take(stepped)
   }
 
   /** The session is a step further at once; what follows from it is done in its turn. */
@@ -580,12 +666,14 @@ export class LiveDocument<S, O> implements Document<S, O> {
           source: undefined,
         })
       case 'commit':
+        this.keeper?.moved(task.op)
         this.remember(task.version, task.author, task.op)
         this.peers.commit(task.version, task.op, task.author)
         this.appearance.commit(task.op, task.author === this.session.author)
         this.peersMoved = true
         return
       case 'skip':
+        this.keeper?.moved(task.op)
         this.remember(task.version, null, task.op)
         this.peers.commit(task.version, task.op, null)
         this.appearance.commit(task.op, false)
@@ -594,6 +682,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
       case 'diverged':
         return this.diverged(task.position, task.expected, task.found)
       case 'reset':
+        this.keeper?.replaced()
         this.recent = []
         this.peers.reset(task.version, task.diff)
         this.appearance.reset()
@@ -621,7 +710,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
         return this.events.emit('signal', { name, payload, peer, user })
       }
       case 'persist':
-        return // nothing is kept on disk yet: a page that closes with unsent edits loses them
+        return this.keeper?.persist()
       case 'send':
         return this.send(task.message)
       case 'split':
@@ -648,12 +737,18 @@ export class LiveDocument<S, O> implements Document<S, O> {
       this.opening.resolve()
     }
     this.watchAnswer()
-    const { status } = this
+    this.keeper?.settle()
+    const { status, kept } = this
     if (status !== this.told) {
       this.told = status
+      if (status === 'saved') this.keeper?.touched()
       this.events.emit('status', status)
     }
     this.tellProgress()
+    if (kept !== this.toldKept) {
+      this.toldKept = kept
+      this.events.emit('kept', kept)
+    }
     if (this.waiters.length > 0) {
       const reached = this.waiters.filter(({ level, seq }) => this.has(level, seq))
       this.waiters = this.waiters.filter(waiter => !reached.includes(waiter))
@@ -679,21 +774,44 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.endedBy = error
     this.stopWait()
     this.stopPresence?.()
+    this.stopPatience()
     this.peers.clear()
     this.peersMoved = true
-    for (const [i, { op }] of session.units.entries()) {
-      this.tellDraft('unsent', error, op, applyAll(type, session.agreed, session.units.slice(0, i)))
+    // What the server has refused it will refuse again; what only found no line waits for one.
+    if (this.keeper === null || refused !== null) {
+      this.handedBack = true
+      for (const [i, { op }] of session.units.entries()) {
+        this.tellDraft('unsent', error, op, applyAll(type, session.agreed, session.units.slice(0, i)))
+      }
     }
     this.rejectWaiters(error ?? closedHere('document'))
     this.opening.reject(error ?? closedHere('document'))
+    this.closing ??= this.over
+    const { keeper } = this
+    if (keeper === null) return this.putAway(refused)
+    // Not now: the keeper writes nothing while a step is still being told.
+    queueMicrotask(() => void keeper.flush().then(() => this.putAway(refused)))
+  }
+
+  private putAway(refused: Refusal | null): void {
+    const { units, confirmed, seq } = this.session
+    this.keeper?.close()
     this.tellOver()
-    this.port.closed(session.seq)
+    const unsent = !this.handedBack && units.length + confirmed.length > 0
+    this.port.closed(seq, refused?.code === 'forbidden' ? 'forbidden' : unsent ? 'unsent' : 'done')
+  }
+
+  /** What is to be there when the document is opened again. */
+  private toBeKept(): Kept<S, O> {
+    const { session, undoStack, right } = this
+    if (!this.handedBack) return { session, undo: undoStack.toJson(), right }
+    return { session: { ...session, units: [], shown: session.agreed }, undo: { done: [], undone: [] }, right }
   }
 
   /** A submission that the server would not even read, and cut the line for, is refused here: else it would be sent for ever. */
   private send(message: DocumentRequest): void {
     const { messageBytes } = this.port.limits() ?? serverBounds
-    if (message.kind !== 'submit' || fits(message.op, messageBytes)) return this.port.send(message)
+    if (message.kind !== 'submit' || fits(message.op, messageBytes)) return (this.keeper ?? this.port).send(message)
     const { handle, seq } = message
     const why = refusal('message-too-large', `the limit is ${messageBytes} bytes`)
     this.dispatch({ kind: 'message', message: { kind: 'refused', doc: null, handle, seq, refusal: why } })
@@ -798,12 +916,67 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.rejectWaiters(error ?? new InkwellError({ code: 'bad-seq', advice: 'stop', message: reason }))
   }
 
-  private tellDraft(cause: Draft<S, O>['cause'], error: InkwellError | null, op: O, before: S): void {
-    const { type } = this
+  private tellDraft(cause: DraftCause, error: InkwellError | null, op: O, before: S): void {
+    const { type, id, port } = this
     if (type.isNoop(op)) return
-    const text = before instanceof Text ? (op as TextOp).inserted : '' // a snapshot that is a Text has ops that are TextOps
-    const restore = () => this.apply(type.transform(op, type.diff(before, this.seen), 'left'), { undo: 'new' })
-    this.events.emit('draft', { cause, error, text, op, before, restore })
+    const json: DraftJson = {
+      schema,
+      id: port.draftId(),
+      document: id,
+      type: type.name,
+      cause,
+      error: error && { code: error.code, message: error.message, advice: error.advice },
+      text: before instanceof Text ? (op as TextOp).inserted : '', // a snapshot that is a Text has ops that are TextOps
+      before: type.snapshotToJson(before),
+      op: type.opToJson(op),
+    }
+    const draft = this.draft(json, op, before, error)
+    this.draftsMade.set(json.id, draft)
+    this.keeper?.add(keepDraft(json))
+    this.events.emit('draft', draft)
+    port.drafts.add([json])
+  }
+
+  private draft(json: DraftJson, op: O, before: S, error = errorOf(json)): Draft<S, O> {
+    const { type } = this
+    const { id, document, cause, text } = json
+    const discard = () => this.drop(json)
+    const restore = () => {
+      this.requireWritable()
+      this.keeper?.add(dropDraft(json)) // written in one go with the edit
+      this.apply(type.transform(op, type.diff(before, this.seen), 'left'), { undo: 'new' })
+      discard()
+    }
+    return { id, document, cause, error, text, op, before, restore, discard, toJSON: () => json }
+  }
+
+  get drafts(): readonly Draft<S, O>[] {
+    return this.port.drafts.of(this.id).flatMap(json => {
+      let draft = this.draftsMade.get(json.id)
+      if (draft === undefined && json.type === this.type.name) {
+        try {
+          const before = this.type.snapshotFromJson(json.before)
+          draft = this.draft(json, this.type.opFromJson(json.op, this.type.size(before)), before)
+          this.draftsMade.set(json.id, draft)
+        } catch {
+          // Its text can still be had from the client's list, but it is no edit of this type.
+        }
+      }
+      return draft ?? []
+    })
+  }
+
+  /** The list of drafts has changed. */
+  draftsChanged(): void {
+    this.events.emit('drafts', this.drafts)
+  }
+
+  /** Takes a draft off the list. */
+  drop(json: DraftJson): void {
+    this.draftsMade.delete(json.id)
+    this.keeper?.add(dropDraft(json))
+    this.port.drafts.delete(json.id, this.id)
+    this.take([this.session, []])
   }
 
   private rejectWaiters(error: InkwellError): void {

@@ -6,9 +6,10 @@ import { Fault } from '../protocol/fields.ts'
 
 /**
  * `closed`: the document or the client has been closed here. `diverged`: the text here is not the server's, and is asked for anew.
- * `unreachable`: no line has come about for a while; it is tried further.
+ * `storage-failed`: what is typed is not kept on this device for now; that is tried further. `storage-damaged`: what was kept cannot be
+ * read, and has been set aside. `unreachable`: no line has come about for a while; it is tried further.
  */
-type OwnCode = 'closed' | 'diverged' | 'unreachable'
+type OwnCode = 'closed' | 'diverged' | 'storage-damaged' | 'storage-failed' | 'unreachable'
 
 export class InkwellError extends Error {
   override readonly name = 'InkwellError'
@@ -48,4 +49,22 @@ export const unreachableNow = (ms: number, reason: string): InkwellError =>
     advice: 'retry',
     message: 'The server cannot be reached.',
     detail: `for ${Math.round(ms / 1_000)} s; ${reason}`,
+  })
+
+/** @param why what the storage said */
+export const storageFailed = (why: unknown): InkwellError =>
+  new InkwellError({
+    code: 'storage-failed',
+    advice: 'retry',
+    message: 'What is typed is not kept on this device for now.',
+    detail: why instanceof Error ? `${why.name}: ${why.message}` : String(why),
+  })
+
+/** @param what the record that cannot be read */
+export const storageDamaged = (what: string, why: Error): InkwellError =>
+  new InkwellError({
+    code: 'storage-damaged',
+    advice: 'stop',
+    message: 'Something that was kept on this device cannot be read. It has been set aside.',
+    detail: `${what}: ${why.message}`,
   })

@@ -19,9 +19,11 @@ export type {
   Signal,
   TextDocument,
 } from './document.ts'
+export type { DraftCause, DraftJson, DraftNote } from './drafts.ts'
 export { InkwellError } from './errors.ts'
 export { parser } from './parser.ts'
 export type { Peer } from './peers.ts'
+export type { Box, Changes, ClientStorage, OpenStorage, Records } from './storage.ts'
 export type { Surroundings } from './surroundings.ts'
 export type { Line, LineEvent, Transport } from './transport.ts'
 export type { Range } from './undo.ts'

@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts'
 import { afterAsking, afterSending, heard, type Liveness, lookAt } from './liveness.ts'
 import { delayBefore, firstDelay, longestHint } from './schedule.ts'
 import type { Surroundings } from './surroundings.ts'
-import type { Call, CallEvent, Dial, Line, LineEvent, Transport } from './transport.ts'
+import type { Call, CallEvent, Dial, Line, LineEvent } from './transport.ts'
 
 export interface LineOptions {
   readonly dial: Dial
@@ -16,7 +16,7 @@ export interface LineOptions {
   readonly clock: Clock
   /** From 0 up to, not including, 1. */
   readonly random: () => number
-  readonly surroundings: Surroundings
+  readonly surroundings: Pick<Surroundings, 'onWake'>
 }
 
 /** Milliseconds that a line must have held before the next break counts as the first again: a server that drops at once is not stormed. */
@@ -47,8 +47,8 @@ type Next =
   | { readonly kind: 'dialling'; readonly call: Call; readonly since: number; readonly stop: () => void }
 
 export const lastingLine =
-  (options: LineOptions): Transport =>
-  listen =>
+  (options: LineOptions) =>
+  (listen: (event: LineEvent) => void): Line =>
     new LastingLine(options, listen)
 
 class LastingLine implements Line {

@@ -12,7 +12,7 @@ import type { Changes, Records } from './storage.ts'
 import type { StoredUndo } from './undo.ts'
 
 /** The form described here. Records of a higher one are left as they are. */
-const schema = 1
+export const schema = 1
 
 /** Cells are values that are written once and never changed; a root is all the rest, and small. */
 interface Root {
@@ -30,6 +30,8 @@ interface Root {
   readonly confirmed: readonly RootConfirmed[]
   readonly undo: readonly number[]
   readonly redo: readonly number[]
+  /** What I might do when it was last said. */
+  readonly right: 'read' | 'write'
 }
 
 /** `ops`: cells to be composed. A unit that has never been sent has no numbers. */
@@ -47,15 +49,20 @@ interface RootConfirmed {
   readonly doubts: readonly number[]
 }
 
-export interface Restored<S, O> {
+/** What there is to be kept of a document. */
+export interface Kept<S, O> {
   readonly session: Session<S, O>
   readonly undo: StoredUndo
+  readonly right: 'read' | 'write'
+}
+
+export interface Restored<S, O> extends Kept<S, O> {
   /** The numbers of all cells that are there, needed or not. */
   readonly cells: readonly number[]
 }
 
 /** Records that cannot be read, and why. */
-class Damaged extends Error {
+export class Damaged extends Error {
   override readonly name = 'Damaged'
 }
 
@@ -64,8 +71,17 @@ class Damaged extends Error {
 /** A document's name in keys: without a slash, so that no document's cells are among another's. */
 const nameOf = encodeURIComponent
 
-export const rootKey = (doc: DocId): string => `doc/${nameOf(doc)}`
+export const draftPrefix = 'draft/'
+export const draftKey = (doc: string, id: string): string => `${draftPrefix}${nameOf(doc)}/${id}`
+
+export const rootPrefix = 'doc/'
+export const rootKey = (doc: DocId): string => `${rootPrefix}${nameOf(doc)}`
+export const docOfRootKey = (key: string): string => decodeURIComponent(key.slice(rootPrefix.length))
 export const cellPrefix = (doc: DocId): string => `cell/${nameOf(doc)}/`
+
+/** There as long as nothing has been sent that the record does not know. It is a mark to be taken away, which needs no room. */
+export const soundPrefix = 'sound/'
+export const soundKey = (doc: DocId): string => `${soundPrefix}${nameOf(doc)}`
 
 // ---- writing
 
@@ -129,7 +145,7 @@ export class Scribe<S, O> {
   }
 
   /** What makes the records those of this state. */
-  write(session: Session<S, O>, undo: StoredUndo): Changes {
+  write({ session, undo, right }: Kept<S, O>): Changes {
     const { type, doc, used } = this
     const puts: [cell: number, text: string][] = []
     const needed = new Set<number>()
@@ -180,6 +196,7 @@ export class Scribe<S, O> {
       })),
       undo: undo.done.map(group => keep(group, () => group).cell),
       redo: undo.undone.map(group => keep(group, () => group).cell),
+      right,
     }
     const gone = [...this.there].filter(number => !needed.has(number))
     this.gone = gone
@@ -209,6 +226,25 @@ const doubtToJson = <S, O>(type: DocumentType<S, O>, { op, before }: SessionDraf
 ]
 
 // ---- reading
+
+/** Only what can be told without the cells; of a root of a later age, only that it is one. @throws {Damaged} */
+export const readRoot = (
+  text: string,
+): Pick<Root, 'schema' | 'type' | 'used' | 'seq'> & {
+  /** Edits of mine that are not known to be safe. */
+  readonly unsent: boolean
+} =>
+  soundly(() => {
+    const root = JSON.parse(text) as Root
+    if (whole(root.schema, 'schema') > schema) return { schema: root.schema, type: '', used: 0, seq: 0, unsent: true }
+    return {
+      schema,
+      type: root.type,
+      used: whole(root.used, 'used'),
+      seq: whole(root.seq, 'seq'),
+      unsent: root.units.length > 0 || root.confirmed.length > 0,
+    }
+  })
 
 /** The session that was written down; `cells` are the records under `cellPrefix`. @throws {Damaged} */
 export const readRecord = <S, O>(type: DocumentType<S, O>, doc: DocId, text: string, cells: Records): Restored<S, O> =>
@@ -253,7 +289,8 @@ export const readRecord = <S, O>(type: DocumentType<S, O>, doc: DocId, text: str
       seq: whole(root.seq, 'seq'),
     }
     const undo = { done: root.undo.map(json), undone: root.redo.map(json) }
-    return { session, undo, cells: [...cells.keys()].map(key => whole(Number(key.slice(cellPrefix(doc).length)), 'cell')) }
+    const right = root.right === 'read' ? 'read' : 'write'
+    return { session, undo, right, cells: [...cells.keys()].map(key => whole(Number(key.slice(cellPrefix(doc).length)), 'cell')) }
   })
 
 const positionOf = ({ epoch, version, chain }: Position): Position => ({

@@ -116,6 +116,8 @@ export type SessionEvent<O> =
   | { readonly kind: 'join' }
   /** A message could not be applied: what I know of the history is wrong, my own edits are not. */
   | { readonly kind: 'distrust' }
+  /** What I was restored from may be older than what has been sent since. */
+  | { readonly kind: 'doubt' }
   /** I leave the document. */
   | { readonly kind: 'close' }
 
@@ -212,6 +214,9 @@ export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S
     case 'distrust':
       run.distrust()
       break
+    case 'doubt':
+      run.doubt()
+      break
     case 'close':
       run.close()
       break
@@ -280,6 +285,14 @@ class Run<S, O> {
   down(): void {
     if (this.state.link.kind === 'leaving') this.end(null)
     else if (!this.isOver) this.set({ link: { kind: 'down' } })
+  }
+
+  /**
+   * The log holds an edit of mine under a number that I have not given: I come from a storage that gave back less than it was given
+   * (R12). What has no number here may be in that edit.
+   */
+  doubt(): void {
+    while (this.state.units.at(-1)?.seq === null) this.withdraw(this.state.units.length - 1, null, 'unknowable')
   }
 
   close(): void {
@@ -663,14 +676,6 @@ class Run<S, O> {
     const { handle } = link
     const op: Json = type.opToJson(unit.op)
     this.effects.push({ kind: 'send', message: { kind: 'submit', handle, seq: unit.seq, position, op } })
-  }
-
-  /**
-   * The log holds an edit of mine under a number that I have not given: I come from a storage that gave back less than it was given
-   * (R12). What has no number here may be in that edit.
-   */
-  private doubt(): void {
-    while (this.state.units.at(-1)?.seq === null) this.withdraw(this.state.units.length - 1, null, 'unknowable')
   }
 
   private withdraw(at: number, refusal: Refusal | null, cause: Draft<S, O>['cause'] = 'refused'): void {

@@ -1,9 +1,11 @@
-// What goes on around a client and concerns its line: the network is back, the page is looked at again, the machine has slept.
+// What goes on around a client: the network is back, the page is looked at again or about to go, the machine has slept.
 // Invariant: the one place in the client that listens to the browser and reads the wall clock; a test gives another one.
 
 export interface Surroundings {
   /** Calls whenever there is reason to think that the line is broken, or could be made now. Returns how to stop listening. */
   onWake(call: () => void): () => void
+  /** Calls whenever the page may be about to go. Returns how to stop listening. */
+  onLeave(call: () => void): () => void
 }
 
 /** Milliseconds between two looks at the wall clock, */
@@ -22,6 +24,18 @@ export const surroundings: Surroundings = {
         if (!hidden()) call()
       }),
       watchesSleep(call),
+    ]
+    return () => {
+      for (const stop of stops) stop()
+    }
+  },
+  onLeave(call) {
+    const stops = [
+      listens(globalThis, 'pagehide', call),
+      // The last that many a telephone tells of a page that it will throw away.
+      listens(globalThis.document, 'visibilitychange', () => {
+        if (hidden()) call()
+      }),
     ]
     return () => {
       for (const stop of stops) stop()

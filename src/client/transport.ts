@@ -2,7 +2,7 @@
 // Invariant: messages arrive in the order sent while a line is up; after `down`, or another `up`, nothing of before arrives any more.
 
 import type { Refusal } from '../protocol/errors.ts'
-import type { ClientMessage, ServerMessage, Welcome } from '../protocol/messages.ts'
+import type { ClientMessage, Hello, ServerMessage, Welcome } from '../protocol/messages.ts'
 
 export type LineEvent =
   /** Welcome somewhere. Without a `down` before it: this node has taken the place of another that is about to stop. */
@@ -20,8 +20,8 @@ export interface Line {
   close(): void
 }
 
-/** Opens a line; every event of it goes to `listen`, in order. */
-export type Transport = (listen: (event: LineEvent) => void) => Line
+/** Opens a line; every event of it goes to `listen`, in order. `hello` is to be asked anew at every attempt to reach the server. */
+export type Transport = (listen: (event: LineEvent) => void, hello: () => Promise<Hello>) => Line
 
 export type CallEvent =
   | { readonly kind: 'welcome'; readonly welcome: Welcome }

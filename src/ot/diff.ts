@@ -1,6 +1,5 @@
 // An op that leads from one text to another, where the edits between them are not known any more.
 // Invariant: the op never cuts a surrogate pair, and the work is bounded whatever the texts are.
-import fastDiff from 'fast-diff'
 import { type Edit, fromEdits, type TextOp } from './op.ts'
 
 /** A stretch that both texts have: a[atA, atA + length) is b[atB, atB + length). */
@@ -62,7 +61,10 @@ class Comparison {
     this.matches = matches
   }
 
-  /** Finds the matches of a[fromA, toA) and b[fromB, toB), in order. `level`: 0 may split by lines, 1 by words, 2 no more. */
+  /**
+   * Finds the matches of a[fromA, toA) and b[fromB, toB), in order. `level`: 0 may split by lines, 1 by words, 2 no more; what is
+   * small is compared by character, and so are its parts (3).
+   */
   between(fromA: number, toA: number, fromB: number, toB: number, level: number): void {
     const { a, b } = this
     let head = 0
@@ -81,6 +83,7 @@ class Comparison {
     const lengthA = toA - fromA
     const lengthB = toB - fromB
     if (lengthA === 0 || lengthB === 0) return
+    if (level === 3) return this.part(fromA, toA, fromB, toB)
     if (level < 2 && lengthA + lengthB > smallEnough) {
       const anchors = commonOnce(
         pieces(this.a.slice(fromA, toA), splitters[level]!),
@@ -99,13 +102,73 @@ class Comparison {
     }
     if (lengthA * lengthB > this.left) return
     this.left -= lengthA * lengthB
-    let atA = fromA
-    let atB = fromB
-    for (const [kind, text] of fastDiff(this.a.slice(fromA, toA), this.b.slice(fromB, toB))) {
-      if (kind === fastDiff.EQUAL) this.match(atA, atB, text.length)
-      if (kind !== fastDiff.INSERT) atA += text.length
-      if (kind !== fastDiff.DELETE) atB += text.length
+    this.part(fromA, toA, fromB, toB)
+  }
+
+  /** Parts what differs at both ends where a shortest edit script can be parted, and compares the two. */
+  private part(fromA: number, toA: number, fromB: number, toB: number): void {
+    const [x, y] = this.halfway(fromA, toA, fromB, toB)
+    const atStart = x === fromA && y === fromB
+    const atEnd = x === toA && y === toB
+    if (atStart || atEnd) return // ends that are alike but would cut a pair, and were left for that
+    this.between(fromA, x, fromB, y, 3)
+    this.between(x, toA, y, toB, 3)
+  }
+
+  /**
+   * A place on a shortest edit script, half of its edits on either side (E. W. Myers, An O(ND) difference algorithm, 1986). Two
+   * searches with ever more edits, from the start and from the end, until one has come as far as the other:
+   *
+   *     //   b ▲         ╱ end
+   *     //     │      ⋰╱      diagonal k: where x − y = k; a match goes along it, an edit to the next one
+   *     //     │   ╱⋰         ahead[k], back[k]: how far along a each search has come on it
+   *     // start └────────▶ a
+   */
+  private halfway(fromA: number, toA: number, fromB: number, toB: number): readonly [atA: number, atB: number] {
+    const { a, b } = this
+    const [lengthA, lengthB] = [toA - fromA, toB - fromB]
+    const most = Math.ceil((lengthA + lengthB) / 2)
+    const delta = lengthA - lengthB
+    const ahead = new Int32Array(2 * most + 2).fill(-1)
+    const back = ahead.slice()
+    ahead[most + 1] = back[most + 1] = 0
+    /** One search goes a step; the place where it meets the other, if it does. `skip`: diagonals that have run off the square. */
+    const step = (
+      edits: number,
+      mine: Int32Array,
+      others: Int32Array,
+      skip: [low: number, high: number],
+      same: (x: number, y: number) => boolean,
+      meets: boolean,
+    ): readonly [number, number] | null => {
+      for (let k = skip[0] - edits; k <= edits - skip[1]; k += 2) {
+        const down = k === -edits || (k !== edits && mine[most + k - 1]! < mine[most + k + 1]!)
+        let x = down ? mine[most + k + 1]! : mine[most + k - 1]! + 1
+        let y = x - k
+        while (x < lengthA && y < lengthB && same(x, y)) {
+          x++
+          y++
+        }
+        mine[most + k] = x
+        if (x > lengthA) skip[1] += 2
+        else if (y > lengthB) skip[0] += 2
+        else if (meets) {
+          const other = most + delta - k
+          if (other >= 0 && other < others.length && others[other]! >= 0 && x + others[other]! >= lengthA) return [x, y]
+        }
+      }
+      return null
     }
+    const skipAhead: [number, number] = [0, 0]
+    const skipBack: [number, number] = [0, 0]
+    const isOdd = delta % 2 !== 0
+    for (let edits = 0; edits <= most; edits++) {
+      const met = step(edits, ahead, back, skipAhead, (x, y) => a.charCodeAt(fromA + x) === b.charCodeAt(fromB + y), isOdd)
+      if (met !== null) return [fromA + met[0], fromB + met[1]]
+      const behind = step(edits, back, ahead, skipBack, (x, y) => a.charCodeAt(toA - 1 - x) === b.charCodeAt(toB - 1 - y), !isOdd)
+      if (behind !== null) return [toA - behind[0], toB - behind[1]]
+    }
+    return [toA, toB] // never: the two searches have met
   }
 
   private match(atA: number, atB: number, length: number): void {

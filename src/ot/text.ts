@@ -1,6 +1,6 @@
 // Plain text as a document type: the face of the text rooms to engine, client and stores.
 // Invariant: a well-formed text under ops without a fault stays well-formed.
-import { compose, composeAll, mapPosition, transform, transformPair } from './algebra.ts'
+import { compose, mapPosition, transform, transformPair } from './algebra.ts'
 import { diff } from './diff.ts'
 import { opFromJson, opToJson } from './json.ts'
 import { equals, isNoop, isWellFormed, longestText, noop, type TextOp } from './op.ts'
@@ -34,7 +34,6 @@ export const textType: DocumentType<Text, TextOp> = {
     return Text.of(json)
   },
   snapshotToJson: text => text.toString(),
-  composeAll,
   split,
   hash: text => text.hash,
 }

@@ -630,11 +630,11 @@ const decode =
     }
   }
 
-export const readClientBody = body(readClient)
-export const readServerBody = body(readServer)
+export const readClientBody = /* @__PURE__ */ body(readClient)
+export const readServerBody = /* @__PURE__ */ body(readServer)
 
 /** @throws when the message is not of its type: a bug of the caller, named in the error */
-export const encodeClientFrame = encode(writeClient)
-export const encodeServerFrame = encode(writeServer)
-export const decodeClientMessage = decode(readClientBody, serverBounds)
-export const decodeServerMessage = decode(readServerBody, clientBounds)
+export const encodeClientFrame = /* @__PURE__ */ encode(writeClient)
+export const encodeServerFrame = /* @__PURE__ */ encode(writeServer)
+export const decodeClientMessage = /* @__PURE__ */ decode(readClientBody, serverBounds)
+export const decodeServerMessage = /* @__PURE__ */ decode(readServerBody, clientBounds)

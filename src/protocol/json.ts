@@ -360,8 +360,8 @@ const read =
     }
   }
 
-export const readClientMessage = read(readClient, serverBounds)
-export const readServerMessage = read(readServer, clientBounds)
+export const readClientMessage = /* @__PURE__ */ read(readClient, serverBounds)
+export const readServerMessage = /* @__PURE__ */ read(readServer, clientBounds)
 
 /**
  * What a client says on connecting. The versions are looked at first, so that a client of another age, whose other fields may

@@ -12,7 +12,7 @@
 
 import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
 import { Reader, Writer } from './bytes.ts'
-import { encodeClientFrame, encodeServerFrame, opcodes, readClientBody, readServerBody } from './codec.ts'
+import { encodeClientFrame, encodeServerFrame, opcodes, type ReadBody, readClientBody, readServerBody } from './codec.ts'
 import { refusal } from './errors.ts'
 import { Fault, glimpse, isWellFormed, measure, type Read, type Unreadable } from './fields.ts'
 import { readHead, writePacketHead } from './frame.ts'
@@ -164,16 +164,23 @@ const packet = (type: number, nsp: string, data: unknown, id: number | undefined
   ...(id === undefined ? {} : { id }),
 })
 
+/** What is written and read in the binary form at one end. Apart, so that a page does not load what only servers read and write. */
+interface BinaryEnd {
+  readonly end: ParserOptions['end']
+  readonly encode: (message: never, id?: number) => Uint8Array
+  readonly readBody: ReadBody<AnyMessage>
+}
+
+const serverEnd: BinaryEnd = { end: 'server', encode: encodeServerFrame, readBody: readClientBody }
+const clientEnd: BinaryEnd = { end: 'client', encode: encodeClientFrame, readBody: readServerBody }
+
 const writer = new Writer()
 
-const binaryForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
-  const encode = (end === 'server' ? encodeServerFrame : encodeClientFrame) as (message: AnyMessage, id?: number) => Uint8Array
-  const readBody = end === 'server' ? readClientBody : readServerBody
-
+const binaryForm = ({ end, encode, readBody }: BinaryEnd, bounds: Bounds): Form => {
   return {
     write(given) {
       const message = messageIn(given, end)
-      if (message) return encode(message, given.id)
+      if (message) return encode(message as never, given.id) // messageIn lets only those through that this end sends
       const data = outgoing(given)
       writer.begin()
       writePacketHead(writer, given.type, given.nsp, given.id)
@@ -281,9 +288,13 @@ export const createParser = ({
   end,
   form = 'binary',
   bounds = end === 'server' ? serverBounds : clientBounds,
-}: ParserOptions): Parser => {
-  const { write, read } = form === 'binary' ? binaryForm(end, bounds) : jsonForm(end, bounds)
+}: ParserOptions): Parser =>
+  parserOf(form === 'json' ? jsonForm(end, bounds) : binaryForm(end === 'server' ? serverEnd : clientEnd, bounds))
 
+/** The parser of a client in the binary form, and nothing more than that. */
+export const clientParser = (): Parser => parserOf(binaryForm(clientEnd, clientBounds))
+
+const parserOf = ({ write, read }: Form): Parser => {
   return {
     // Encoder and Decoder are constructed by Socket.IO, one encoder a server and one decoder a connection.
     Encoder: class {

@@ -6,7 +6,7 @@ import type { Server as HttpsServer } from 'node:https'
 import { z } from 'zod'
 import { defaultLimits, type Limits } from '../engine/index.ts'
 import { type Clock, type Store, signalBytes } from '../engine/ports.ts'
-import { textType } from '../ot/text.ts'
+import { servedText } from '../ot/served.ts'
 import type { AnyDocumentType } from '../ot/type.ts'
 import type { DocId } from '../protocol/ids.ts'
 import type { Right } from '../protocol/messages.ts'
@@ -206,7 +206,7 @@ export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?
     adapter: given.adapter ?? null,
     authenticate: given.authenticate ?? null,
     authorize: given.authorize ?? null,
-    types: given.types ?? [textType],
+    types: given.types ?? [servedText],
     limits: { ...defaultLimits, ...defaultLineLimits, ...given.limits },
     origins: given.origins ?? null,
     attach: given.attach ?? null,

@@ -7,8 +7,9 @@ import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType } from '../../src/ot/type.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import type { AuthorId } from '../../src/protocol/ids.ts'
-import type { ClientMessage, DocumentRequest, Right, ServerMessage } from '../../src/protocol/messages.ts'
+import type { ClientMessage, DocumentRequest, Hello, Right, ServerMessage } from '../../src/protocol/messages.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
+import type { HandDisk, HandStorage } from './disk.ts'
 
 /** Time that stands still until `pass`. */
 export class HandClock {
@@ -53,6 +54,7 @@ interface HandOutlet extends Outlet {
 /** One client's line, seen from the test. */
 export class HandLine implements Line {
   open = false
+  closed = false
   behind = false
   /** While true, messages wait on their way: `up` to the server, `down` to the client. */
   holdUp = false
@@ -63,15 +65,24 @@ export class HandLine implements Line {
   readonly sent: ClientMessage[] = []
 
   private readonly world: HandWorld
-  private readonly author: AuthorId
+  author: AuthorId
   private readonly listen: (event: LineEvent) => void
+  private readonly hello: () => Promise<Hello>
   private connection: Connection | null = null
   private outlet: HandOutlet | null = null
 
-  constructor(world: HandWorld, author: AuthorId, listen: (event: LineEvent) => void) {
+  constructor(world: HandWorld, author: AuthorId, listen: (event: LineEvent) => void, hello: () => Promise<Hello>) {
     this.world = world
     this.author = author
     this.listen = listen
+    this.hello = hello
+  }
+
+  /** Connects as whoever has the key that the client says hello with. */
+  async greet(): Promise<void> {
+    const { key } = await this.hello()
+    this.author = key.slice(0, 16) as AuthorId
+    if (!this.closed) this.rise()
   }
 
   /** Connects, or connects again. */
@@ -122,6 +133,15 @@ export class HandLine implements Line {
     this.listen({ kind: 'down', reason: 'cut', refusal: null, final: false })
   }
 
+  /** Nobody is at this end any more. */
+  deaf(): void {
+    this.open = false
+    this.up.length = 0
+    this.down.length = 0
+    this.connection?.close()
+    this.connection = null
+  }
+
   /** The server says no for good. */
   end(code: 'unsupported-protocol'): void {
     this.open = false
@@ -167,7 +187,73 @@ export class HandLine implements Line {
 
   close(): void {
     this.open = false
+    this.closed = true
     this.connection?.close()
+  }
+}
+
+/** A page of a browser, which may be closed, or die, and opened again on the same disk. */
+export class HandPage {
+  readonly client: Client
+  readonly storage: HandStorage
+  readonly lines: HandLine[] = []
+  readonly errors: string[] = []
+  online: boolean
+
+  constructor(world: HandWorld, disk: HandDisk, online: boolean) {
+    this.online = online
+    this.storage = disk.storage()
+    const transport: Transport = (listen, hello) => {
+      const line = new HandLine(world, '' as AuthorId, listen, hello)
+      this.lines.push(line)
+      if (this.online) void line.greet()
+      else queueMicrotask(() => listen({ kind: 'down', reason: 'offline', refusal: null, final: false }))
+      return line
+    }
+    const surroundings = {
+      onWake: () => () => {},
+      onLeave: (call: () => void) => {
+        this.leave = call
+        return () => {}
+      },
+    }
+    this.client = connect('hand:', { transport, surroundings, clock: world.clock, storage: async () => this.storage })
+    this.client.on('error', ({ code }) => this.errors.push(code))
+  }
+
+  /** What the browser would call when the page may be about to go. */
+  leave = (): void => {}
+
+  get line(): HandLine {
+    return this.lines[0]!
+  }
+
+  /** The line comes back. */
+  async rise(): Promise<void> {
+    this.online = true
+    for (const line of this.lines) if (!line.open && !line.closed) await line.greet()
+  }
+
+  cut(): void {
+    this.online = false
+    for (const line of this.lines) if (line.open) line.cut()
+  }
+
+  /** Without a word, as a process that is killed; what it has sent arrives. */
+  die(): void {
+    this.dieSpeaking()()
+  }
+
+  /** Dies, while what it has sent is still on its way; answers how to let that arrive. */
+  dieSpeaking(): () => void {
+    for (const line of this.lines) line.closed = true
+    this.storage.die()
+    return () => {
+      for (const line of this.lines) {
+        line.flushUp()
+        line.deaf()
+      }
+    }
   }
 }
 
@@ -201,10 +287,16 @@ export class HandWorld {
   /** A client and its line, which is up. */
   client(name: string): { readonly client: Client; readonly line: HandLine } {
     let line: HandLine | undefined
-    const transport: Transport = listen => (line = new HandLine(this, name.padEnd(16, '_') as AuthorId, listen))
+    const author = name.padEnd(16, '_') as AuthorId
+    const transport: Transport = (listen, hello) => (line = new HandLine(this, author, listen, hello))
     const client = connect('hand:', { transport, clock: this.clock })
     line!.rise()
     return { client, line: line! }
+  }
+
+  /** A page that keeps what it is given on this disk. Its lines rise by themselves while `online`. */
+  page(disk: HandDisk, online = true): HandPage {
+    return new HandPage(this, disk, online)
   }
 
   /** Until everything that was set going is done; the clock stands. */

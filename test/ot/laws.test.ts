@@ -4,6 +4,7 @@ import { compose, composeAll, mapPosition, mapPositions, mapSelection, transform
 import { diff } from '../../src/ot/diff.ts'
 import { type Edit, equals, fromEdits, insert, isWellFormed, type TextOp, textOp, toEdits } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
+import { servedText } from '../../src/ot/served.ts'
 import { fault, invert, snapOutward, textType } from '../../src/ot/text.ts'
 import { OpError, type Side } from '../../src/ot/type.ts'
 import { checkLaw, documentTypeLaws, type Random } from '../../src/testing/type-laws.ts'
@@ -12,11 +13,11 @@ import { applied, below, bordersOf, edits, plain, rich, run, words } from './sam
 const sides: Side[] = ['left', 'right']
 
 describe('[P1] text ops keep the laws of a document type', () => {
-  for (const law of documentTypeLaws(textType, plain)) it(law.title, () => checkLaw(law, run))
+  for (const law of documentTypeLaws(servedText, plain)) it(law.title, () => checkLaw(law, run))
 })
 
 describe('[P1] text ops keep the laws on texts full of surrogate pairs', () => {
-  for (const law of documentTypeLaws(textType, rich)) it(law.title, () => checkLaw(law, run))
+  for (const law of documentTypeLaws(servedText, rich)) it(law.title, () => checkLaw(law, run))
 })
 
 describe('text ops keep laws of their own', () => {

@@ -1,13 +1,15 @@
 // What a caller of the text type sees: refusals that name the number, and the cases that the made-up ones seldom hit.
+import fastDiff from 'fast-diff'
 import { describe, expect, it } from 'vitest'
 import { composeAll, mapPosition, mapSelection, transform } from '../../src/ot/algebra.ts'
 import { diff } from '../../src/ot/diff.ts'
-import { fromEdits, insert, longestText, noop, remove, replace, type TextOp, textOp } from '../../src/ot/op.ts'
+import { fromEdits, insert, longestText, noop, remove, replace, type TextOp, textOp, toEdits } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { fault, snapOutward, textType } from '../../src/ot/text.ts'
 import { OpError } from '../../src/ot/type.ts'
 import { seededRandom } from '../../src/testing/type-laws.ts'
 import { patchesOf, sequentialTrace, sequentialTraces } from '../traces.ts'
+import { applied } from './samples.ts'
 
 const read = (json: unknown, base: number) => () => textType.opFromJson(json, base)
 
@@ -162,6 +164,23 @@ describe('a diff', () => {
     const op = diff(from, to)
     expect(Text.of(from).apply(op).toString()).toBe(to)
     expect(op.inserted.length).toBeLessThan(40)
+  })
+
+  it('inserts and deletes no more than a well-known package does, whatever the texts are', () => {
+    const random = seededRandom(11)
+    const some = (most: number) => Math.floor(random() * most)
+    const noise = (length: number, kinds: string) => Array.from({ length }, () => kinds[some(kinds.length)]).join('')
+    for (let i = 0; i < 20_000; i++) {
+      const kinds = ['ab', 'abcd \n', 'abcdefghij'][i % 3]!
+      const a = noise(some(24), kinds)
+      const b =
+        i % 2 === 0 ? noise(some(24), kinds) : a.slice(0, some(a.length)) + noise(some(4), kinds) + a.slice(some(a.length))
+      const op = diff(a, b)
+      const ours = toEdits(op).reduce((sum, [from, to, text]) => sum + to - from + text.length, 0)
+      const theirs = fastDiff(a, b).reduce((sum, [kind, text]) => sum + (kind === fastDiff.EQUAL ? 0 : text.length), 0)
+      if (applied(a, op) !== b || ours > theirs)
+        throw new Error(`${JSON.stringify([a, b])}: ${ours} units, ${theirs} by the package`)
+    }
   })
 
   it('leads there within its budget when nothing is alike', () => {

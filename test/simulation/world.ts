@@ -601,7 +601,7 @@ class Client {
   persist(): void {
     if (!this.world.tabs) return
     const records = new Map(this.records)
-    for (const [key, value] of this.scribe.write(this.session, noUndo)) {
+    for (const [key, value] of this.scribe.write({ session: this.session, undo: noUndo, right: 'write' })) {
       if (value === null) records.delete(key)
       else records.set(key, value)
     }

@@ -1,0 +1,51 @@
+// Brings home what pens that nobody holds any more have left, one pen after the other.
+// Invariant: an edit is sent by whoever holds the box that it is in, under the key that is in it; a box goes only when nothing is left
+// in it that its writer could miss.
+
+import { type DraftJson, dropDraft, readDrafts } from './drafts.ts'
+import { inventory, Pen, type Tell, type Types } from './pen.ts'
+import { draftPrefix } from './record.ts'
+import type { ClientStorage } from './storage.ts'
+
+export interface Errands {
+  readonly storage: ClientStorage
+  /** The pen that I write with. */
+  readonly own: Pen
+  readonly types: Types
+  readonly tell: Tell
+  /** Sends what a pen holds; resolves when that is safe or has been handed back, or when it has been called off. */
+  send(pen: Pen): Promise<void>
+  /** These drafts are in my own box now. */
+  found(drafts: readonly DraftJson[]): void
+  calledOff(): boolean
+}
+
+export const runErrands = async (errands: Errands): Promise<void> => {
+  const { storage, own, tell, calledOff } = errands
+  for (const name of await storage.boxes()) {
+    if (calledOff()) return
+    const box = name === own.name ? null : await storage.hold(name)
+    if (box === null) continue
+    let emptied = false
+    try {
+      const there = await inventory(storage, name)
+      if (there !== null) emptied = await bringHome(errands, await Pen.open(storage, box, there, tell))
+    } finally {
+      await box.letGo(emptied)
+    }
+  }
+}
+
+/** Whether nothing is left in the box. */
+const bringHome = async ({ storage, own, types, send, found, calledOff }: Errands, pen: Pen): Promise<boolean> => {
+  await send(pen)
+  // Written to mine before it leaves the other: should this page end in between, there are two of them, and they have one name.
+  const drafts = readDrafts(await storage.read(pen.name, draftPrefix), () => {})
+  await own.keepDrafts(drafts)
+  found(drafts)
+  await pen.write(drafts.flatMap(dropDraft))
+  if (calledOff() || pen.unsent.length > 0) return false
+  for (const doc of pen.documents) await own.copy(doc, pen, types)
+  await own.write([...(await pen.aside())])
+  return true
+}
