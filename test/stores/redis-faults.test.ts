@@ -307,6 +307,26 @@ describe('durability', () => {
     expect((await store.log.open(doc)).durable).toBe(1)
   })
 
+  it('[P7] of what grew in the place of a lost tail is told as well, though more had been written before', async () => {
+    const redis = await server('--appendonly', 'yes', '--appendfsync', 'everysec')
+    const store = storeAt(redis.url)
+    const heard = await follow(store)
+    const writer = await Writer.open(store)
+    await writer.write(entry(ann, 1))
+    await untilDurable(heard, 1)
+    const kept = writer.at
+    const copy = redis.copy()
+    ends.push(() => copy.discard())
+    await writer.write(entry(bob, 1), entry(bob, 2), entry(bob, 3))
+    await redis.kill()
+    copy.putBack()
+    await redis.start()
+    await vi.waitFor(() => store.ready(), patience)
+    writer.at = kept
+    await writer.write(entry(ann, 2))
+    await vi.waitFor(() => expect(heard).toContainEqual({ kind: 'durable', ...writer.at }), patience)
+  })
+
   it('is not claimed while the file cannot be shown to be synced', async () => {
     const redis = await server('--appendonly', 'yes', '--appendfsync', 'everysec')
     const store = storeAt(redis.url)

@@ -1,5 +1,6 @@
 // The laws have teeth in Redis too: each fault put into a script is caught by one of them.
 
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Announcement } from '../../src/engine/ports.ts'
 import type { AuthorId, DocId } from '../../src/protocol/ids.ts'
@@ -106,9 +107,9 @@ const faultsOfDurability: readonly Fault[] = [
     'if version > durable or version <= horizon',
     'if version <= horizon',
   ],
-  ['[R1] any history is durable', 'harden', 'if version < log.floor or chainAt(log, version) ~= ARGV[3] then return 0 end', ''],
-  ['[R1] any log is durable', 'harden', 'or log.epoch ~= ARGV[1]', ''],
-  ['what is durable is not any more', 'harden', 'or version <= log.durable', ''],
+  ['[R1] any history is durable', 'harden', ' or (version >= log.floor and chainAt(log, version) ~= ARGV[3])', ''],
+  ['[R1] any log is durable', 'harden', 'log.epoch ~= ARGV[1] or', ''],
+  ['what is durable is not any more', 'harden', 'if version <= log.durable then return {} end', ''],
   ['what is durable is not told', 'harden', "redis.call(ARGV[5], ARGV[4], 'd'", "tostring('d'"],
 ]
 
@@ -185,6 +186,7 @@ const saidOfDurability = async (): Promise<unknown> => {
       const [meta, log] = [`${prefix}{doc}:meta`, `${prefix}{doc}:log`]
       for (const [epoch, version, chain] of places)
         answers.push(await redis.eval(harden.lua, 2, meta, log, epoch, version, chain!, `${prefix}{doc}:feed`, 'PUBLISH'))
+      const held = [epoch, 2, two, 0]
       // Whoever hears this one has heard what was told before.
       const last = new Promise<void>(resolve => void store.signals.subscribe(doc, () => resolve()))
       await store.signals.subscribe(doc, () => {})
@@ -192,7 +194,7 @@ const saidOfDurability = async (): Promise<unknown> => {
       await last
       return {
         early,
-        answers,
+        answers: answers.map(answer => (isDeepStrictEqual(answer, held) ? 'held instead' : answer)),
         durable: await redis.hget(meta, 'd'),
         told: told.map(news => news.kind === 'durable' && news.version),
       }
@@ -202,7 +204,12 @@ const saidOfDurability = async (): Promise<unknown> => {
   }
 }
 
-const soundDurability = { early: false, answers: [0, 0, 0, 1, 0, 0], durable: '2', told: [2] }
+const soundDurability = {
+  early: false,
+  answers: ['held instead', 'held instead', 'held instead', [], [], []],
+  durable: '2',
+  told: [2],
+}
 
 it('[R1] [R5] durable is what the log holds, of the history of which it is said, and it is told once', async () => {
   expect(await saidOfDurability()).toEqual(soundDurability)

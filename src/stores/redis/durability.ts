@@ -356,12 +356,16 @@ export class Hardening {
     for (let i = 0; i < proved.length; i += hardeningAtOnce) {
       await Promise.all(
         proved.slice(i, i + hardeningAtOnce).map(async ([doc, place]) => {
-          await append.run<number>(
+          const instead = await append.run<[] | [Epoch, Version, Chain, Version]>(
             scripts.harden,
             [keys.meta(doc), keys.log(doc)],
             [place.epoch, place.version, place.chain, keys.channel(doc), publish],
           )
-          this.reached(doc, place) // where the log is another one by now there is nothing to be owed
+          this.reached(doc, place)
+          if (instead.length === 0) return
+          // It has another history by now, of which less may have been written: then nobody has noted that, since more was known to be.
+          const [epoch, version, chain, durable] = instead
+          if (version > durable) this.note(doc, { epoch, version, chain }, true)
         }),
       )
     }

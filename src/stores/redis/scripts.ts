@@ -229,18 +229,24 @@ return reply[1]
 `,
 }
 
-/** KEYS meta, log. ARGV epoch, version, chain, channel, PUBLISH or SPUBLISH: everything up to there is durable. */
+/**
+ * KEYS meta, log. ARGV epoch, version, chain, channel, PUBLISH or SPUBLISH: everything up to there is durable. Where the log does not hold
+ * that place the answer is what it holds instead: epoch, version, chain and durable version.
+ */
 export const harden: Script = {
   name: 'inkwellHarden',
   keys: 2,
   lua: `${prelude}
 local log = meta()
 local version = tonumber(ARGV[2])
-if not log or log.epoch ~= ARGV[1] or version > log.version or version <= log.durable then return 0 end
-if version < log.floor or chainAt(log, version) ~= ARGV[3] then return 0 end
+if not log then return {} end
+if log.epoch ~= ARGV[1] or version > log.version or (version >= log.floor and chainAt(log, version) ~= ARGV[3]) then
+  return { log.epoch, log.version, log.chain, log.durable }
+end
+if version <= log.durable then return {} end
 redis.call('HSET', KEYS[1], 'd', ARGV[2])
 redis.call(ARGV[5], ARGV[4], 'd' .. cjson.encode({ ARGV[1], ARGV[2], ARGV[3] }))
-return 1
+return {}
 `,
 }
 
