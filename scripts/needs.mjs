@@ -13,6 +13,7 @@ const ofTests = [
   { any: ['nginx'], debian: 'nginx', service: 'nginx' },
   { any: ['haproxy'], debian: 'haproxy', service: 'haproxy' },
   { any: ['openssl'], debian: 'openssl' },
+  { any: ['curl'], debian: 'curl' },
 ]
 
 /** @returns {Promise<boolean>} whether everything is there now */

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Client, type ConnectOptions, connect, type TextDocument } from '../../src/client/index.ts'
+import { defaultLineLimits } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { InkwellNode } from '../nodes.ts'
 import { RedisLine, RedisServer } from '../redis.ts'
@@ -276,6 +277,16 @@ it('[P4] HAProxy sees in /readyz that a node has lost Redis: newcomers go elsewh
   await Promise.all(docs.map(doc => showing(doc, text => text === 'typed meanwhile')))
   await status('UP')
   expect(offline).toEqual([])
+})
+
+it('neither gives a quiet line up before a node does', () => {
+  const { pingInterval, pingTimeout } = defaultLineLimits
+  const limits = [
+    ...shipped('haproxy.cfg').matchAll(/^ +timeout (?:client|server|tunnel) +(\d+)s$/gm),
+    ...shipped('nginx.conf').matchAll(/^ +proxy_(?:read|send)_timeout +(\d+)s;$/gm),
+  ].map(([, seconds]) => Number(seconds))
+  expect(limits.length).toBe(5)
+  for (const seconds of limits) expect(1_000 * seconds).toBeGreaterThan(pingInterval + pingTimeout)
 })
 
 describe('the programs accept the files', () => {
