@@ -52,23 +52,23 @@ export const defaultLimits: Limits = {
   messageBytes: 1_048_576, // a pasted book chapter passes; larger pastes are split by the client
   opComponents: 65_536, // more than a reformatting of a large source file
   documentLength: 16_777_216, // 32 MiB of UTF-16: beyond what editors handle well
-  presenceBytes: 4_096,
+  presenceBytes: 4_096, // a cursor, some selections, what an application adds; everybody gets it
   signalBytes: 16_384, // what a page needs to say, the offer of a video call included; not a file
   signalsPerSecond: 50, // a burst of a call's candidates passes; every signal goes to everybody
   peersShown: 100, // as many carets as anybody can look at
   peerActive: 10_000, // a thought; shorter, and carets would come and go in a room where everybody types
-  documentsPerConnection: 64,
+  documentsPerConnection: 64, // a wiki's page with everything it shows
   submissionsWaiting: 16, // a client keeps one in flight; resends may double it
   rebaseWork: 250_000, // some milliseconds: far above any typing, far below what would hold up the others
   recentCommits: 1_000, // a minute or two of a busy document
   catchUpCommits: 200, // a few seconds of a busy document: beyond that nobody watches who wrote what
   catchUpWork: 100_000, // some milliseconds
-  checkpointCommits: 1_000,
-  checkpointBytes: 1_048_576,
-  authorRetention: 30 * 24 * 3_600_000,
-  idleDocument: 60_000,
+  checkpointCommits: 1_000, // opening a document reads no more entries than that
+  checkpointBytes: 1_048_576, // or much more text
+  authorRetention: 2_592_000_000, // thirty days: a long holiday
+  idleDocument: 60_000, // a page that is loaded again finds it there
   presenceTick: 40, // 25 frames a second: carets move smoothly
-  durableTick: 40,
-  beat: 10_000,
-  storeTimeout: 5_000,
+  durableTick: 40, // nobody sees a check mark come sooner
+  beat: 10_000, // how long a lost last frame may go unnoticed
+  storeTimeout: 5_000, // a store that is slower serves nobody who types
 }

@@ -184,6 +184,22 @@ export interface Signals {
 /** Bytes of one signal's payload as JSON: what a page needs to say and who says it, not a file. */
 export const signalBytes = 131_072
 
+/**
+ * The clients of each user on all nodes. A seat is held no longer than the node that holds it lives, so what a crash leaves behind frees
+ * itself.
+ */
+export interface Seats {
+  /**
+   * Takes a seat for a client of this user, on this node. False, and none taken, when `most` other clients of the user have one, on
+   * whatever nodes; a client with seats on several nodes counts once. Whoever has the seat already keeps it. Two who come for the last
+   * one at the same moment may both go without. Rejects while the store is away: the seat is then taken all the same, and counts once the
+   * store is back.
+   */
+  take(user: string, client: string, most: number): Promise<boolean>
+  /** Gives back the seat that this node holds. */
+  leave(user: string, client: string): void
+}
+
 /** What a store has to say about how it is set up. A `fault` keeps a server in production from starting. */
 export interface Finding {
   readonly severity: 'warning' | 'fault'
@@ -192,13 +208,14 @@ export interface Finding {
   readonly mend: string
 }
 
-/** A log, a presence board, a notice board and the channels between nodes behind one door. */
+/** A log, a presence board, a notice board, the seats and the channels between nodes behind one door. */
 export interface Store {
   readonly log: Log
   readonly presence: PresenceBoard
   readonly control: ControlChannel
   readonly notices: NoticeBoard
   readonly signals: Signals
+  readonly seats: Seats
   /** For people: `embedded:./inkwell-data`, `memory:`. */
   readonly name: string
   /** Whether other nodes may serve the same documents: clients of one that stops then have somewhere to go. */

@@ -9,6 +9,7 @@ const rows = {
   'unsupported-protocol': ['reload', 'The client speaks no protocol version that this server accepts.'],
   unauthenticated: ['reauthenticate', 'The token is missing, expired, revoked or not valid.'],
   revoked: ['stop', 'The user has been put out.'],
+  'too-many-connections': ['retry', 'The user has as many connections as one may have.'],
   'origin-refused': ['stop', 'Pages of this origin may not connect.'],
   malformed: ['stop', 'The message is not one of the protocol.'],
   'message-too-large': ['stop', 'The message is longer than the limit.'],

@@ -4,7 +4,7 @@
 import type { Server as HttpServer, IncomingMessage, RequestListener } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
-import { refusal } from '../protocol/errors.ts'
+import type { Refusal } from '../protocol/errors.ts'
 
 /** Paths that begin with `prefix`, and who answers there. */
 export interface Room {
@@ -54,26 +54,31 @@ export const standInDoor = (
 }
 
 /**
- * An endpoint of Socket.IO that, while `draining`, opens no new line: 503 is what makes a proxy ask another node, before the client
- * has noticed anything. Lines that are open, polled ones too, go on.
+ * An endpoint of Socket.IO that opens a new line only when `refuses` has nothing against it; lines that are open, polled ones too, go on.
+ * 503 is what makes a proxy ask another node, before the client has noticed anything; 429 is for the client itself.
  */
-export const turningAway = (draining: () => boolean, room: Room): Room => {
-  const opens = ({ url = '' }: IncomingMessage): boolean => !/[?&]sid=/.test(url)
+export const turningAway = (refuses: (request: IncomingMessage) => Refusal | null, room: Room): Room => {
+  const no = (request: IncomingMessage): Refusal | null => (/[?&]sid=/.test(request.url ?? '') ? null : refuses(request))
+  const after = ({ after = 1_000 }: Refusal): string => String(Math.ceil(after / 1_000))
   return {
     prefix: room.prefix,
     request: (request, response) => {
-      if (!draining() || !opens(request)) return room.request(request, response)
-      const why = refusal('draining')
-      response.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1' }).end(JSON.stringify(why))
+      const why = no(request)
+      if (why === null) return room.request(request, response)
+      const status = why.code === 'draining' ? 503 : 429
+      response.writeHead(status, { 'content-type': 'application/json', 'retry-after': after(why) }).end(JSON.stringify(why))
     },
     upgrade: (request, socket, head) => {
-      if (draining() && opens(request)) refuseUpgrade(socket, '503 Service Unavailable', 'Retry-After: 1')
-      else room.upgrade?.(request, socket, head)
+      const why = no(request)
+      if (why === null) return room.upgrade?.(request, socket, head)
+      const status = why.code === 'draining' ? '503 Service Unavailable' : '429 Too Many Requests'
+      refuseUpgrade(socket, status, JSON.stringify(why), 'Content-Type: application/json', `Retry-After: ${after(why)}`)
     },
   }
 }
 
-const refuseUpgrade = (socket: Duplex, status: string, ...headers: readonly string[]): void => {
+const refuseUpgrade = (socket: Duplex, status: string, body = '', ...headers: readonly string[]): void => {
   socket.on('error', () => socket.destroy()) // the peer went first
-  socket.end([`HTTP/1.1 ${status}`, 'Connection: close', 'Content-Length: 0', ...headers, '', ''].join('\r\n'))
+  const length = `Content-Length: ${Buffer.byteLength(body)}`
+  socket.end([`HTTP/1.1 ${status}`, 'Connection: close', length, ...headers, '', body].join('\r\n'))
 }

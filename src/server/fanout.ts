@@ -15,7 +15,7 @@ import type { Bearer } from './identity.ts'
 export type Form = 'binary' | 'json'
 
 type Engine = Server['engine']
-type EngineSocket = Socket['conn']
+export type EngineSocket = Socket['conn']
 
 /**
  * One message in one form: the packet, and the whole WebSocket frame around it. engine.io takes the frame where it can and falls back

@@ -11,6 +11,7 @@ import { readHello } from '../protocol/json.ts'
 import type { Authenticate, ClientMessage, DocumentRequest, Refused, Welcome } from '../protocol/messages.ts'
 import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
+import type { Admission, Caller } from './admission.ts'
 import { Crowd } from './crowd.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
@@ -30,6 +31,9 @@ interface Visit {
 interface Talk {
   readonly line: Line
   readonly connection: Connection
+  readonly caller: Caller
+  /** When the client was last told that it sends too much. */
+  warned: number
   malformed: number
   /** A token is being looked at. */
   renewing: boolean
@@ -46,6 +50,7 @@ export interface GatewayParts {
   readonly engine: Engine
   readonly entry: Entry
   readonly fanout: Fanout
+  readonly admission: Admission
   readonly allows: OriginRule
 }
 
@@ -54,6 +59,7 @@ export class Gateway {
   private readonly engine: Engine
   private readonly entry: Entry
   private readonly fanout: Fanout
+  private readonly admission: Admission
   private readonly allows: OriginRule
   /** A connection says hello once; Socket.IO itself would take a second one while the first is being thought about. */
   private readonly greeted = new WeakSet<EngineSocket>()
@@ -63,11 +69,12 @@ export class Gateway {
   private draining = false
   private stopSweeping: () => void
 
-  constructor({ settings, engine, entry, fanout, allows }: GatewayParts) {
+  constructor({ settings, engine, entry, fanout, admission, allows }: GatewayParts) {
     this.settings = settings
     this.engine = engine
     this.entry = entry
     this.fanout = fanout
+    this.admission = admission
     this.allows = allows
     this.stopSweeping = this.sweepLater()
   }
@@ -108,6 +115,7 @@ export class Gateway {
     io.attach(createHttpServer()) // makes the engine.io server; this http.Server never listens
     tighten(io.engine)
     this.fanout.watch(io.engine)
+    this.admission.watch(io.engine)
     io.engine.on('connection_error', ({ code, message }: { code: number; message: string }) =>
       log.debug({ code, message }, 'handshake refused'),
     )
@@ -186,6 +194,8 @@ export class Gateway {
     const bearer = await this.entry.whoIs(token, request, author)
     if ('code' in bearer) return bearer
     const { user } = bearer
+    const full = await this.admission.seat(conn, user.id, author)
+    if (full !== null) return full
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = this.settings.limits
     const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
     const { spread } = this.crowd
@@ -198,7 +208,10 @@ export class Gateway {
     const line = this.fanout.open(form, welcome.author, socket.conn, bearer)
     line.forgetRequest(socket)
     this.fanout.deliver([line], welcome)
-    const talk: Talk = { line, connection: this.engine.connect(welcome, line), malformed: 0, renewing: false, reminded: false }
+    const caller = this.admission.of(socket.conn)
+    if (caller === null) return socket.conn.close() // it has ended meanwhile
+    const connection = this.engine.connect(welcome, line)
+    const talk: Talk = { line, connection, caller, warned: 0, malformed: 0, renewing: false, reminded: false }
     socket.data.talk = talk
     this.talks.add(talk)
     if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
@@ -250,6 +263,7 @@ export class Gateway {
 
   private hear(talk: Talk, event: string, content: unknown): void {
     if (this.entry.overdue(talk.line.bearer, this.settings.limits.tokenGrace)) return this.dismiss(talk, expired())
+    if (!this.inStep(talk, event, content)) return
     switch (event) {
       case 'join':
         if (this.draining) {
@@ -275,6 +289,30 @@ export class Gateway {
       default:
         return this.objectTo(talk, { ...nothing, refusal: refusal('malformed', 'no message of a client has this name') })
     }
+  }
+
+  /** Whether a message is to be heeded, given how much came before it. One that is refused has its answer by then. */
+  private inStep(talk: Talk, event: string, content: unknown): boolean {
+    const { pace, pause } = this.admission.paceOf(talk.caller)
+    if (pace === 'in step') return true
+    const no = (what: Partial<Refused>): void =>
+      this.refuse(talk, { ...nothing, ...what, refusal: refusal('slow-down', undefined, pause) })
+    if (pace === 'cut') {
+      this.dismiss(talk, refusal('slow-down', 'far too much, for too long', pause))
+      return false
+    }
+    const now = this.settings.clock.now()
+    if (now - talk.warned >= warning) {
+      talk.warned = now
+      no({})
+    }
+    if (pace === 'warned' || event === 'leave') return true
+    if (event === 'present' || event === 'signal') return false // the next one says more than this one
+    if (pace === 'quiet') return true
+    const { doc = null, handle = null, seq = null } = content as { doc?: DocId; handle?: Refused['handle']; seq?: Refused['seq'] }
+    if (event === 'submit') no({ handle, seq })
+    else if (event === 'join') no({ doc })
+    return false
   }
 
   /** Takes another token for a line that is open. One that is not taken changes nothing. */
@@ -312,6 +350,7 @@ export class Gateway {
 
   private sweep(): void {
     const { tokenGrace } = this.settings.limits
+    this.admission.sweep()
     for (const talk of [...this.talks]) {
       const { bearer } = talk.line
       if (!this.entry.overdue(bearer, 0)) continue
@@ -355,6 +394,7 @@ const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 const expired = (): Refusal => refusal('unauthenticated', 'the token has expired')
 
 const sweeping = 1_000 // ms between two looks at all lines: by so much a token may outlive its grace
+const warning = 1_000 // ms between two words to a client that sends too much
 const farewell = 1_000 // ms for a client that is dismissed to read why
 
 const overlong = 65_536 // bytes above the limit that are still taken in, so that the sender learns what was wrong
@@ -379,8 +419,10 @@ type CorsAnswer = (error: Error | null, options: { origin: boolean }) => void
  * a message of a megabyte into some hundred.
  */
 const tighten = (engine: object): void => {
-  const options = (engine as { ws?: { options?: { maxFragments?: number; maxBufferedChunks?: number } } }).ws?.options
+  const options = (engine as { ws?: { options?: { maxFragments?: number; maxBufferedChunks?: number; autoPong?: boolean } } }).ws
+    ?.options
   if (options === undefined) return // another ws engine, or none
+  options.autoPong = false // admission answers pings
   options.maxFragments = 1_024
   options.maxBufferedChunks = 8_192
 }

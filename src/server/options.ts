@@ -22,6 +22,22 @@ export interface LineLimits {
   readonly behindBytes: number
   /** Bytes that wait for one client that does not read before its line is cut; it then reads what it missed on coming back. */
   readonly waitingBytes: number
+  /** Clients of one user that may be connected at a time, on all nodes together. */
+  readonly connectionsPerUser: number
+  /** Lines of one address that have not said yet who they are. */
+  readonly strangersPerAddress: number
+  /** Handshakes a second from one address, or at once; whoever turns out to be a user gives his back. */
+  readonly handshakesPerAddress: number
+  /** Handshakes a second on one node, or at once. */
+  readonly handshakesPerSecond: number
+  /** Messages a second from one line, or at once. Whoever sends more is told, then not shown, then refused, then cut. */
+  readonly messagesPerLine: number
+  /** Bytes a second from one line, or at once. */
+  readonly bytesPerLine: number
+  /** Messages a second from one user over all his lines to one node, or at once. */
+  readonly messagesPerUser: number
+  /** Bytes a second from one user over all his lines to one node, or at once. */
+  readonly bytesPerUser: number
   /** Messages that are none, after which a connection is closed. */
   readonly malformedMessages: number
   /** Milliseconds that a line outlives its token, so that the client can bring another one. */
@@ -41,6 +57,14 @@ export interface LineLimits {
 export const defaultLineLimits: LineLimits = {
   behindBytes: 65_536, // some seconds of a slow line: what comes behind them would be late news
   waitingBytes: 16_777_216, // one very large document on its way to a slow reader
+  connectionsPerUser: 5, // a laptop, a telephone and a few tabs
+  strangersPerAddress: 1_000, // ten megabytes; an office behind one address that comes back at once passes
+  handshakesPerAddress: 500, // as many as a node is glad to welcome in all; those of users do not count
+  handshakesPerSecond: 2_000, // four times what comes when clients keep to their spread
+  messagesPerLine: 500, // ten times what a person at an editor sends; a program composes what it types meanwhile
+  bytesPerLine: 2_097_152, // two of the longest messages
+  messagesPerUser: 1_000, // two lines at their limit
+  bytesPerUser: 4_194_304, // the same
   malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
   tokenGrace: 30_000, // a laptop that wakes up, an issuer that restarts
   authorizeTimeout: 5_000, // whoever waits longer for a document has gone
@@ -77,6 +101,11 @@ export interface ServerOptions {
   readonly limits?: Partial<ServerLimits>
   /** Origins of the web pages that may connect. Default: pages of this host, and in development pages of any port of localhost. */
   readonly origins?: Origins
+  /**
+   * Proxies in front of the server, each of which appends to X-Forwarded-For who called it. Default 0: the header is not believed, and
+   * limits by address see the address of the socket.
+   */
+  readonly trustProxy?: number
   /** A server of the application's own, which it listens with and closes itself; its request listener must be there already. */
   readonly attach?: HttpServer | HttpsServer
   /** Default: WebSocket alone. HTTP long-polling is for networks that break WebSockets; over several nodes it needs sticky sessions. */
@@ -102,6 +131,7 @@ export interface Settings {
   readonly types: readonly AnyDocumentType[]
   readonly limits: ServerLimits
   readonly origins: Origins | null
+  readonly trustProxy: number
   readonly attach: HttpServer | HttpsServer | null
   readonly transports: readonly Transport[]
   readonly path: string
@@ -148,6 +178,7 @@ const shape = z.strictObject({
     'log',
     'presence',
     'signals',
+    'seats',
     'ready',
     'close',
   ).optional(),
@@ -167,6 +198,7 @@ const shape = z.strictObject({
       }),
     )
     .optional(),
+  trustProxy: z.number().int().min(0).max(16).optional(),
   attach: having('an http.Server', 'on', 'listeners').optional(),
   transports: z
     .array(z.enum(['websocket', 'polling']))
@@ -209,6 +241,7 @@ export const settle = (options: ServerOptions, environment: { readonly NODE_ENV?
     types: given.types ?? [servedText],
     limits: { ...defaultLimits, ...defaultLineLimits, ...given.limits },
     origins: given.origins ?? null,
+    trustProxy: given.trustProxy ?? 0,
     attach: given.attach ?? null,
     transports: given.transports ?? ['websocket'],
     path: socketPath,

@@ -7,12 +7,14 @@ import type { AddressInfo } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
+import { refusal } from '../protocol/errors.ts'
 import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
+import { Admission } from './admission.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { Entry, type Middleware } from './entry.ts'
-import { connectionsOf, cut, Fanout, type Line } from './fanout.ts'
+import { connectionsOf, cut, type EngineSocket, Fanout, type Line } from './fanout.ts'
 import { Gateway } from './gateway.ts'
 import { httpSide } from './http.ts'
 import { writeDown } from './log.ts'
@@ -91,7 +93,15 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     observe: writeDown(log),
   })
   const allows = originRule(settings.origins, settings.development)
-  const gateway = new Gateway({ settings, engine, entry, fanout, allows })
+  const admission = new Admission({
+    limits,
+    trustProxy: settings.trustProxy,
+    seats: store.seats,
+    clock,
+    log,
+    cut: line => cut(line as EngineSocket),
+  })
+  const gateway = new Gateway({ settings, engine, entry, fanout, admission, allows })
   await revocations.start(subject => gateway.recheck(subject))
   const io = gateway.endpoint('binary', settings.path)
   if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
@@ -113,7 +123,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const rooms: Room[] = [
     ...ends.map(end =>
-      turningAway(() => draining, {
+      turningAway(request => (draining ? refusal('draining') : admission.knock(request)), {
         prefix: `${end.path()}/`,
         request: (request, response) => end.engine.handleRequest(request, response),
         upgrade: (request, socket, head) => end.engine.handleUpgrade(request, socket, head),

@@ -7,6 +7,7 @@ import { EmbeddedLog } from './embedded-log.ts'
 import { localNotices, type NoticeShelf } from './notices.ts'
 import { claim } from './ownership.ts'
 import { localPresence } from './presence.ts'
+import { localSeats } from './seats.ts'
 import { localControl, localSignals } from './signals.ts'
 
 /** A store over the database at `path`; tests give one of other proportions. `ready()`, and every call, rejects when it could not open. */
@@ -45,6 +46,7 @@ export const embeddedOver = (path: string, database: (path: string) => Database)
       read: async (mark, now) => (await board()).read(mark, now),
     },
     signals: localSignals(),
+    seats: localSeats(),
     ready: async () => (await open()).check('write'),
     rowsRead: () => opened?.log.rowsRead ?? 0,
     close,

@@ -9,6 +9,7 @@ import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
 import { localNotices } from './notices.ts'
 import { localPresence } from './presence.ts'
+import { type Benches, localSeats } from './seats.ts'
 import { localControl, localSignals } from './signals.ts'
 
 export interface MemoryOptions {
@@ -58,8 +59,9 @@ const landed = (entry: Entry): Row => ({ seq: entry.seq, version: entry.version 
 
 /** The log port with every method synchronous, and the faults that a test may cause. Announcements are made before a method returns. */
 export class MemoryLog {
-  /** Hangs beside the log, so that whoever finds the one finds the other. */
+  /** These lie beside the log, so that whoever finds the one finds the others. */
   readonly notices = localNotices()
+  readonly benches: Benches = new Map()
   readonly #documents = new Map<DocId, Document>()
   readonly #feed = new Feed<DocId, Announcement>()
   readonly #durable: 'at once' | 'by hand'
@@ -244,6 +246,7 @@ export interface MemoryStore extends Store {
 /** A store in this process's memory. Give it `core` to stand before a log that already exists, as a restarted server does. */
 export const memoryStore = (options: MemoryOptions = {}, core: MemoryLog = new MemoryLog(options)): MemoryStore => {
   const log = promised(core)
+  const seats = localSeats(core.benches)
   return {
     name: 'memory:',
     shared: false,
@@ -253,7 +256,11 @@ export const memoryStore = (options: MemoryOptions = {}, core: MemoryLog = new M
     control: localControl(),
     notices: core.notices,
     signals: localSignals(),
+    seats,
     ready: async () => {},
-    close: log.close,
+    async close() {
+      seats.close()
+      await log.close()
+    },
   }
 }

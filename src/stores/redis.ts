@@ -15,6 +15,7 @@ import { RedisLog } from './redis/log.ts'
 import { redisNotices } from './redis/notices.ts'
 import { RedisPresence } from './redis/presence.ts'
 import { Rooms, signalMark } from './redis/rooms.ts'
+import { RedisSeats } from './redis/seats.ts'
 import { Wire, type WireOptions } from './redis/wire.ts'
 import { signalText } from './signals.ts'
 
@@ -32,7 +33,7 @@ export interface RedisOptions {
   readonly tls?: ConnectionOptions
   /** Where a cluster's nodes are reached when that is not where they say they are: `{ '10.0.0.7:6379': { host, port } }`. */
   readonly natMap?: Readonly<Record<string, Endpoint>>
-  /** Milliseconds for which the people of a dead node are still shown. Default 9,000. */
+  /** Milliseconds for which the people of a dead node are still shown, and its clients counted. Default 9,000. */
   readonly presenceLease?: number
   /** Appearances in one document; whoever comes later edits unseen. Default 10,000. */
   readonly peersPerDocument?: number
@@ -83,6 +84,8 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     peersPerDocument: given.peersPerDocument ?? 10_000,
   })
 
+  const seats = new RedisSeats({ wire: read, keys, lease: given.presenceLease ?? 9_000 })
+
   /** At most once: what cannot be said now is not said. */
   const say = (channel: string, text: string): void => {
     read.call(redis => (publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text))).catch(() => {})
@@ -114,7 +117,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
 
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
-    await Promise.all([log.close(), presence.close()])
+    await Promise.all([log.close(), presence.close(), seats.close()])
     hardening.close()
     channels.close()
     append.close()
@@ -139,6 +142,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
       },
     },
     notices: redisNotices(read, keys),
+    seats,
     signals: {
       send: (doc, payload) => say(keys.channel(doc), `${signalMark}${signalText(payload)}`),
       async subscribe(doc, listener) {

@@ -179,6 +179,15 @@ class World {
     }
   }
 
+  /** For what comes about in the background. */
+  async eventually(what: () => Promise<boolean>, name: string): Promise<void> {
+    const deadline = Date.now() + this.patience
+    while (!(await what())) {
+      if (Date.now() > deadline) throw new Error(`waited ${this.patience} ms in vain for ${name}`)
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+  }
+
   until(what: () => boolean, name: string, wakes: Set<() => void>): Promise<void> {
     return new Promise((resolve, reject) => {
       const finish = (error?: Error): void => {
@@ -1194,6 +1203,63 @@ const besideNotices: Case = [
   },
 ]
 
+const seatCases: readonly Case[] = [
+  [
+    '[P5] as many clients of a user get a seat as there are; one that is given back is free, and users do not count for each other',
+    async world => {
+      const { seats } = world.store
+      const user = 'ann {a} \u0001é/𝄞'
+      deepStrictEqual(
+        [await seats.take(user, 'a', 2), await seats.take(user, 'b', 2), await seats.take(user, 'c', 2)],
+        [true, true, false],
+      )
+      strictEqual(await seats.take(user, 'a', 2), true, 'a client that has a seat keeps it')
+      strictEqual(await seats.take('ann', 'c', 2), true, 'another user')
+      strictEqual(await seats.take(user, 'c', 3), true, 'more are allowed now')
+      seats.leave(user, 'c')
+      seats.leave(user, 'c')
+      seats.leave('nobody', 'c')
+      seats.leave(user, 'b')
+      await world.eventually(async () => await seats.take(user, 'd', 2), 'the seat that was given back')
+      strictEqual(await seats.take(user, 'b', 2), false)
+      strictEqual(await seats.take(user, 'e', 0), false)
+    },
+  ],
+  [
+    '[P5] of many who come at once no more get a seat than there are',
+    async world => {
+      const { seats } = world.store
+      const got = await Promise.all(Array.from({ length: 20 }, (_, i) => seats.take('ann', `client-${i}`, 5)))
+      ok(got.filter(Boolean).length <= 5, `${got.filter(Boolean).length} seats of 5`)
+    },
+  ],
+]
+
+const besideSeats: readonly Case[] = [
+  [
+    '[P5] seats on two servers are counted together; a client that sits on both counts once, and until it has left both',
+    async world => {
+      const [here, there] = [world.store.seats, (await world.parts.beside!()).seats]
+      deepStrictEqual([await here.take('ann', 'a', 2), await there.take('ann', 'b', 2)], [true, true])
+      deepStrictEqual([await here.take('ann', 'c', 2), await there.take('ann', 'c', 2)], [false, false])
+      strictEqual(await there.take('ann', 'a', 2), true, 'it moves from one server to the other')
+      here.leave('ann', 'a')
+      strictEqual(await here.take('ann', 'c', 2), false, 'it still sits there')
+      there.leave('ann', 'a')
+      await world.eventually(async () => await here.take('ann', 'c', 2), 'the seat that was given back')
+    },
+  ],
+  [
+    '[P5] the seats of a server that has closed are free',
+    async world => {
+      const other = await world.parts.beside!()
+      deepStrictEqual([await other.seats.take('ann', 'a', 1), await world.store.seats.take('ann', 'b', 1)], [true, false])
+      await other.close()
+      await world.eventually(async () => await world.store.seats.take('ann', 'b', 1), 'the seat of the other server')
+    },
+  ],
+]
+
 /**
  * Every law of a store. Run each in any test runner; each makes its own store by `setup` and discards it.
  * `can` says which doors the setup opens, so that the list of laws is known before the first store is made.
@@ -1229,11 +1295,12 @@ export const storeLaws = (
     ...(can.reopen ? [...reopenCases, reopenNotices].map(law) : []),
     ...(can.durableUpTo ? handCases.map(law) : []),
     ...(can.lose ? loseCases.map(law) : []),
-    ...(can.beside ? [...besideCases, besideNotices].map(law) : []),
+    ...(can.beside ? [...besideCases, besideNotices, ...besideSeats].map(law) : []),
     ...searchCases.map(search),
     ...presenceCases.map(law),
     ...signalCases.map(law),
     ...noticeCases.map(law),
+    ...seatCases.map(law),
     ...controlCases.map(law),
   ]
 }

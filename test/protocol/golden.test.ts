@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: '712b98b428e5a93e6a7ccac742e49444cdfee0a6d8d19891807915d44ee57f13',
+  1: '1997061fd875ff25dbd00a98cf0da57fe95683badd6a3af9e1a351258e241f7f',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

@@ -5,6 +5,7 @@ import type { Announcement, Clock, Log, Store } from '../../src/engine/ports.ts'
 import type { DocId } from '../../src/protocol/ids.ts'
 import type { MemoryLog } from '../../src/stores/memory.ts'
 import { localPresence } from '../../src/stores/presence.ts'
+import { localSeats } from '../../src/stores/seats.ts'
 import { localControl, localSignals } from '../../src/stores/signals.ts'
 
 /** A call to the log that somebody has made. It happens when `execute` is called, and is answered when `answer` is. */
@@ -93,6 +94,7 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
       control: localControl(),
       notices: log.notices,
       signals: localSignals(),
+      seats: localSeats(),
       ready: async () => undefined,
       close: async () => undefined,
     },

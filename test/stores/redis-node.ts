@@ -1,4 +1,4 @@
-// A node of its own process that shows people in documents, for tests that stop or kill it: redis-node.ts <url> <lease> <doc> <peer>…
+// A node of its own process that shows people in documents and has a seat for each of them, for tests that stop or kill it: redis-node.ts <url> <lease> <doc> <peer>…
 
 import type { AuthorId, DocId, PeerId } from '../../src/protocol/ids.ts'
 import { redisStore } from '../../src/stores/redis.ts'
@@ -13,5 +13,6 @@ for (const peer of peers) {
     version: 0,
     state: {},
   })
+  store.seats.take('ann', peer, 1_000).catch(() => {}) // it is said again
 }
 process.on('SIGTERM', () => void store.close().then(() => process.exit(0)))

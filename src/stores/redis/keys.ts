@@ -58,6 +58,13 @@ export class Keys {
   get graves(): string {
     return `${this.#prefix}{nodes}:graves`
   }
+  /** nodes that hold seats by when their lease ends */
+  get hosts(): string {
+    return `${this.#prefix}{nodes}:hosts`
+  }
+  /** of a user: each seat as the node that holds it and the client */
+  seatsOf = (user: string): string => `${this.#prefix}{user-${encodeURIComponent(user)}}:seats`
+
   documentsOf = (node: string): string => `${this.#prefix}{nodes}:documents:${node}`
 
   #of(doc: DocId, what: string): string {

@@ -354,6 +354,37 @@ return others
 `,
 }
 
+/**
+ * KEYS hosts. ARGV node, milliseconds of a lease, "1" when the node is new. Renews a lease that has not ended, by Redis' own clock; answers
+ * 1 when the node has one now. A node whose lease has ended does not get it back: others have judged by that.
+ */
+export const host: Script = {
+  name: 'inkwellHost',
+  keys: 1,
+  lua: `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local known = 0
+if ARGV[3] == '1' or redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  known = 1
+  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+end
+return known
+`,
+}
+
+/** KEYS seats of a user. ARGV the seat, milliseconds that it is kept at most. Takes it, and answers all of the user's. */
+export const sit: Script = {
+  name: 'inkwellSit',
+  keys: 1,
+  lua: `
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('SMEMBERS', KEYS[1])
+`,
+}
+
 export const scripts: readonly Script[] = [
   open,
   append,
@@ -369,4 +400,6 @@ export const scripts: readonly Script[] = [
   renew,
   alive,
   post,
+  host,
+  sit,
 ]

@@ -1,0 +1,364 @@
+// Every limit that a client can run into, run into through a real socket, and a neighbour who types through it all.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { defaultLimits } from '../../src/engine/index.ts'
+import { type ErrorCode, type Refusal, refusal } from '../../src/protocol/errors.ts'
+import type { DocId } from '../../src/protocol/ids.ts'
+import type { ClientMessage } from '../../src/protocol/messages.ts'
+import { defaultLineLimits, type InkwellServer, memoryStore, type ServerLimits } from '../../src/server/index.ts'
+import { MemoryLog } from '../../src/stores/memory.ts'
+import { ended, frame, knock, line } from './knock.ts'
+import type { Pen, RawClient, RawOptions } from './raw.ts'
+import { newKey } from './raw.ts'
+import { connects, opens, serverWith } from './worlds.ts'
+
+const patience = { timeout: 60_000, interval: 10 }
+
+/** A server with one limit lowered, and somebody who works in the document `shared` all the time. */
+class World {
+  readonly server: InkwellServer
+  readonly url: string
+  private readonly neighbour: Pen
+  private typed = ''
+  private working = true
+  private readonly work: Promise<void>
+
+  private constructor(server: InkwellServer, url: string, neighbour: Pen) {
+    this.server = server
+    this.url = url
+    this.neighbour = neighbour
+    this.work = this.types()
+  }
+
+  static async with(limits: Partial<ServerLimits>, store = memoryStore()): Promise<World> {
+    const server = await serverWith({
+      store,
+      limits,
+      authenticate: token => (token === undefined ? null : { id: token }),
+      trustProxy: 1,
+    })
+    const { url } = await server.listen(0)
+    return new World(server, url, await opens(url, 'shared', { token: 'neighbour', headers: from('198.51.100.1') }))
+  }
+
+  /** A client of somebody else's, welcome. */
+  async client(token = 'mallory', options: RawOptions = {}): Promise<RawClient> {
+    const client = connects(this.url, { token, ...options })
+    await client.next('welcome')
+    return client
+  }
+
+  /** Somebody in a document of his own. */
+  async member(token = 'mallory', doc = 'other', options: RawOptions = {}) {
+    const client = await this.client(token, options)
+    const { handle, content } = await client.join(doc)
+    const { position } = content
+    const submit = (op: unknown, seq = 1): ClientMessage => ({ kind: 'submit', handle, seq, position, op }) as ClientMessage
+    return { client, handle, position, submit }
+  }
+
+  /** The neighbour has typed all the while, and all of it is there, in order and once. */
+  async undisturbed(): Promise<void> {
+    const before = this.typed.length
+    await vi.waitFor(() => expect(this.typed.length).toBeGreaterThan(before + 2), patience) // it goes on, too
+    this.working = false
+    await this.work
+    expect(this.neighbour.shows).toBe(this.typed)
+  }
+
+  private async types(): Promise<void> {
+    for (let n = 0; this.working; n++) {
+      const letter = String.fromCharCode(97 + (n % 26))
+      await this.neighbour.types(letter)
+      this.typed += letter
+      await sleep(40) // as fast as nobody types, and in step with every limit below
+    }
+  }
+
+  stop(): void {
+    this.working = false
+  }
+}
+
+const worlds: World[] = []
+afterEach(() => {
+  for (const world of worlds.splice(0)) world.stop()
+})
+
+const from = (address: string): Readonly<Record<string, string>> => ({ 'x-forwarded-for': address })
+
+const row = (why: Refusal): Partial<Refusal> => ({ code: why.code, advice: why.advice, message: why.message })
+const is = (why: Refusal, code: ErrorCode): void => expect(row(why)).toEqual(row(refusal(code)))
+
+/** Says something many times at once; answers what comes back as refusals until the line goes or goes quiet. */
+const floods = (client: RawClient, message: ClientMessage, times: number): void => {
+  for (let i = 0; i < times; i++) client.send(message)
+}
+
+/** What a limit is lowered to, and how one runs into it. */
+const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, reach: (world: World) => Promise<void>] } = {
+  connectionsPerUser: [
+    2,
+    async world => {
+      const [first] = [await world.client(), await world.client()]
+      const third = connects(world.url, { token: 'mallory' })
+      const why = await third.refusedHello()
+      is(why, 'too-many-connections')
+      expect(why.after).toBeGreaterThan(0)
+      await world.client('somebody else')
+      first!.close()
+      await vi.waitFor(async () => (await world.client('mallory')).close(), patience)
+    },
+  ],
+  strangersPerAddress: [
+    3,
+    async world => {
+      const lines = [await line(world.url), await line(world.url), await line(world.url)]
+      const answer = await knock(world.url)
+      expect(answer).toMatchObject({ kind: 'no', status: 429, headers: { 'retry-after': '1' } })
+      is(JSON.parse((answer as { body: string }).body), 'slow-down')
+      expect((await knock(world.url, from('203.0.113.9'))).kind).toBe('line')
+      lines[0]!.destroy()
+      await vi.waitFor(async () => await line(world.url), patience)
+    },
+  ],
+  handshakesPerAddress: [
+    4,
+    async world => {
+      const answers = await Promise.all(Array.from({ length: 40 }, () => knock(world.url)))
+      const no = answers.filter(answer => answer.kind === 'no')
+      expect(no.length).toBeGreaterThan(0)
+      expect(no.every(({ status }) => status === 429)).toBe(true)
+      is(JSON.parse(no[0]!.body), 'slow-down')
+      expect((await knock(world.url, from('203.0.113.9'))).kind).toBe('line')
+    },
+  ],
+  handshakesPerSecond: [
+    4,
+    async world => {
+      const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => knock(world.url, from(`203.0.113.${i}`))))
+      const no = answers.filter(answer => answer.kind === 'no')
+      expect(no.length).toBeGreaterThan(0)
+      expect(no.every(({ status }) => status === 429)).toBe(true)
+      is(JSON.parse(no[0]!.body), 'slow-down')
+    },
+  ],
+  messagesPerLine: [50, world => isPaced(world, 'probe')],
+  messagesPerUser: [
+    50,
+    async world => {
+      const [one, two] = [await world.member(), await world.member('mallory', 'other')]
+      floods(one.client, { kind: 'probe' } as ClientMessage, 190)
+      is((await one.client.next('refused')).refusal, 'slow-down')
+      two.client.send(two.submit(['x']))
+      const { refusal: why, seq } = await two.client.next('refused', ({ seq }) => seq === 1)
+      is(why, 'slow-down')
+      expect([seq, why.after! > 0]).toEqual([1, true])
+    },
+  ],
+  bytesPerLine: [10_000, world => isPaced(world, 'long')],
+  bytesPerUser: [10_000, world => isPaced(world, 'long')],
+  connectTimeout: [
+    300,
+    async world => {
+      await ended(await line(world.url))
+    },
+  ],
+  malformedMessages: [
+    3,
+    async world => {
+      const client = await world.client('mallory', { form: 'json' })
+      for (let i = 0; i < 4; i++) client.emit('shout')
+      is((await client.next('refused')).refusal, 'malformed')
+      expect(await client.down).toMatch(/^transport/)
+    },
+  ],
+  messageBytes: [
+    2_000,
+    async world => {
+      const { client, submit } = await world.member()
+      client.send(submit(['x'.repeat(3_000)]))
+      is((await client.next('refused')).refusal, 'message-too-large')
+      expect(await client.down).toMatch(/^transport/)
+    },
+  ],
+  opComponents: [
+    10,
+    async world => {
+      const { client, submit } = await world.member()
+      const op = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? 'x' : 1))
+      is((await client.refused(submit(op))).refusal, 'op-too-large')
+    },
+  ],
+  documentLength: [
+    1_000,
+    async world => {
+      const { client, submit } = await world.member()
+      is((await client.refused(submit(['x'.repeat(1_001)]))).refusal, 'document-too-long')
+    },
+  ],
+  presenceBytes: [
+    100,
+    async world => {
+      const { client, handle } = await world.member()
+      is(
+        (await client.refused({ kind: 'present', handle, version: 0, state: { a: 'x'.repeat(100) } })).refusal,
+        'presence-too-large',
+      )
+    },
+  ],
+  signalBytes: [
+    100,
+    async world => {
+      const { client, handle } = await world.member()
+      is((await client.refused({ kind: 'signal', handle, name: 'n', payload: 'x'.repeat(100) })).refusal, 'signal-too-large')
+    },
+  ],
+  signalsPerSecond: [
+    2,
+    async world => {
+      const { client, handle } = await world.member()
+      floods(client, { kind: 'signal', handle, name: 'n', payload: 1 }, 10)
+      const { refusal: why } = await client.next('refused')
+      is(why, 'slow-down')
+      expect(why.after).toBeGreaterThan(0)
+    },
+  ],
+  documentsPerConnection: [
+    2,
+    async world => {
+      const { client } = await world.member()
+      await client.join('another')
+      const { refusal: why } = await client.refused({ kind: 'join', doc: 'third' as DocId, type: 'text', position: null })
+      is(why, 'too-many-documents')
+    },
+  ],
+  submissionsWaiting: [
+    2,
+    async world => {
+      const { client, submit } = await world.member('mallory', 'slow')
+      for (let seq = 1; seq <= 6; seq++) client.send(submit(['x'], seq))
+      is((await client.next('refused')).refusal, 'too-many-waiting')
+    },
+  ],
+}
+
+/** A line that sends far too much is told, then not shown, then refused, then cut. */
+const isPaced = async (world: World, what: 'probe' | 'long'): Promise<void> => {
+  const witness = await world.member('witness')
+  const { client, handle, submit } = await world.member()
+  const cost = what === 'probe' ? 1 : 50 // of a second's worth of either limit, each message is this many fiftieths
+  const message: ClientMessage =
+    what === 'probe'
+      ? ({ kind: 'probe' } as ClientMessage)
+      : { kind: 'signal', handle: (handle + 1) as typeof handle, name: 'n', payload: 'x'.repeat(9_900) }
+  const worth = (seconds: number): number => Math.ceil((50 * seconds) / cost)
+  floods(client, message, worth(1.9))
+  const { refusal: told, seq } = await client.next('refused', ({ refusal: { code } }) => code === 'slow-down')
+  is(told, 'slow-down')
+  expect([seq, told.after! > 0]).toEqual([null, true])
+  floods(client, message, worth(1.9))
+  client.send({ kind: 'present', handle, version: 0, state: { shown: true } })
+  client.send(submit(['x']))
+  const { refusal: why } = await client.next('refused', ({ seq }) => seq === 1)
+  is(why, 'slow-down')
+  expect(why.after).toBeGreaterThan(0)
+  floods(client, message, worth(6))
+  expect(await client.down).toMatch(/^transport/)
+  // The witness saw mallory come, and go, and nothing else of him.
+  await witness.client.next('presence', ({ changes }) => changes.some(({ kind }) => kind === 'gone'))
+  expect(JSON.stringify(await history(witness.client))).not.toContain('shown')
+}
+
+const history = async (client: RawClient): Promise<unknown> => (client as unknown as { kept: unknown }).kept
+
+const slowIn = (doc: string) => {
+  const store = memoryStore({}, new MemoryLog())
+  const { append } = store.log
+  const log = {
+    ...store.log,
+    append: async (...words: Parameters<typeof append>) => {
+      if (words[0] === doc) await sleep(1_000)
+      return append(...words)
+    },
+  }
+  return { ...store, log }
+}
+
+describe.each(Object.entries(table))('[P5] %s', (name, [limit, reach]) => {
+  it('is reached from outside, answered from the table, and no neighbour notices', async () => {
+    const world = await World.with({ [name]: limit }, slowIn('slow'))
+    worlds.push(world)
+    await reach(world)
+    await world.undisturbed()
+  })
+})
+
+it('[P5] every limit is in the table above, or another test, or nobody outside, reaches it', () => {
+  const elsewhere = {
+    behindBytes: 'slow.test.ts',
+    waitingBytes: 'slow.test.ts',
+    tokenGrace: 'tokens.test.ts',
+    authorizeTimeout: 'access.test.ts',
+    pingInterval: 'ends a line that is dead, of which nobody is told',
+    pingTimeout: 'the same',
+    unreadyAfter: 'readiness.test.ts',
+    peersShown: 'engine/people.test.ts',
+    peerActive: 'engine/people.test.ts',
+    rebaseWork: 'engine/engine.test.ts',
+    recentCommits: 'what is kept; whoever is behind gets the snapshot',
+    catchUpCommits: 'the form of an answer',
+    catchUpWork: 'the form of an answer',
+    checkpointCommits: 'inside',
+    checkpointBytes: 'inside',
+    authorRetention: 'inside',
+    idleDocument: 'inside',
+    presenceTick: 'a pace of the server’s own',
+    durableTick: 'a pace of the server’s own',
+    beat: 'a pace of the server’s own',
+    storeTimeout: 'redis.test.ts',
+  }
+  expect([...Object.keys(table), ...Object.keys(elsewhere)].sort()).toEqual(
+    Object.keys({ ...defaultLimits, ...defaultLineLimits }).sort(),
+  )
+})
+
+it('[P5] a user who is known is held to his own limits, not to those of the address that he shares', async () => {
+  const world = await World.with({ handshakesPerAddress: 5, strangersPerAddress: 5, connectionsPerUser: 1 })
+  worlds.push(world)
+  for (let i = 0; i < 40; i++) await world.client(`colleague ${i}`)
+  await world.undisturbed()
+})
+
+it('[P5] a client that comes back before its dead line is noticed takes no second place, and keeps no more than two lines', async () => {
+  const world = await World.with({ connectionsPerUser: 1 })
+  worlds.push(world)
+  const key = newKey()
+  const lines = [await world.client('mallory', { key }), await world.client('mallory', { key })]
+  lines.push(await world.client('mallory', { key }))
+  expect(await lines[0]!.down).toMatch(/^transport/)
+  is(await connects(world.url, { token: 'mallory' }).refusedHello(), 'too-many-connections')
+  lines[1]!.close()
+  lines[2]!.close()
+  await vi.waitFor(async () => (await world.client('mallory')).close(), patience)
+  await world.undisturbed()
+})
+
+it('[P5] pings are answered, a flood of them ends the line, and so does a flood of pongs', async () => {
+  const world = await World.with({ messagesPerLine: 50 })
+  worlds.push(world)
+  for (const opcode of [9, 10]) {
+    const socket = await line(world.url)
+    if (opcode === 9) {
+      const heard = new Promise<void>(resolve => {
+        socket.on('data', (bytes: Buffer) => bytes.includes(Buffer.from([0x8a, 2, 104, 105])) && resolve())
+      })
+      socket.write(frame(9, 'hi'))
+      await heard
+    }
+    socket.write(Buffer.concat(Array.from({ length: 400 }, () => frame(opcode))))
+    await ended(socket)
+  }
+  await world.undisturbed()
+})
