@@ -38,6 +38,7 @@ describe('one document', () => {
         user: { id: 'user of T', name: 'Ann', color: '#aa0033' },
         expiresIn: null,
         limits: { messageBytes, opComponents, documentLength, presenceBytes, signalBytes },
+        spread: 1_000,
       })
     }
   })
@@ -50,6 +51,7 @@ describe('one document', () => {
     await cid.showing('slowly')
     expect(ann.shows).toBe('slowly')
     for (const pen of [ann, cid]) await pen.types('x'.repeat(1_048_000)) // the limit of a message is 1 MiB, however it is carried
+    await ann.reaching(3)
     expect(ann.shows.length).toBe(2_096_006)
   })
 })
