@@ -82,6 +82,18 @@ describe.each(proxies)('two nodes behind %s', name => {
     return { clients, docs, at }
   }
 
+  /** They come until both nodes have one: where somebody is sent is chance, or depends on who has just gone. */
+  const atBoth = async (shared: string, options: ConnectOptions) => {
+    const { clients, docs, at } = await people(shared, Array(3).fill(options))
+    while (new Set(at).size < 2) {
+      const another = await people(shared, [options])
+      clients.push(...another.clients)
+      docs.push(...another.docs)
+      at.push(...another.at)
+    }
+    return { clients, docs, at }
+  }
+
   it('[P4] WebSockets spread over both nodes without stickiness, and all edit one document', async () => {
     const { docs, at } = await people('spread', Array(6).fill({}))
     for (const node of [0, 1]) expect(at.filter(each => each === node).length).toBeGreaterThanOrEqual(2)
@@ -95,19 +107,11 @@ describe.each(proxies)('two nodes behind %s', name => {
   })
 
   it('[P4] a line that polls stays at one node, whichever it is, and meets the WebSockets of the others', async () => {
-    const polling = { transports: ['polling'] } as const
-    const first = await people('polled', [{}, {}, polling, polling, polling])
-    expect(new Set(first.at.slice(0, 2))).toEqual(new Set([0, 1]))
-    const [clients, docs, at] = [[...first.clients], [...first.docs], first.at.slice(2)]
-    // To which node somebody who polls is sent is chance: they come until both nodes have one.
-    while (new Set(at).size < 2) {
-      const another = await people('polled', [polling])
-      clients.push(...another.clients)
-      docs.push(...another.docs)
-      at.push(...another.at)
-    }
+    const writing = await atBoth('polled', {})
+    const polling = await atBoth('polled', { transports: ['polling'] })
+    const docs = [...writing.docs, ...polling.docs]
     const broken: string[] = []
-    for (const [i, each] of clients.entries()) each.on('status', status => broken.push(`${i} ${status}`))
+    for (const [i, each] of polling.clients.entries()) each.on('status', status => broken.push(`${i} ${status}`))
     for (const doc of docs) doc.delete(0, doc.text.length)
     await Promise.all(docs.map(doc => showing(doc, text => text === '')))
     const words = docs.flatMap((_, i) => Array.from({ length: 5 }, (_, k) => `(${name} ${i}.${k})`))
@@ -169,12 +173,15 @@ describe.each(proxies)('two nodes behind %s', name => {
   })
 
   it('[P2] [P3] a node is killed: its people come back through the proxy to the other node, with all that they typed', async () => {
-    const { docs, at, clients } = await people('killed', [{}, {}, {}, {}, ...Array(4).fill({ transports: ['polling'] })])
+    const [writing, polling] = [await atBoth('killed', {}), await atBoth('killed', { transports: ['polling'] })]
+    const [docs, at] = [
+      [...writing.docs, ...polling.docs],
+      [...writing.at, ...polling.at],
+    ]
     for (const doc of docs) doc.delete(0, doc.text.length)
     await Promise.all(docs.map(doc => showing(doc, text => text === '')))
     const [victim, survivor] = nodes as [InkwellNode, InkwellNode]
-    const theirs = clients.filter((_, i) => at[i] === 0)
-    expect(theirs.length).toBeGreaterThan(0)
+    const theirs = [...writing.clients, ...polling.clients].filter((_, i) => at[i] === 0)
     const left = theirs.map(each => new Promise<void>(resolve => each.on('status', status => status === 'offline' && resolve())))
 
     const words = docs.flatMap((_, i) => [`(before ${i})`, `(while ${i})`, `(after ${i})`])
