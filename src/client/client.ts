@@ -11,7 +11,7 @@ import type { AuthorId, ClientKey, DocId, Seq } from '../protocol/ids.ts'
 import type { ClientLimits, Hello, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import { protocolVersions } from '../protocol/version.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, inTime, systemClock } from './clock.ts'
 import { type Document, type DocumentEnd, type DocumentPort, LiveDocument, type TextDocument } from './document.ts'
 import { type DraftJson, type DraftNote, Drafts, dropDraft, errorOf } from './drafts.ts'
 import { Emitter } from './emitter.ts'
@@ -93,6 +93,9 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => ne
 
 /** Milliseconds without a line after which the application is told: the hiccup of a restart is not worth a word. */
 const unreachableAfter = 10_000
+
+/** Milliseconds for opening the storage. Without it the client would never say hello. */
+const storageWithin = 5_000
 
 const noAttempt = 'no attempt has come to an end'
 
@@ -264,15 +267,21 @@ class LiveClient implements Client {
   // ---- what is kept
 
   private async settleIn(url: string, open: OpenStorage, key: ClientKey): Promise<Home | null> {
+    const moving = this.moveIn(url, open, key)
     try {
-      const storage = await open(url)
-      const pen = await takePen(storage, () => [...this.asked], { key, box: newKey() }, this.tell)
-      this.book.add(pen.drafts)
-      return { storage, pen }
+      const home = await inTime(this.clock, storageWithin, moving, 'opening the storage')
+      this.book.add(home.pen.drafts)
+      return home
     } catch (error) {
       this.events.emit('error', storageFailed(error))
+      moving.then(moveOut).catch(() => {}) // too late: another key is in use; whoever waited for it has been told
       return null
     }
+  }
+
+  private async moveIn(url: string, open: OpenStorage, key: ClientKey): Promise<Home> {
+    const storage = await open(url)
+    return { storage, pen: await takePen(storage, () => [...this.asked], { key, box: newKey() }, this.tell) }
   }
 
   private readonly tell: Tell = (what, error) => this.events.emit('error', storageDamaged(what, error))
@@ -355,19 +364,9 @@ class LiveClient implements Client {
     this.line.close()
     this.outageOver()
     this.stopLeaving()
-    await this.moveOut()
+    const home = this.home && (await this.home)
+    if (home !== null && !this.isStandIn) await moveOut(home).catch(error => this.events.emit('error', storageFailed(error)))
     this.become('closed')
-  }
-
-  private async moveOut(): Promise<void> {
-    try {
-      const home = this.home && (await this.home)
-      if (home === null || this.isStandIn) return
-      await home.pen.letGo(home.pen.documents.length === 0 && this.book.all.length === 0)
-      await home.storage.close()
-    } catch (error) {
-      this.events.emit('error', storageFailed(error))
-    }
   }
 
   /** There is no line, and one is wanted. An outage is told of once. */
@@ -447,6 +446,11 @@ class LiveClient implements Client {
     this.status = status
     this.events.emit('status', status)
   }
+}
+
+const moveOut = async ({ storage, pen }: Home): Promise<void> => {
+  await pen.letGo(await pen.isEmpty())
+  await storage.close()
 }
 
 /** 128 bits of chance. */

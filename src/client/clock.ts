@@ -8,6 +8,13 @@ export interface Clock {
   after(ms: number, call: () => void): () => void
 }
 
+/** What the promise brings, or a rejection when it takes longer; what it brings later is lost. */
+export const inTime = <T>(clock: Clock, ms: number, promise: Promise<T>, what: string): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const stop = clock.after(ms, () => reject(new Error(`${what} has taken ${ms} ms`)))
+    promise.then(resolve, reject).finally(stop)
+  })
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   after(ms, call) {

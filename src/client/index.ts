@@ -4,6 +4,7 @@ export type { DocumentType } from '../ot/type.ts'
 export type { Advice, ErrorCode } from '../protocol/errors.ts'
 export type { AuthorId, ClientKey, DocId, PeerId } from '../protocol/ids.ts'
 export type { PresenceState, User } from '../protocol/messages.ts'
+export { type BrowserStorageOptions, browserStorage } from './browser.ts'
 export { type Client, type ClientEvents, type ClientStatus, type ConnectOptions, connect } from './client.ts'
 export type { Clock } from './clock.ts'
 export type {

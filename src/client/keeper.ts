@@ -10,7 +10,7 @@
 import type { DocumentType } from '../ot/type.ts'
 import type { DocId } from '../protocol/ids.ts'
 import type { ClientMessage } from '../protocol/messages.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, inTime } from './clock.ts'
 import { type Kept, Scribe, soundKey } from './record.ts'
 import type { Session } from './session.ts'
 import type { Changes } from './storage.ts'
@@ -196,7 +196,7 @@ export class Keeper<S, O> {
     // A retry cannot vouch for what is sent meanwhile.
     const mark: Changes = this.marked || this.unsound || retry ? [] : [[soundKey(this.doc), '1']]
     const changes = [...this.scribe.write(state), ...besides, ...mark]
-    this.writing = this.within(this.port.write(changes)).then(
+    this.writing = this.inTime(changes).then(
       () => {
         this.writing = null
         if (!retry) this.marked = true
@@ -234,12 +234,9 @@ export class Keeper<S, O> {
     this.persist()
   }
 
-  /** A rejection when it takes too long. What comes of it then comes before any later writing all the same. */
-  private within(writing: Promise<void>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const stop = this.port.clock.after(writeWithin, () => reject(new Error(`writing has taken ${writeWithin} ms`)))
-      writing.then(resolve, reject).finally(stop)
-    })
+  /** What comes of a writing that takes too long comes before any later one all the same. */
+  private inTime(changes: Changes): Promise<void> {
+    return inTime(this.port.clock, writeWithin, this.port.write(changes), 'writing')
   }
 
   // ---- sending
@@ -266,6 +263,6 @@ export class Keeper<S, O> {
       this.marked = false
       this.release()
     }
-    this.within(this.port.write([[soundKey(this.doc), null]])).then(over, over)
+    this.inTime([[soundKey(this.doc), null]]).then(over, over)
   }
 }

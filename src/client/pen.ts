@@ -190,6 +190,12 @@ export class Pen {
     return [...this.entries.keys()]
   }
 
+  /** Nothing in it would be missed. */
+  async isEmpty(): Promise<boolean> {
+    const records = await this.storage.read(this.name, '')
+    return [...records.keys()].every(key => key === keyRecord)
+  }
+
   write(changes: Changes): Promise<void> {
     return this.box.write(changes)
   }

@@ -24,6 +24,10 @@ it('a page that imports inkwell/client loads at most 35 KiB of it, gzipped, besi
   const { gzipped } = await bundle(root, "export { connect } from 'inkwell/client'", sources, ['socket.io-client'])
   console.log(`inkwell/client without socket.io-client: ${(gzipped / 1024).toFixed(1)} KiB gzipped`)
   expect(gzipped).toBeLessThanOrEqual(35 * 1_024)
+  const besides = "export { connect, browserStorage } from 'inkwell/client'"
+  const { gzipped: keeping } = await bundle(root, besides, sources, ['socket.io-client'])
+  console.log(`with browserStorage: ${(keeping / 1024).toFixed(1)} KiB gzipped`)
+  expect(keeping - gzipped).toBeLessThanOrEqual(3 * 1_024)
 })
 
 it('the check notices our server side, also where tree shaking would remove it again', async () => {

@@ -54,7 +54,7 @@ export function serverSide(modules: readonly string[]): string[] {
   return modules.filter(id => serverRoom.test(id) || serverPackage.test(id) || nodeBuiltin.test(id))
 }
 
-const serverRoom = /\/(src|dist)\/(engine|stores|server|cli|testing)\//
+const serverRoom = /\/(src|dist)\/(engine|stores|server|cli|testing|process|client\/node)\//
 const serverPackage =
   /\/node_modules\/(socket\.io|engine\.io|socket\.io-adapter|fastify|@fastify\/[^/]+|pino|lmdb|ioredis|commander|zod|ws|prom-client|jose)\//
 // Vite puts an empty module in the place of what only Node has.

@@ -85,6 +85,14 @@ const bad: Readonly<Record<string, readonly File[]>> = {
     ['src/stores/a.ts', "import { x } from '../client/b.ts'"],
     ['src/client/b.ts', ''],
   ],
+  'a page naming what only a client in Node has': [
+    ['src/client/a.ts', "import { x } from './node/b.ts'"],
+    ['src/client/node/b.ts', ''],
+  ],
+  'a page naming a process': [
+    ['src/client/a.ts', "import { x } from '../process/b.ts'"],
+    ['src/process/b.ts', ''],
+  ],
   'a binding naming the engine': [
     ['src/codemirror/a.ts', "import { x } from '../engine/b.ts'"],
     ['src/engine/b.ts', ''],

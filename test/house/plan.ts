@@ -7,6 +7,7 @@ import { read } from './read.ts'
 /** Rooms may import from rooms on a lower floor, and from themselves. */
 const floors: Readonly<Record<string, number>> = {
   ot: 1,
+  process: 1,
   protocol: 2,
   client: 3,
   engine: 3,
@@ -29,6 +30,7 @@ const never: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
 const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
   [/^ioredis$/, /^src\/stores\/redis/],
   [/^lmdb$/, /^src\/stores\/embedded/],
+  [/^idb$/, /^src\/client\/browser\.ts$/],
   [/^(socket\.io(-adapter)?|engine\.io|@socket\.io\/(?!component-emitter).*)$/, /^src\/server\//],
   [/^(fastify|@fastify\/.*)$/, /^src\/server\//],
   [/^(socket\.io-client|engine\.io-client)$/, /^src\/client\/socketio\.ts$/],
@@ -38,7 +40,8 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
 /** Files in which time, chance and I/O are arguments. */
 const pure =
   /^src\/(ot|protocol|engine)\/|^src\/client\/(session|undo|peers|transport|schedule|liveness|storage|record|pile)\.ts$/
-const browser = /^(src\/(client|codemirror)|demo\/(?!vite\.config\.ts$))/
+const browser = /^(src\/(client\/(?!node\/)|codemirror)|demo\/(?!vite\.config\.ts$))/
+const nodeOnly = /^src\/(process|client\/node)\//
 
 export interface Source {
   /** from the root of the repository, with forward slashes: `src/ot/text.ts` */
@@ -91,6 +94,7 @@ export function faultsOf(sources: readonly Source[], packages: Packages): string
 function floorFaults(path: string, target: string): string[] {
   const from = roomOf(path)
   const to = roomOf(target)
+  if (browser.test(path) && nodeOnly.test(target)) return [`${path} imports ${target}; it has to run in a browser`]
   if (to === 'face') return /^(demo|bench)$/.test(from) ? [] : [`${path} imports ${target}, the face that is for others`]
   if (from === to) return []
   if (from === 'bench' && to === 'test') return [] // the editing traces lie there

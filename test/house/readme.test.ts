@@ -113,7 +113,7 @@ it('the command line of continuous integration is that of the README', () => {
   for (const command of commands) expect(readme).toContain(command)
 })
 
-it.each(['README.md', 'CHANGELOG.md', 'docs/OPERATIONS.md', 'docs/ARCHITECTURE.md', 'docs/PROTOCOL.md'])(
+it.each(['README.md', 'CHANGELOG.md', 'docs/OFFLINE.md', 'docs/OPERATIONS.md', 'docs/ARCHITECTURE.md', 'docs/PROTOCOL.md'])(
   'every relative link in %s leads to a file',
   name => {
     const links = [...readFileSync(join(root, name), 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, path]) => path!)

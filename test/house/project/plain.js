@@ -3,20 +3,21 @@
 import assert from 'node:assert/strict'
 import * as main from 'inkwell'
 import * as client from 'inkwell/client'
+import * as clientNode from 'inkwell/client/node'
 import * as codemirror from 'inkwell/codemirror'
 import * as embedded from 'inkwell/embedded'
 import manifest from 'inkwell/package.json' with { type: 'json' }
 import * as server from 'inkwell/server'
 import * as testing from 'inkwell/testing'
 
-for (const [name, face] of Object.entries({ main, client, codemirror, embedded, server, testing })) {
+for (const [name, face] of Object.entries({ main, client, clientNode, codemirror, embedded, server, testing })) {
   assert.ok(Object.keys(face).length > 0, `${name} exports nothing`)
 }
 
 const node = await server.createServer({ store: server.memoryStore(), logger: 'silent' })
 const { url } = await node.listen(0)
 
-const ann = client.connect(url)
+const ann = client.connect(url, { storage: clientNode.fileStorage({ path: './kept-by-ann' }) })
 const bob = client.connect(url)
 const hers = await ann.open('meeting-notes')
 const his = await bob.open('meeting-notes')
@@ -26,6 +27,7 @@ hers.insert(0, 'Hello there')
 hers.replace(0, 5, 'Hi')
 await hers.settled('durable')
 await seen
+assert.ok(hers.kept || (await new Promise(resolve => hers.on('kept', resolve))))
 
 const answer = await fetch(`${url}/v1/documents/meeting-notes`)
 const kept = await answer.json()
