@@ -59,8 +59,8 @@ describe.each(proxies)('two nodes behind %s', name => {
     balancer = await ShippedProxy.start(name, nodes.map(({ url }) => hostOf(url)) as unknown as Pair)
   })
   afterAll(async () => {
+    await Promise.all(nodes.map(node => node.kill())) // also when the proxy could not be started
     await balancer.end()
-    await Promise.all(nodes.map(node => node.kill()))
   })
 
   /** At which node somebody is who has opened this document, which nobody else has. */
