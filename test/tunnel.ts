@@ -89,6 +89,11 @@ export class Tunnel {
     this.#swallowing = false
   }
 
+  /** The server hears at last that those in the hole are gone. */
+  loseSwallowed(): void {
+    for (const pair of this.#pairs) if (pair.swallowing) this.#end(pair)
+  }
+
   /** Closes the way towards one end only: `near`: clients hear that the server has no more to say, while it still listens. */
   halfClose(end: 'near' | 'far'): void {
     for (const pair of this.#pairs) pair[end].end()
