@@ -55,7 +55,7 @@ export interface InkwellServer {
 }
 
 const sliceSize = 256 // lines closed in one turn of the event loop
-const moving = 1_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
+const moving = 3_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
 const farewell = 1_000 // ms for clients to answer a close; longer only helps those who do not read
 
 /** @throws {ConfigurationError} with everything that is wrong with the options, or why the store cannot be opened */

@@ -390,6 +390,7 @@ describe('[P2] sleep', () => {
         wakes = call
         return () => {}
       },
+      onLeave: () => () => {},
     }
     const client = connects(tunnel.url, { clock, surroundings })
     const opened = client.open('doc')
