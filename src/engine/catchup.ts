@@ -41,6 +41,21 @@ const componentsOf = (commits: readonly WireCommit[]): number => {
 
 export const wireCommit = (type: Type, { author, seq, op }: Commit): WireCommit => ({ author, seq, op: type.opToJson(op) })
 
+const pieceBytes = 32_768 // of one piece for a slow reader, about; a longer commit goes alone
+
+/** As many of these commits as make a frame that a slow reader can take. */
+export const pieceOf = (type: Type, commits: readonly Commit[]): readonly WireCommit[] => {
+  const piece: WireCommit[] = []
+  let bytes = 0
+  for (const commit of commits) {
+    const wire = wireCommit(type, commit)
+    bytes += 40 + JSON.stringify(wire.op).length
+    if (piece.length > 0 && bytes > pieceBytes) break
+    piece.push(wire)
+  }
+  return piece
+}
+
 const unitsOf = (type: Type, commits: readonly Commit[], receiver: AuthorId): ComposedUnit[] => {
   const units: ComposedUnit[] = []
   let others: unknown[] = []

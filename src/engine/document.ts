@@ -5,7 +5,7 @@ import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.ts'
 import { readServerMessage } from '../protocol/json.ts'
 import type { Join, Present, Right, ServerMessage, Signal, Signalled, Snapshot, Submit, User } from '../protocol/messages.ts'
-import { missed, wireCommit } from './catchup.ts'
+import { missed, pieceOf, wireCommit } from './catchup.ts'
 import { readState } from './checkpoint.ts'
 import type { Commit, Type } from './entry.ts'
 import type { EngineOptions, Outlet } from './face.ts'
@@ -34,7 +34,7 @@ export interface Member {
 const retry = { first: 50, longest: 5_000 }
 
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
-type Alarm = 'beat' | 'durable' | 'presence' | 'present' | 'read again' | 'open again'
+type Alarm = 'beat' | 'durable' | 'presence' | 'present' | 'laggards' | 'read again' | 'open again'
 
 export class LiveDocument {
   readonly id: DocId
@@ -42,6 +42,8 @@ export class LiveDocument {
   private readonly options: EngineOptions
   private readonly members = new Set<Member>()
   private outlets: readonly Outlet[] | null = null
+  /** Members who do not read as fast as commits come, and up to which version they have been sent any. */
+  private readonly lagging = new Map<Member, Version>()
   /** Members whose commits are not durable yet, and up to which version. */
   private readonly unhardened = new Map<Member, Version>()
   private sequencer: Sequencer | null = null
@@ -157,7 +159,15 @@ export class LiveDocument {
     // Another node may have told the client what this one has not heard yet, be it a tail or another history.
     if (position !== null && !(await this.whenOpen(sequencer => sequencer.holds(position)))) await this.caughtUp()
     await this.everybodyListed()
-    return this.whenOpen(sequencer => this.admit(sequencer, member, message, type))
+    for (;;) {
+      const { outlet } = member
+      const answer = await this.whenOpen(sequencer =>
+        // A client that asks for many documents at once gets the next one when it has read the one before.
+        outlet.open && outlet.behind ? 'later' : this.admit(sequencer, member, message, type),
+      )
+      if (answer !== 'later') return answer
+      await new Promise<void>(resolve => this.options.clock.after(this.options.limits.presenceTick, resolve))
+    }
   }
 
   private admit(sequencer: Sequencer, member: Member, message: Join, type: Type): Refusal | null {
@@ -218,6 +228,7 @@ export class LiveDocument {
     this.unhardened.delete(member)
     this.presenting.delete(member)
     this.passedBy.delete(member)
+    this.lagging.delete(member)
     this.people.gone(member.peer)
     this.options.store.presence.remove(this.id, member.peer)
     this.soonTellPresence()
@@ -390,10 +401,47 @@ export class LiveDocument {
     }
     this.options.observe({ kind: 'delivered', doc: this.id, commits: commits.length, readers: this.members.size })
     const wire = commits.map(commit => wireCommit(type, commit))
-    this.send(this.everybody(), { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
+    for (const member of this.members) if (member.outlet.behind && !this.lagging.has(member)) this.lagging.set(member, from)
+    this.send(this.keepingUp(), { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
+    if (this.lagging.size > 0) this.soonLaggards()
     const now = this.options.clock.now()
     for (const { author } of commits) this.people.wrote(author, now)
     this.soonTellPresence()
+  }
+
+  private soonLaggards(): void {
+    if (!this.alarms.has('laggards')) this.alarm('laggards', this.options.limits.presenceTick, () => this.catchUpLaggards())
+  }
+
+  /**
+   * Whoever has read what waited for him gets what he missed, in pieces: each is written only once he is not behind, so it adds no more
+   * than itself. One who lacks more than would be sent one by one joins again, and gets it in the form that is cheapest.
+   */
+  private catchUpLaggards(): void {
+    const { sequencer } = this
+    if (sequencer === null || sequencer.type === null || !sequencer.open) return this.soonLaggards()
+    for (const [member, version] of [...this.lagging]) {
+      let from = version
+      while (!member.outlet.behind && this.lagging.has(member)) {
+        if (from < sequencer.horizon || sequencer.head - from > this.options.limits.catchUpCommits) {
+          this.oust(member, refusal('history-gone', `${sequencer.head - from} commits behind`))
+          break
+        }
+        const missing = sequencer.since(from)
+        const piece = pieceOf(sequencer.type, missing)
+        const last = missing[piece.length - 1]
+        if (last === undefined) {
+          this.lagging.delete(member)
+          break
+        }
+        const position = { epoch: sequencer.position.epoch, version: last.version, chain: last.chain }
+        const durable = sequencer.durableVersion
+        this.send([member.outlet], { kind: 'commits', handle: this.handle, from, commits: piece, position, durable })
+        from = last.version
+        this.lagging.set(member, from)
+      }
+    }
+    if (this.lagging.size > 0) this.soonLaggards()
   }
 
   /** Commits tell it in passing; who has waited for a tick without any is told by itself. */
@@ -406,7 +454,7 @@ export class LiveDocument {
     const version = this.sequencer?.durableVersion ?? 0
     const waiting = [...this.unhardened]
     for (const [member, upTo] of waiting) if (upTo <= version) this.unhardened.delete(member)
-    const outlets = waiting.map(([member]) => member.outlet)
+    const outlets = waiting.filter(([member]) => !this.lagging.has(member)).map(([member]) => member.outlet) // commits will tell them
     if (outlets.length > 0) this.send(outlets, { kind: 'durable', handle: this.handle, version })
   }
 
@@ -529,7 +577,7 @@ export class LiveDocument {
       if (this.suspect) this.check()
       sequencer.pull()
       const { position, durableVersion: durable, hash } = sequencer
-      this.send(this.everybody(), { kind: 'beat', handle: this.handle, position, durable, hash })
+      this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }
     this.alarm('beat', this.options.limits.beat, () => this.beat())
   }
@@ -596,6 +644,11 @@ export class LiveDocument {
 
   private outletsOf(wanted: (member: Member) => boolean): readonly Outlet[] {
     return [...this.members].filter(wanted).map(({ outlet }) => outlet)
+  }
+
+  /** All who have been sent every commit so far. */
+  private keepingUp(): readonly Outlet[] {
+    return this.lagging.size === 0 ? this.everybody() : this.outletsOf(member => !this.lagging.has(member))
   }
 
   private everybody(): readonly Outlet[] {

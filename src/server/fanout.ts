@@ -29,9 +29,9 @@ interface Parcel {
 
 /** Bytes that may wait for one client. */
 export interface LineBounds {
-  /** Above it the client gets only what has to arrive; */
+  /** Above it the client is behind and gets only what has to arrive; the engine brings the rest once it has caught up. */
   readonly behindBytes: number
-  /** above it its line is cut, and it reads what it missed when it comes back. */
+  /** When so much has to arrive at one that is behind, its line is cut. */
   readonly waitingBytes: number
 }
 
@@ -41,8 +41,17 @@ export class Line implements Outlet {
   readonly author: AuthorId
   /** Who speaks here, by his latest token. */
   bearer: Bearer
-  /** Bytes that engine.io holds back because the socket has not taken the ones before. */
-  waiting = 0
+  /** Bytes on their way into the socket, which has not taken all of them yet, */
+  private leaving = 0
+  /** and bytes that engine.io holds back until it has. */
+  private waiting = 0
+  /** Of these, what was written while the client was behind. */
+  private extra = 0
+  /** Grows with what the socket takes; a line on which nothing moves is stuck. */
+  private moves = 0
+  private placeSeen = ''
+  /** Looks in a row at which the line stood still. */
+  private standing = 0
   private readonly conn: EngineSocket
   private readonly bounds: LineBounds
 
@@ -58,14 +67,40 @@ export class Line implements Outlet {
     return this.conn.readyState === 'open'
   }
 
+  /** Bytes of ours that the client has not taken. */
+  get held(): number {
+    return this.conn.transport.writable ? 0 : this.leaving + this.waiting
+  }
+
   get behind(): boolean {
-    return this.waiting > this.bounds.behindBytes
+    return this.held > this.bounds.behindBytes
   }
 
   write({ packet, bytes, options }: Parcel): void {
-    if (this.waiting > this.bounds.waitingBytes) return cut(this.conn) // held against what waited before: one long message alone cuts nobody off
-    if (!this.conn.transport.writable) this.waiting += bytes
+    // One long message cuts nobody off; what is said on top of it may, since that may be any number.
+    if (this.behind) {
+      this.extra += bytes
+      if (this.extra > this.bounds.waitingBytes) return cut(this.conn)
+    } else this.extra = 0
+    if (this.conn.transport.writable) this.waiting = 0
+    this.waiting += bytes
     this.conn.send(packet, options)
+  }
+
+  /** engine.io hands to the socket what has waited. */
+  flushed(): void {
+    this.leaving = this.waiting
+    this.waiting = 0
+    this.moves++
+  }
+
+  /** For how many looks in a row the client, which is behind, has taken nothing. */
+  stands(): number {
+    if (!this.behind) return (this.standing = 0)
+    const place = `${this.moves} ${inside(this.conn.transport).queued}` // one long message may take minutes: it moves too
+    this.standing = place === this.placeSeen ? this.standing + 1 : 0
+    this.placeSeen = place
+    return this.standing
   }
 
   /** Sends what waits, then closes; the client sees a broken line and comes back. */
@@ -105,10 +140,16 @@ const forgotten = Object.freeze({ headers: Object.freeze({}), query: Object.free
 /** What engine.io and ws do not document but have had for years; where it is gone, the ordinary way is taken. */
 const inside = (
   transport: object,
-): { terminate: (() => void) | undefined; tcp: { cork(): void; uncork(): void } | undefined } => {
-  const { socket } = transport as { socket?: { terminate?: () => void; _socket?: { cork?(): void; uncork?(): void } | null } }
+): { terminate: (() => void) | undefined; tcp: { cork(): void; uncork(): void } | undefined; queued: number } => {
+  const { socket } = transport as {
+    socket?: {
+      terminate?: () => void
+      _socket?: { cork?(): void; uncork?(): void; _handle?: { writeQueueSize?: number } | null } | null
+    }
+  }
   const tcp = socket?._socket
   return {
+    queued: tcp?._handle?.writeQueueSize ?? 0,
     terminate: typeof socket?.terminate === 'function' ? () => socket.terminate?.() : undefined,
     tcp:
       typeof tcp?.cork === 'function' && typeof tcp.uncork === 'function' ? (tcp as { cork(): void; uncork(): void }) : undefined,
@@ -127,8 +168,7 @@ export class Fanout {
   watch(engine: Engine): void {
     let corked: { uncork(): void } | undefined
     engine.on('flush', (conn: EngineSocket, packets: readonly unknown[]) => {
-      const line = this.lines.get(conn)
-      if (line !== undefined) line.waiting = 0
+      this.lines.get(conn)?.flushed()
       if (packets.length < 2) return
       const { tcp } = inside(conn.transport)
       tcp?.cork()

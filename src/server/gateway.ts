@@ -349,9 +349,14 @@ export class Gateway {
   }
 
   private sweep(): void {
-    const { tokenGrace } = this.settings.limits
+    const { tokenGrace, stuckTime } = this.settings.limits
     this.admission.sweep()
     for (const talk of [...this.talks]) {
+      if (talk.line.stands() * sweeping > stuckTime) {
+        this.settings.log.info({ user: talk.line.bearer.user.id }, 'a connection is cut: it has read nothing for too long')
+        talk.line.cut()
+        continue
+      }
       const { bearer } = talk.line
       if (!this.entry.overdue(bearer, 0)) continue
       if (this.entry.overdue(bearer, tokenGrace)) this.dismiss(talk, expired())

@@ -18,10 +18,12 @@ import { type Origins, originFault } from './origins.ts'
 
 /** Bounds of the server's edge; the engine's own are beside them. */
 export interface LineLimits {
-  /** Bytes that wait for one client before signals pass it by; presence comes to it as a whole once it has caught up. */
+  /** Bytes that wait for one client before all that need not arrive passes it by; commits come to it in pieces of as much as it takes them. */
   readonly behindBytes: number
-  /** Bytes that wait for one client that does not read before its line is cut; it then reads what it missed on coming back. */
+  /** Bytes that have to arrive at a client that is behind, on top of that, before its line is cut; it reads what it missed on coming back. */
   readonly waitingBytes: number
+  /** Milliseconds for which a client that is behind may take nothing at all before its line is cut. */
+  readonly stuckTime: number
   /** Clients of one user that may be connected at a time, on all nodes together. */
   readonly connectionsPerUser: number
   /** Lines of one address that have not said yet who they are. */
@@ -56,7 +58,8 @@ export interface LineLimits {
 
 export const defaultLineLimits: LineLimits = {
   behindBytes: 65_536, // some seconds of a slow line: what comes behind them would be late news
-  waitingBytes: 16_777_216, // one very large document on its way to a slow reader
+  waitingBytes: 196_608, // answers to a client that asks and does not read: with the former a quarter of a megabyte
+  stuckTime: 30_000, // a train in a tunnel
   connectionsPerUser: 5, // a laptop, a telephone and a few tabs
   strangersPerAddress: 1_000, // ten megabytes; an office behind one address that comes back at once passes
   handshakesPerAddress: 500, // as many as a node is glad to welcome in all; those of users do not count

@@ -299,6 +299,7 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
   const elsewhere = {
     behindBytes: 'slow.test.ts',
     waitingBytes: 'slow.test.ts',
+    stuckTime: 'slow.test.ts',
     tokenGrace: 'tokens.test.ts',
     authorizeTimeout: 'access.test.ts',
     pingInterval: 'ends a line that is dead, of which nobody is told',

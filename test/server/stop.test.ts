@@ -130,23 +130,6 @@ describe('closing', () => {
     }
     expect(server.engine.counts.connections).toBe(1)
   })
-
-  it('a client that does not read is cut off at the limit, and the others go on', async () => {
-    const server = await serverWith({ limits: { waitingBytes: 100_000 } })
-    const { url } = await server.listen(0)
-    const [ann, ben] = [await opens(url, 'notes'), await opens(url, 'notes')]
-    const deaf = await opens(url, 'notes')
-    const { transport } = deaf.client.socket.io.engine as unknown as { transport: { ws: { _socket: { pause(): void } } } }
-    transport.ws._socket.pause()
-    let version = 0
-    // Its socket and the kernel take in some megabytes first.
-    while (server.engine.counts.connections === 3) {
-      await ann.types('x'.repeat(200_000), 0)
-      version++
-    }
-    await ben.reaching(version)
-    expect([server.engine.counts.connections, ben.shows.length]).toEqual([2, version * 200_000])
-  })
 })
 
 /** What is answered to a request for a WebSocket that is not granted. */
