@@ -4,8 +4,8 @@
 //   node deploy/server.mjs token ann   prints a token for the user ann, good for a day, to try it out
 //
 // A page then says connect(url, { token: … }), with a JSON Web Token that your application made for who is signed in there, signed with
-// TOKEN_SECRET (HS256). Whoever has one may write everywhere here; for less see `documents` and `authorize`.
-// `inkwell serve` is not used: it lets everybody in as a guest, and in production therefore does not start.
+// TOKEN_SECRET (HS256). Whoever has one may write everywhere here; for less see `documents` and `authorize`. Where this is all that you
+// need, `inkwell serve --jwt-secret-file … --jwt-documents '*:write'` does the same.
 
 import { createHmac } from 'node:crypto'
 import { redisStore } from 'inkwell/redis'

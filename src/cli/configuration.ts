@@ -1,150 +1,231 @@
 // What `inkwell serve` was told, by flags and by variables, as the options of a server.
-// Invariant: every fault is found in one pass and told together; a flag wins over its variable.
+// Invariant: every fault is found in one pass and told together.
 
 import { existsSync } from 'node:fs'
 import { z } from 'zod'
-import { redisFault } from '../stores/redis/address.ts'
+import { adminTokenFault, adminTokenLength } from '../server/admin.ts'
+import { type JwtOptions, jwtFaults } from '../server/jwt.ts'
+import { originFault } from '../server/origins.ts'
+import {
+  type Environment,
+  type Flags,
+  readSettings,
+  type Setting,
+  type Settings,
+  unknownVariables,
+  variablesOf,
+} from './settings.ts'
+import { documents, duration, list, port, switched, type Where, where, word } from './words.ts'
 
 export interface Serving {
   readonly port: number
   readonly host: string
-  readonly store:
-    | { readonly kind: 'memory' }
-    | { readonly kind: 'embedded'; readonly path: string }
-    | { readonly kind: 'redis'; readonly url: string }
+  readonly store: Where
   readonly demo: boolean
   readonly logLevel: (typeof levels)[number]
   readonly origins: readonly string[] | undefined
   readonly transports: readonly ('websocket' | 'polling')[]
+  /** Null: everybody is a guest. */
+  readonly jwt: JwtOptions | null
+  /** Null: there is no listener for an operator. */
+  readonly admin: { readonly port: number; readonly host: string; readonly token: string } | null
 }
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
-/** A setting: its flag, what commander should say of it, and what holds when nobody says anything. */
-export interface Setting {
-  readonly flag: string
-  readonly variable: string
-  readonly says: string
-  readonly otherwise?: string
-}
+export const storeSetting = {
+  flag: '--store <where>',
+  variable: 'INKWELL_STORE',
+  alias: 'REDIS_URL',
+  says: 'embedded:<directory>, redis://host:port/db (also redis+sentinel, redis+cluster, rediss) or memory:; REDIS_URL counts too',
+  otherwise: 'embedded:./inkwell-data',
+  shape: where,
+} as const satisfies Setting
+
+export const secretSetting = {
+  flag: '--jwt-secret <text>',
+  variable: 'INKWELL_JWT_SECRET',
+  says: 'secret of tokens signed with HS256, at least 32 bytes',
+  filed: true,
+  shape: word.optional(),
+} as const satisfies Setting
+
+export const issuerSetting = {
+  flag: '--jwt-issuer <list>',
+  variable: 'INKWELL_JWT_ISSUER',
+  says: 'who must have issued a token (iss): one of these, separated by commas',
+  shape: list.optional(),
+} as const satisfies Setting
+
+export const audienceSetting = {
+  flag: '--jwt-audience <list>',
+  variable: 'INKWELL_JWT_AUDIENCE',
+  says: 'for whom a token must be (aud): one of these',
+  shape: list.optional(),
+} as const satisfies Setting
+
+export const adminTokenSetting = {
+  flag: '--admin-token <text>',
+  variable: 'INKWELL_ADMIN_TOKEN',
+  says: `what an operator must say there, at least ${adminTokenLength} characters`,
+  filed: true,
+  shape: word.optional(),
+} as const satisfies Setting
 
 export const settings = {
-  port: { flag: '--port <number>', variable: 'INKWELL_PORT', says: 'port to listen on; 0 takes a free one', otherwise: '3000' },
+  port: {
+    flag: '--port <number>',
+    variable: 'INKWELL_PORT',
+    alias: 'PORT',
+    says: 'port to listen on; 0 takes a free one',
+    otherwise: '3000',
+    shape: port,
+  },
   host: {
     flag: '--host <address>',
     variable: 'INKWELL_HOST',
     says: 'address to listen on; 0.0.0.0 lets other machines in',
     otherwise: '127.0.0.1',
+    shape: word,
   },
-  store: {
-    flag: '--store <where>',
-    variable: 'INKWELL_STORE',
-    says: 'embedded:<directory>, redis://host:port/db (also redis+sentinel, redis+cluster, rediss) or memory:; REDIS_URL counts too',
-    otherwise: 'embedded:./inkwell-data',
+  store: storeSetting,
+  demo: { flag: '--demo', variable: 'INKWELL_DEMO', says: 'serve the demo page at /', shape: switched.default(false) },
+  logLevel: {
+    flag: '--log-level <level>',
+    variable: 'INKWELL_LOG_LEVEL',
+    says: levels.join(', '),
+    otherwise: 'info',
+    shape: z.enum(levels, `must be one of ${levels.join(', ')}`),
   },
-  demo: { flag: '--demo', variable: 'INKWELL_DEMO', says: 'serve the demo page at /' },
-  logLevel: { flag: '--log-level <level>', variable: 'INKWELL_LOG_LEVEL', says: levels.join(', '), otherwise: 'info' },
   origins: {
     flag: '--origins <list>',
     variable: 'INKWELL_ORIGINS',
     says: 'origins of web pages that may connect, separated by commas; default: this host',
+    shape: list
+      .superRefine((origins, context) => {
+        for (const origin of origins) {
+          const fault = originFault(origin)
+          if (fault !== null) context.addIssue({ code: 'custom', message: fault })
+        }
+      })
+      .optional(),
   },
   transports: {
     flag: '--transports <list>',
     variable: 'INKWELL_TRANSPORTS',
     says: 'websocket, or websocket,polling',
     otherwise: 'websocket',
+    shape: list.pipe(z.array(z.enum(['websocket', 'polling'], 'must be websocket, or websocket,polling')).min(1)),
   },
-} as const satisfies Record<string, Setting>
+  jwtSecret: secretSetting,
+  jwtPublicKey: {
+    flag: '--jwt-public-key <pem>',
+    variable: 'INKWELL_JWT_PUBLIC_KEY',
+    says: 'public key of tokens signed with RS256, ES256 or EdDSA, in PEM',
+    filed: true,
+    shape: word.optional(),
+  },
+  jwtJwksUrl: {
+    flag: '--jwt-jwks-url <url>',
+    variable: 'INKWELL_JWT_JWKS_URL',
+    says: 'where the issuer of tokens publishes its public keys',
+    shape: word.optional(),
+  },
+  jwtIssuer: issuerSetting,
+  jwtAudience: audienceSetting,
+  jwtClockTolerance: {
+    flag: '--jwt-clock-tolerance <time>',
+    variable: 'INKWELL_JWT_CLOCK_TOLERANCE',
+    says: "by how much the issuer's clock may differ, e.g. 30s",
+    otherwise: '5s',
+    shape: duration,
+  },
+  jwtDocuments: {
+    flag: '--jwt-documents <list>',
+    variable: 'INKWELL_JWT_DOCUMENTS',
+    says: "rights of tokens that bring none, e.g. 'notes-*:write,*:read'; default: none",
+    shape: documents.optional(),
+  },
+  adminPort: {
+    flag: '--admin-port <number>',
+    variable: 'INKWELL_ADMIN_PORT',
+    says: "port for an operator's commands (inkwell revoke, …); default: no port",
+    shape: port.optional(),
+  },
+  adminHost: {
+    flag: '--admin-host <address>',
+    variable: 'INKWELL_ADMIN_HOST',
+    says: 'address to listen on for them',
+    otherwise: '127.0.0.1',
+    shape: word,
+  },
+  adminToken: adminTokenSetting,
+} as const satisfies Settings
 
-type Name = keyof typeof settings
-export type Flags = { readonly [name in Name]?: string | boolean }
-export type Environment = { readonly [name: string]: string | undefined }
+/** Variables of other commands, which may stand beside those of this one. */
+const others = ['INKWELL_ADMIN_URL']
 
-const list = z
-  .string()
-  .transform(text => text.split(',').map(part => part.trim()))
-  .transform(parts => parts.filter(part => part !== ''))
-
-const switched = z
-  .union([z.boolean(), z.enum(['true', 'false', '1', '0', ''])], 'must be true or false')
-  .transform(value => value === true || value === 'true' || value === '1')
-
-const store = z.string().transform((text, context): Serving['store'] => {
-  const colon = text.indexOf(':')
-  const [scheme, rest] = colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)]
-  if (scheme === 'memory' && rest === '') return { kind: 'memory' }
-  if (scheme === 'embedded' && rest !== '') return { kind: 'embedded', path: rest }
-  if (/^rediss?(\+\w+)?$/.test(scheme!)) {
-    const fault = redisFault(text)
-    if (fault === null) return { kind: 'redis', url: text }
-    context.addIssue({ code: 'custom', message: fault })
-    return z.NEVER
-  }
-  context.addIssue({
-    code: 'custom',
-    message: `${JSON.stringify(text)} is none of embedded:<directory>, redis://host:port and memory:`,
-  })
-  return z.NEVER
-})
-
-const shapes = {
-  port: z
-    .string()
-    .regex(/^\d{1,5}$/, 'must be a number from 0 to 65535')
-    .transform(Number)
-    .refine(port => port <= 65_535, 'must be a number from 0 to 65535'),
-  host: z.string().min(1, 'must not be empty'),
-  store,
-  demo: switched.default(false),
-  logLevel: z.enum(levels, `must be one of ${levels.join(', ')}`),
-  origins: list.optional(),
-  transports: list.pipe(z.array(z.enum(['websocket', 'polling'], 'must be websocket, or websocket,polling')).min(1)),
-} satisfies Record<Name, z.ZodType>
+/** What the options of `jwt()` are called here. */
+const flagsOfJwt: { readonly [option: string]: keyof typeof settings } = {
+  secret: 'jwtSecret',
+  publicKey: 'jwtPublicKey',
+  jwksUrl: 'jwtJwksUrl',
+  clockTolerance: 'jwtClockTolerance',
+  documents: 'jwtDocuments',
+}
 
 /** Either what to serve, or every fault in it, one line each. */
 export const configurationOf = (flags: Flags, environment: Environment): Serving | readonly string[] => {
-  const faults: string[] = []
-  const read = (name: Name): unknown => {
-    const setting: Setting = settings[name]
-    const sources: readonly (readonly [source: string, value: string | boolean | undefined])[] = [
-      [setting.flag.split(' ', 1)[0]!, flags[name]],
-      [setting.variable, isAddress(environment[setting.variable]) ? undefined : environment[setting.variable]],
-      // What platforms give their applications.
-      ...(name === 'port' ? [['PORT', environment.PORT] as const] : []),
-      ...(name === 'store' ? [['REDIS_URL', environment.REDIS_URL] as const] : []),
-      ['default', setting.otherwise],
-    ]
-    const [source, value] = sources.find(([, value]) => value !== undefined) ?? ['default', undefined]
-    const { success, data, error } = shapes[name].safeParse(value)
-    if (success) return data
-    faults.push(...error.issues.map(issue => `${source}: ${issue.message}`))
-    return undefined
+  const reading = readSettings(settings, flags, environment)
+  const { values, sources } = reading
+  const production = environment.NODE_ENV === 'production'
+  const faults = [...reading.faults]
+  const { port, host, store, demo, logLevel, origins, transports, adminPort, adminHost, adminToken } = values
+  const { jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtClockTolerance, jwtDocuments } = values
+
+  const jwt: JwtOptions = {
+    ...(jwtSecret === undefined ? {} : { secret: jwtSecret }),
+    ...(jwtPublicKey === undefined ? {} : { publicKey: jwtPublicKey }),
+    ...(jwtJwksUrl === undefined ? {} : { jwksUrl: jwtJwksUrl }),
+    ...(jwtIssuer === undefined ? {} : { issuer: jwtIssuer }),
+    ...(jwtAudience === undefined ? {} : { audience: jwtAudience }),
+    ...(jwtClockTolerance === undefined ? {} : { clockTolerance: jwtClockTolerance }),
+    ...(jwtDocuments === undefined ? {} : { documents: jwtDocuments }),
+  }
+  const keys = ['jwtSecret', 'jwtPublicKey', 'jwtJwksUrl'] as const
+  const [given, unreadable] = [keys.filter(name => values[name] !== undefined), keys.some(name => sources[name] === undefined)]
+  if (given.length > 1) faults.push(`${given.map(name => sources[name]).join(', ')}: one of them, not more`)
+  else if (given.length === 1) {
+    for (const fault of jwtFaults(jwt)) {
+      const [option, ...rest] = fault.split(': ')
+      faults.push(`${sources[flagsOfJwt[option!]!]}: ${rest.join(': ')}`)
+    }
+  } else if (!unreadable) {
+    const useless = (['jwtIssuer', 'jwtAudience', 'jwtDocuments'] as const).filter(name => values[name] !== undefined)
+    for (const name of useless)
+      faults.push(`${sources[name]}: is of no use without --jwt-secret, --jwt-public-key or --jwt-jwks-url`)
+    if (production)
+      faults.push(
+        'NODE_ENV: in production nobody gets in without authentication: give --jwt-secret-file, --jwt-public-key-file or --jwt-jwks-url',
+      )
   }
 
-  const names = Object.keys(settings) as Name[]
-  // The cast: where a value is missing there is a fault, and with a fault nothing of it is used.
-  const serving = Object.fromEntries(names.map(name => [name, read(name)])) as unknown as Serving
+  if (production && origins?.includes('*'))
+    faults.push(`${sources.origins}: * lets the pages of every site in; in production name those that may`)
+  const weak = adminToken === undefined ? null : adminTokenFault(adminToken)
+  if (weak !== null) faults.push(`${sources.adminToken}: ${weak}`)
+  if (adminPort !== undefined && adminToken === undefined && sources.adminToken !== undefined)
+    faults.push(`${sources.adminPort}: nobody gets in there without --admin-token-file (or INKWELL_ADMIN_TOKEN)`)
 
-  for (const variable of Object.keys(environment)) {
-    if (
-      variable.startsWith('INKWELL_') &&
-      !ofKubernetes.test(variable) &&
-      !names.some(name => settings[name].variable === variable)
-    )
-      faults.push(`${variable}: there is no such setting`)
+  for (const variable of unknownVariables(environment, [...variablesOf(settings), ...others]))
+    faults.push(`${variable}: there is no such setting`)
+  if (faults.length > 0) return faults
+  return {
+    ...{ port, host, store, demo, logLevel, origins, transports },
+    jwt: given.length === 0 ? null : jwt,
+    admin: adminPort === undefined || adminToken === undefined ? null : { port: adminPort, host: adminHost, token: adminToken },
   }
-  if (environment.NODE_ENV === 'production')
-    faults.push(
-      'NODE_ENV: in production nobody gets in without authentication, which this command does not offer yet; ' +
-        'use createServer({ authenticate }) of inkwell/server',
-    )
-  return faults.length > 0 ? faults : serving
 }
-
-// Set in every pod next to a Kubernetes service that is called inkwell; INKWELL_PORT is then one of these, tcp://10.0.0.7:3000.
-const ofKubernetes = /^INKWELL_(SERVICE_|PORT_\d)/
-const isAddress = (value: string | undefined): boolean => value?.startsWith('tcp://') === true
 
 export const demoFault = (folder: string): string | null =>
   existsSync(folder) ? null : `--demo: the demo page is not in this installation (${folder} is missing)`

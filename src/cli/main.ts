@@ -1,14 +1,25 @@
 #!/usr/bin/env node
-// The command: `inkwell serve` runs a server until it is told to stop.
-// Invariant: it exits with 0 after a clean stop, 2 for a faulty configuration, 1 for anything else.
+// The command: `inkwell serve` runs a server until it is told to stop; the others do one thing and end.
+// Invariant: it exits with 0 after a clean end, 2 for a faulty configuration, 1 for anything else.
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { pino } from 'pino'
 import { unreachable } from '../protocol/unreachable.ts'
-import { ConfigurationError, createServer, embeddedStore, type InkwellServer, memoryStore, type Store } from '../server/index.ts'
-import { configurationOf, demoFault, type Flags, type Serving, type Setting, settings } from './configuration.ts'
+import {
+  ConfigurationError,
+  createServer,
+  embeddedStore,
+  type InkwellServer,
+  jwt,
+  memoryStore,
+  type Store,
+} from '../server/index.ts'
+import { configurationOf, demoFault, type Serving, settings } from './configuration.ts'
+import { askedOf, type CommandName, carryOut, commands } from './revoke.ts'
+import { type Flags, fileFlag, type Settings } from './settings.ts'
+import { printToken, tokenOf, tokenSettings } from './token.ts'
 
 const fail = (faults: readonly string[]): never => {
   process.stderr.write(`inkwell: the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}\n`)
@@ -31,6 +42,19 @@ const storeOf = async (store: Serving['store']): Promise<Store> => {
   }
 }
 
+/** @throws {ConfigurationError} when somebody else listens there already, or nobody may */
+const listens = async <T>(
+  flags: string,
+  { host, port }: { readonly host: string; readonly port: number },
+  listen: () => Promise<T>,
+): Promise<T> =>
+  listen().catch(error => {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL')
+      throw new ConfigurationError([`${flags}: cannot listen on ${host}:${port} (${code})`])
+    throw error
+  })
+
 const serve = async (flags: Flags): Promise<void> => {
   const read = configurationOf(flags, process.env)
   const demo = fileURLToPath(new URL('../demo', import.meta.url))
@@ -47,15 +71,15 @@ const serve = async (flags: Flags): Promise<void> => {
       store: await storeOf(serving.store),
       logger: log,
       transports: serving.transports,
+      ...(serving.jwt === null ? {} : { authenticate: jwt(serving.jwt) }),
       ...(serving.origins === undefined ? {} : { origins: serving.origins }),
       ...(serving.demo ? { demo } : {}),
     })
-    ;({ url } = await server.listen(serving.port, serving.host))
+    const { admin } = serving
+    if (admin !== null) await listens('--admin-port, --admin-host', admin, () => server.listenAdmin(admin.port, admin))
+    ;({ url } = await listens('--port, --host', serving, () => server.listen(serving.port, serving.host)))
   } catch (error) {
     if (error instanceof ConfigurationError) return fail(error.faults)
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL')
-      return fail([`--port, --host: cannot listen on ${serving.host}:${serving.port} (${code})`])
     throw error
   }
 
@@ -93,12 +117,40 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 const program = new Command('inkwell').description('Many pens, one text: a real-time collaboration server.').version(version)
 program.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2)) // an unknown flag is a fault of configuration too
-const command = program.command('serve').description('run a server').copyInheritedSettings(program)
-for (const setting of Object.values(settings) as Setting[]) {
-  const otherwise = setting.otherwise === undefined ? '' : `, default: ${setting.otherwise}`
-  command.addOption(new Option(setting.flag, `${setting.says} (${setting.variable}${otherwise})`))
+const add = (name: string, says: string, settings: Settings, run: (flags: Flags) => Promise<void>): void => {
+  const command = program.command(name).description(says).copyInheritedSettings(program)
+  for (const [name, setting] of Object.entries(settings)) {
+    const { variable, otherwise, many, filed } = setting
+    const notes = [...(variable === null ? [] : [variable]), ...(otherwise === undefined ? [] : [`default: ${otherwise}`])]
+    const option = new Option(setting.flag, `${setting.says}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
+    option.attributeName = () => name
+    if (many) option.argParser((value: string, before?: string) => (before === undefined ? value : `${before},${value}`))
+    command.addOption(option)
+    if (!filed) continue
+    const file = new Option(fileFlag(name, setting).flag, `a file with that${variable === null ? '' : ` (${variable}_FILE)`}`)
+    file.attributeName = () => fileFlag(name, setting).name
+    command.addOption(file)
+  }
+  command.action(run)
 }
-command.action(serve)
+
+add('serve', 'run a server', settings, serve)
+add('token', 'print a token for trying things out', tokenSettings, async flags => {
+  const token = tokenOf(flags, process.env)
+  return 'secret' in token ? printToken(token) : fail(token)
+})
+for (const name of Object.keys(commands) as CommandName[])
+  add(name, commands[name].says, commands[name].settings, async flags => {
+    const asked = askedOf(name, flags, process.env, Date.now())
+    if (!('command' in asked)) return fail(asked)
+    try {
+      process.stdout.write(await carryOut(asked))
+    } catch (error) {
+      const { message, cause } = error as Error & { readonly cause?: { readonly message?: string } }
+      process.stderr.write(`inkwell: ${message}${cause?.message === undefined ? '' : `: ${cause.message}`}\n`)
+      process.exitCode = 1
+    }
+  })
 program.parseAsync().catch(error => {
   process.stderr.write(`inkwell: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   process.exit(1)

@@ -1,14 +1,14 @@
 // The server's HTTP side: is it alive, is it ready, what is in a document.
 // Invariant: every answer that is not the thing asked for is a row of the error table with the status that goes with it.
 
-import type { IncomingMessage } from 'node:http'
 import fastifyStatic from '@fastify/static'
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Engine } from '../engine/index.ts'
-import { type ErrorCode, type Refusal, refusal } from '../protocol/errors.ts'
-import { docId, Fault } from '../protocol/fields.ts'
+import { refusal } from '../protocol/errors.ts'
+import { docId } from '../protocol/fields.ts'
 import type { DocId } from '../protocol/ids.ts'
+import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
@@ -23,29 +23,6 @@ export interface HttpParts {
   readonly draining: () => boolean
 }
 
-const statuses: { readonly [code in ErrorCode]?: number } = {
-  unauthenticated: 401,
-  forbidden: 403,
-  revoked: 403,
-  'origin-refused': 403,
-  'not-found': 404,
-  'history-gone': 410,
-  'message-too-large': 413,
-  'slow-down': 429,
-  internal: 500,
-  unavailable: 503,
-  draining: 503,
-}
-
-/** What stops a request on its way; only `answer` sees it. */
-class Stop extends Error {
-  readonly refusal: Refusal
-  constructor(why: Refusal) {
-    super(why.message)
-    this.refusal = why
-  }
-}
-
 const asked = 600 // s for which a browser need not ask again whether a page may ask
 
 const pageOf = z.strictObject({
@@ -56,25 +33,9 @@ const pageOf = z.strictObject({
 export const httpSide = async ({ settings, engine, entry, allows, health, draining }: HttpParts): Promise<FastifyInstance> => {
   const { log, demo } = settings
 
-  const send = (reply: FastifyReply, why: Refusal): FastifyReply => {
-    if (why.advice === 'retry') reply.header('retry-after', Math.ceil((why.after ?? 1_000) / 1_000))
-    if (why.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
-    return reply.code(statuses[why.code] ?? 400).send(why)
-  }
-
-  const answer = (error: unknown, reply: FastifyReply): FastifyReply => {
-    if (error instanceof Stop || error instanceof Fault) return send(reply, error.refusal)
-    const status = (error as { statusCode?: unknown }).statusCode
-    if (typeof status === 'number' && status < 500) return send(reply, refusal('malformed'))
-    log.error({ err: error }, 'an HTTP request could not be answered')
-    return send(reply, refusal('internal'))
-  }
-
-  const app = fastify({
-    logger: false,
+  const app = sideWith(log, {
     routerOptions: { maxParamLength: 16_384 }, // as much as Node reads of a head: an id that is too long is told so, by name
     bodyLimit: 1_024, // nothing here takes a body
-    frameworkErrors: (error, _request, reply) => void answer(error, reply),
   })
 
   app.addHook('onRequest', async (request, reply) => {
@@ -93,17 +54,10 @@ export const httpSide = async ({ settings, engine, entry, allows, health, draini
       .send()
   })
 
-  app.addHook('onSend', async (_request, reply) => {
-    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
-    if (!reply.hasHeader('content-security-policy'))
-      reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
-  })
-  app.setErrorHandler((error, _request, reply) => answer(error, reply))
   app.setNotFoundHandler((request, reply) => {
     // The page reads from its address which document it shows, so every address that a person may open is the page.
     const page = demo !== null && request.method === 'GET' && request.headers.accept?.includes('text/html') === true
-    return page && !request.url.startsWith('/v1/') ? reply.sendFile('index.html') : send(reply, refusal('not-found'))
+    return page && !request.url.startsWith('/v1/') ? reply.sendFile('index.html') : sendRefusal(reply, refusal('not-found'))
   })
 
   app.get('/livez', async () => ({ status: 'ok' }))
@@ -118,23 +72,16 @@ export const httpSide = async ({ settings, engine, entry, allows, health, draini
   const readable = async (request: FastifyRequest): Promise<DocId> => {
     const doc = docId((request.params as { id: unknown }).id)
     if (draining()) throw new Stop(refusal('draining'))
-    const who = await entry.whoIs(bearer(request.raw), request.raw, null)
+    const who = await entry.whoIs(bearerOf(request.raw), request.raw, null)
     if ('code' in who) throw new Stop(who)
-    const right = await attempt('authorize', () => entry.rightOf(who, doc))
+    const right = await attempt(log, 'authorize', () => entry.rightOf(who, doc))
     if (right === 'none') throw new Stop(refusal('forbidden', 'reading'))
     return doc
   }
 
-  /** What lies behind may be away for a while; that is no mistake of ours. */
-  const attempt = async <T>(what: string, call: () => Promise<T>): Promise<T> =>
-    call().catch(error => {
-      log.error({ err: error }, `${what} failed`)
-      throw new Stop(refusal('unavailable'))
-    })
-
   app.get('/v1/documents/:id', async request => {
     const id = await readable(request)
-    const found = await attempt('reading a document', () => engine.read(id))
+    const found = await attempt(log, 'reading a document', () => engine.read(id))
     if (found === null) throw new Stop(refusal('not-found', 'nobody has written to this document'))
     const { epoch, version, type, value } = found
     return { id, type, epoch, version, ...(typeof value === 'string' ? { text: value } : { value }) }
@@ -144,7 +91,7 @@ export const httpSide = async ({ settings, engine, entry, allows, health, draini
     const page = pageOf.safeParse(request.query)
     if (!page.success) throw new Stop(refusal('malformed', z.prettifyError(page.error)))
     const id = await readable(request)
-    const found = await attempt('reading commits', () => engine.commits(id, page.data.after, page.data.limit))
+    const found = await attempt(log, 'reading commits', () => engine.commits(id, page.data.after, page.data.limit))
     if ('code' in found) throw new Stop(found)
     return { id, ...found }
   })
@@ -166,5 +113,3 @@ export const httpSide = async ({ settings, engine, entry, allows, health, draini
   await app.ready()
   return app
 }
-
-const bearer = ({ headers }: IncomingMessage): string | undefined => /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]

@@ -2,7 +2,7 @@
 // Invariant: which algorithms are taken follows from the key that the operator gave, never from the token.
 
 import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify, SignJWT } from 'jose'
+import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify, SignJWT } from 'jose'
 import { isWellFormed, userTextLength } from '../protocol/fields.ts'
 import { type Authenticate, type Identity, type Stranger, tokenNameLength } from './identity.ts'
 import { ConfigurationError } from './options.ts'
@@ -81,7 +81,7 @@ export const jwt = (options: JwtOptions): Authenticate => {
 }
 
 /** What is wrong with these options, one sentence each, the option's name before it. */
-const jwtFaults = (options: JwtOptions): string[] => {
+export const jwtFaults = (options: JwtOptions): string[] => {
   const { secret, publicKey, jwksUrl, clockTolerance = 0, documents = {} } = options
   const faults: string[] = []
   const given = [secret, publicKey, jwksUrl].filter(one => one !== undefined)
@@ -258,4 +258,15 @@ export const issueToken = ({ secret, user, name, documents, lives, issuer, audie
   if (issuer !== undefined) token.setIssuer(issuer)
   if (audience !== undefined) token.setAudience(audience)
   return token.sign(bytesOf(secret))
+}
+
+/** The name of a token, and when it ends in milliseconds since 1970, as the token itself has it, unchecked; null: it has none. */
+export const nameOfToken = (token: string): { readonly name: string; readonly ends: number | null } | null => {
+  try {
+    const { jti, exp } = decodeJwt(token)
+    return jti === undefined ? null : { name: jti, ends: exp === undefined ? null : exp * 1_000 }
+  } catch (error) {
+    if (error instanceof errors.JOSEError) return null
+    throw error
+  }
 }

@@ -23,13 +23,19 @@ export interface Subject {
 
 export interface Revocation extends Subject {
   /** What is left. Default: none, which for a user or a token everywhere means that he is put out. */
-  readonly leaves?: 'none' | 'read'
+  readonly leaves?: 'none' | 'read' | undefined
   /** Milliseconds for which it holds: for a token at least as long as it lives. Default: a day. */
-  readonly lasts?: number
+  readonly lasts?: number | undefined
 }
 
 /** Whose rights may have changed: those of a user, in a document, of him in it; of everybody when nothing is named. */
 export type Recheck = Omit<Subject, 'token'>
+
+/** A revocation that holds. */
+export interface Holding extends Subject {
+  readonly leaves: 'none' | 'read'
+  readonly until: number
+}
 
 const usualTerm = 86_400_000 // ms
 const looking = 1_000 // ms between two looks at the board, so that a call that went lost costs no more than that
@@ -53,6 +59,8 @@ export interface RevocationsParts {
   readonly store: Store
   readonly clock: Clock
   readonly log: Logger
+  /** Called whenever somebody's rights may have changed. */
+  readonly affected: (subject: Subject) => void
 }
 
 export class Revocations {
@@ -62,7 +70,7 @@ export class Revocations {
   private readonly known = new Map<string, Known>()
   /** What is left of rights, by subject. */
   private readonly caps = new Map<string, Right>()
-  private affected: (subject: Subject) => void = () => {}
+  private readonly affected: (subject: Subject) => void
   private mark: string | null = null
   private lastLook = 0
   private away = false
@@ -71,15 +79,15 @@ export class Revocations {
   private stops: (() => void)[] = []
   private closed = false
 
-  constructor({ store, clock, log }: RevocationsParts) {
+  constructor({ store, clock, log, affected }: RevocationsParts) {
     this.store = store
     this.clock = clock
     this.log = log
+    this.affected = affected
   }
 
-  /** Reads what holds, and from then on calls `affected` whenever somebody's rights may have changed. @throws when the store is away */
-  async start(affected: (subject: Subject) => void): Promise<void> {
-    this.affected = affected
+  /** Reads what holds, and goes on reading. @throws when the store is away */
+  async start(): Promise<void> {
     this.lastLook = this.clock.now()
     await this.look()
     this.stops.push(await this.store.control.subscribe(word => isCall(word) && void this.tryToLook()))
@@ -107,6 +115,15 @@ export class Revocations {
     const ofUser: readonly Subject[] = [{ document }, { user }, { user, document }]
     const all = token === null ? ofUser : [...ofUser, { token }, { token, document }]
     return all.reduce<Right>((least, each) => lower(least, this.caps.get(keyOf(each)) ?? 'write'), 'write')
+  }
+
+  /** All that holds now, and until when: milliseconds since 1970. */
+  list(): readonly Holding[] {
+    return [...this.known.values()].flatMap(({ notice: { until }, body }) => {
+      if (body?.kind !== 'revocation' || body.leaves === 'write') return []
+      const { kind: _, leaves, ...about } = body
+      return [{ ...about, leaves, until }]
+    })
   }
 
   // ---- what is to hold

@@ -5,11 +5,13 @@ import { randomBytes } from 'node:crypto'
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
 import { refusal } from '../protocol/errors.ts'
 import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
+import { adminSide, adminTokenFault } from './admin.ts'
 import { Admission } from './admission.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
@@ -23,9 +25,14 @@ import { originRule } from './origins.ts'
 import { type Health, Readiness } from './readiness.ts'
 import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
 
+export interface Listening {
+  readonly port: number
+  readonly url: string
+}
+
 export interface InkwellServer {
   /** Listens. Default host: 127.0.0.1, so that nothing is reachable from outside before somebody says so. Not with `attach`. */
-  listen(port: number, host?: string): Promise<{ readonly port: number; readonly url: string }>
+  listen(port: number, host?: string): Promise<Listening>
   /** Accepts nothing new and tells clients to look for another node; what is joined goes on. */
   drain(): void
   /**
@@ -43,6 +50,11 @@ export interface InkwellServer {
   restore(subject: Subject): Promise<void>
   /** Rights may have changed: `authorize` is asked again for those of this user, in this document, or for everybody; on every node. */
   recheck(whom?: Recheck): Promise<void>
+  /**
+   * Listens for an operator's commands (`inkwell revoke`, …) on a port of its own, for whoever says the token. Default host: 127.0.0.1.
+   * @throws {ConfigurationError} when the token is too short to keep anybody out
+   */
+  listenAdmin(port: number, options: { readonly token: string; readonly host?: string }): Promise<Listening>
   readonly engine: Engine
   /**
    * For an application's own namespaces, `io.of('/chat')`: its clients connect with socket.io-client and the `parser` of inkwell/client.
@@ -63,6 +75,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const settings = settle(options, process.env)
   const { log, limits, clock } = settings
   const store = settings.store ?? embeddedStore({ path: './inkwell-data' })
+  let gateway: Gateway | null = null
+  const revocations = new Revocations({ store, clock, log, affected: subject => gateway?.recheck(subject) })
   try {
     await store.ready()
     const findings = (await store.findings?.()) ?? []
@@ -70,7 +84,9 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     const faults = findings.filter(({ severity }) => severity === 'fault')
     if (faults.length > 0 && !settings.development)
       throw new ConfigurationError(faults.map(({ sentence, mend }) => `store: ${sentence}: ${mend}`))
+    await revocations.start() // before anybody comes in who may not
   } catch (error) {
+    revocations.close()
     if (settings.store === null) await store.close()
     if (error instanceof ConfigurationError) throw error
     throw new ConfigurationError([
@@ -78,7 +94,6 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     ])
   }
 
-  const revocations = new Revocations({ store, clock, log })
   const entry = new Entry(settings, revocations)
   const fanout = new Fanout(limits)
   const engine = createEngine({
@@ -101,14 +116,15 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     log,
     cut: line => cut(line as EngineSocket),
   })
-  const gateway = new Gateway({ settings, engine, entry, fanout, admission, allows })
-  await revocations.start(subject => gateway.recheck(subject))
-  const io = gateway.endpoint('binary', settings.path)
+  const edge = new Gateway({ settings, engine, entry, fanout, admission, allows })
+  gateway = edge
+  const io = edge.endpoint('binary', settings.path)
   if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
-  const ends = settings.jsonPath === null ? [io] : [io, gateway.endpoint('json', settings.jsonPath)]
+  const ends = settings.jsonPath === null ? [io] : [io, edge.endpoint('json', settings.jsonPath)]
 
   let draining = false
   let closing: Promise<void> | null = null
+  const asides: FastifyInstance[] = []
 
   const readiness = new Readiness({
     ask: () => store.ready(),
@@ -162,9 +178,9 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     else clearTimeout(hurry)
     await Promise.all(ends.map(end => end.close()))
     settings.adapter?.close()
-    gateway.close()
+    edge.close()
     revocations.close()
-    await app.close()
+    await Promise.all([app, ...asides].map(side => side.close()))
     readiness.close()
     await store.close()
     log.info('stopped')
@@ -175,10 +191,10 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const drain = (): void => {
     if (draining) return
     draining = true
-    const window = drainWindow(gateway.size)
-    log.info({ connections: gateway.size, window }, 'draining')
+    const window = drainWindow(edge.size)
+    log.info({ connections: edge.size, window }, 'draining')
     windowEnds = clock.now() + window
-    gateway.drain(() => Math.round(Math.random() * window))
+    edge.drain(() => Math.round(Math.random() * window))
   }
 
   /** Everybody who can go to another node has gone, or the time for it is over. */
@@ -187,7 +203,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     const over = new Promise<void>(resolve => {
       stopWaiting = clock.after(windowEnds + moving - clock.now(), resolve)
     })
-    await Promise.race([gateway.emptied(), over])
+    await Promise.race([edge.emptied(), over])
     stopWaiting()
   }
 
@@ -200,6 +216,16 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     restore: subject => revocations.restore(subject),
     recheck: (whom = {}) => revocations.recheck(whom),
     close: () => (closing ??= stop()),
+    listenAdmin: async (port, { token, host = '127.0.0.1' }) => {
+      const fault = adminTokenFault(token)
+      if (fault !== null) throw new ConfigurationError([`token: ${fault}`])
+      const side = await adminSide({ log, revocations, token })
+      asides.push(side)
+      await side.listen({ port, host })
+      const there = listening(side.server.address() as AddressInfo)
+      log.info({ url: there.url }, `listening on ${there.url} for an operator`)
+      return there
+    },
     listen: async (port, host = '127.0.0.1') => {
       if (own === null)
         throw new ConfigurationError(['listen: this server is attached to one of the application; let that one listen'])
@@ -210,8 +236,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
           resolve()
         })
       })
-      const address = own.address() as AddressInfo
-      const url = `http://${urlHost(address)}:${address.port}`
+      const there = listening(own.address() as AddressInfo)
+      const { url } = there
       const { durability } = store.log
       const entry = settings.authenticate === null ? 'anybody may enter, as a guest' : 'who may enter is for authenticate to say'
       const rights =
@@ -224,12 +250,17 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
         { url, store: store.name, durability, transports: settings.transports },
         `listening on ${url}; edits are kept in ${store.name} and count as durable ${lasting[durability]}; ${entry}; ${rights}`,
       )
-      return { port: address.port, url }
+      return there
     },
   }
 }
 
 const lasting = { memory: 'as long as memory lasts', disk: 'once on disk', replicated: 'once replicated' } as const
+
+const listening = (address: AddressInfo): Listening => ({
+  port: address.port,
+  url: `http://${urlHost(address)}:${address.port}`,
+})
 
 const urlHost = ({ address, family }: AddressInfo): string => {
   if (address === '0.0.0.0' || address === '::') return 'localhost' // a name that works where one reads it

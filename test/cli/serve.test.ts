@@ -92,7 +92,7 @@ describe('serve', () => {
     const origin = inkwell(['serve', '--port', '0', '--store', 'memory:', '--origins', 'example.com'])
     expect(await Promise.all([unknown, taken, origin].map(run => run.ended))).toEqual([2, 2, 2])
     expect(taken.err).toContain('EADDRINUSE')
-    expect(origin.err).toContain('origins.0')
+    expect(origin.err).toContain('--origins: "example.com" is not an origin')
   })
 
   it('in production it starts for nobody, as long as it cannot ask who they are', async () => {

@@ -33,6 +33,7 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
   [/^idb$/, /^src\/client\/browser\.ts$/],
   [/^(socket\.io(-adapter)?|engine\.io|@socket\.io\/(?!component-emitter).*)$/, /^src\/server\//],
   [/^(fastify|@fastify\/.*)$/, /^src\/server\//],
+  [/^jose$/, /^src\/server\/jwt\.ts$/],
   [/^(socket\.io-client|engine\.io-client)$/, /^src\/client\/socketio\.ts$/],
   [/^(codemirror|@codemirror\/.*)$/, /^(src\/codemirror|demo)\//],
 ]

@@ -242,8 +242,8 @@ describe('a board that is looked at by the hand', () => {
   const watcher = async (store: Store) => {
     const clock = handClock()
     const affected: Subject[] = []
-    const revocations = new Revocations({ store, clock, log: loggerOf('silent') })
-    await revocations.start(subject => affected.push(subject))
+    const revocations = new Revocations({ store, clock, log: loggerOf('silent'), affected: subject => affected.push(subject) })
+    await revocations.start()
     return { clock, affected, revocations }
   }
 

@@ -1,0 +1,68 @@
+// What an operator may ask of a running server: take rights back, give them back, have them looked at again.
+// Invariant: nothing is done for whoever does not say the token, nor for any page in a browser.
+
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import { refusal } from '../protocol/errors.ts'
+import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
+import type { Logger } from './log.ts'
+import type { Revocations } from './revocations.ts'
+
+export interface AdminParts {
+  readonly log: Logger
+  readonly revocations: Revocations
+  readonly token: string
+}
+
+/** Characters of an admin token, at least: nobody counts how often one is guessed. */
+export const adminTokenLength = 16
+
+/** What keeps a text from being an admin token, in one sentence; null: nothing. It travels in a header. */
+export const adminTokenFault = (token: string): string | null =>
+  token.length < adminTokenLength
+    ? `has ${token.length} characters, and at least ${adminTokenLength} are needed`
+    : /^[\x21-\x7e]+$/.test(token)
+      ? null
+      : 'has characters other than letters, digits and signs of ASCII, or white space'
+
+const subject = { user: z.string().optional(), token: z.string().optional(), document: z.string().optional() }
+const bodies = {
+  revoke: z.strictObject({ ...subject, leaves: z.enum(['none', 'read']).optional(), lasts: z.number().optional() }),
+  restore: z.strictObject(subject),
+  recheck: z.strictObject({ user: subject.user, document: subject.document }),
+}
+
+export const adminSide = async ({ log, revocations, token }: AdminParts): Promise<FastifyInstance> => {
+  const app = sideWith(log, { bodyLimit: 16_384, requestTimeout: 30_000 }) // a user, a token's name and a document's id, escaped
+
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+  const expected = digest(token)
+  app.addHook('onRequest', async ({ raw }) => {
+    if (raw.headers.origin !== undefined) throw new Stop(refusal('origin-refused'))
+    if (!timingSafeEqual(digest(bearerOf(raw) ?? ''), expected)) throw new Stop(refusal('unauthenticated'))
+  })
+  app.setNotFoundHandler((_request, reply) => sendRefusal(reply, refusal('not-found')))
+
+  const route = <Body>(name: string, shape: z.ZodType<Body>, call: (body: Body) => Promise<void>): void => {
+    app.post(`/v1/${name}`, async (request, reply) => {
+      const { success, data, error } = shape.safeParse(request.body)
+      if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
+      await attempt(log, name, () =>
+        call(data).catch(error => {
+          if (error instanceof TypeError || error instanceof RangeError) throw new Stop(refusal('malformed', error.message))
+          throw error
+        }),
+      )
+      log.info({ asked: data }, name)
+      return reply.code(204).send()
+    })
+  }
+  route('revoke', bodies.revoke, body => revocations.revoke(body))
+  route('restore', bodies.restore, body => revocations.restore(body))
+  route('recheck', bodies.recheck, body => revocations.recheck(body))
+  app.get('/v1/revocations', async () => revocations.list())
+
+  await app.ready()
+  return app
+}

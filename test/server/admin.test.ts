@@ -1,0 +1,109 @@
+// The listener for an operator: for whoever says the token, and for no page in a browser.
+
+import { describe, expect, it } from 'vitest'
+import { ConfigurationError, memoryStore } from '../../src/server/index.ts'
+import { connects, serverWith } from './worlds.ts'
+
+const token = 'sixteen-or-more-characters'
+
+const operator = async () => {
+  const store = memoryStore()
+  let away = false
+  const post: typeof store.notices.post = async (...args) =>
+    away ? Promise.reject(new Error('away')) : store.notices.post(...args)
+  const server = await serverWith({
+    store: { ...store, notices: { ...store.notices, post } },
+    authenticate: token => ({ id: token ?? 'nobody' }),
+  })
+  const { url } = await server.listen(0)
+  const admin = await server.listenAdmin(0, { token })
+  const asks = async (path: string, body?: unknown, headers: Record<string, string> = { authorization: `Bearer ${token}` }) => {
+    const response = await fetch(`${admin.url}${path}`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? null : (JSON.parse(text) as Record<string, unknown>) }
+  }
+  return { url, adminUrl: admin.url, asks, leaves: () => (away = true) }
+}
+
+describe('an operator', () => {
+  it('[P6] revokes, lists and restores', async () => {
+    const { url, asks } = await operator()
+    const ann = connects(url, { token: 'ann' })
+    await ann.next('welcome')
+    expect(await asks('/v1/revoke', { user: 'ann', lasts: 60_000 })).toEqual({ status: 204, body: null })
+    expect((await ann.next('refused')).refusal.code).toBe('revoked')
+    expect(await asks('/v1/revocations')).toEqual({
+      status: 200,
+      body: [{ user: 'ann', leaves: 'none', until: expect.closeTo(Date.now() + 60_000, -4) }],
+    })
+    expect((await asks('/v1/restore', { user: 'ann' })).status).toBe(204)
+    expect((await asks('/v1/recheck', {})).status).toBe(204)
+    expect((await asks('/v1/revocations')).body).toEqual([])
+    await connects(url, { token: 'ann' }).next('welcome')
+  })
+
+  it.each([
+    ['nobody and nothing', '/v1/revoke', {}, 400, 'malformed'],
+    ['a user and a token', '/v1/revoke', { user: 'a', token: 'b' }, 400, 'malformed'],
+    ['a document that is none', '/v1/revoke', { document: '' }, 400, 'bad-document-id'],
+    ['no time', '/v1/revoke', { user: 'a', lasts: -1 }, 400, 'malformed'],
+    ['what there is not', '/v1/revoke', { users: ['a'] }, 400, 'malformed'],
+    ['something that is no JSON', '/v1/revoke', '{', 400, 'malformed'],
+    ['too much', '/v1/revoke', { user: 'x'.repeat(20_000) }, 400, 'malformed'],
+    ['a page that is not there', '/v1/everything', {}, 404, 'not-found'],
+  ])('who names %s is told so', async (_, path, body, status, code) => {
+    const { asks } = await operator()
+    expect(await asks(path, body)).toMatchObject({ status, body: { code } })
+  })
+
+  it('is told when the store does not take it', async () => {
+    const { asks, leaves } = await operator()
+    leaves()
+    expect(await asks('/v1/revoke', { user: 'ann' })).toMatchObject({
+      status: 503,
+      body: { code: 'unavailable', advice: 'retry' },
+    })
+  })
+})
+
+describe('whoever is none', () => {
+  it('[P6] is told nothing, and nothing is done', async () => {
+    const { url, adminUrl, asks } = await operator()
+    const none: Record<string, string>[] = [
+      {},
+      { authorization: 'Bearer x' },
+      { authorization: `Basic ${token}` },
+      { authorization: token },
+    ]
+    for (const headers of none)
+      for (const [path, body] of [
+        ['/v1/revoke', { user: 'ann' }],
+        ['/v1/revocations', undefined],
+        ['/v1/nothing', undefined],
+      ] as const)
+        expect(await asks(path, body, headers)).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+    // A page that somebody opens beside it, even with the token.
+    const page = { authorization: `Bearer ${token}`, origin: adminUrl }
+    expect(await asks('/v1/revoke', { user: 'ann' }, page)).toMatchObject({ status: 403, body: { code: 'origin-refused' } })
+    await connects(url, { token: 'ann' }).next('welcome')
+    // And on the port for everybody there is nothing of the kind.
+    expect((await fetch(`${url}/v1/revoke`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })).status).toBe(404)
+  })
+
+  it('cannot guess a token that is too short to be one, and none is taken that fits in no header', async () => {
+    const server = await serverWith()
+    for (const token of ['fifteen-letters', 'more than sixteen', 'mehr-als-sechzehn-ä'])
+      await expect(server.listenAdmin(0, { token })).rejects.toThrow(ConfigurationError)
+  })
+
+  it('finds nobody there once the server is closed', async () => {
+    const server = await serverWith()
+    const { url } = await server.listenAdmin(0, { token })
+    await server.close()
+    await expect(fetch(url)).rejects.toThrow()
+  })
+})
