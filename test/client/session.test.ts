@@ -7,7 +7,7 @@ import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import { type ErrorCode, refusal } from '../../src/protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Position } from '../../src/protocol/ids.ts'
-import type { Joined, Refused, ServerMessage } from '../../src/protocol/messages.ts'
+import type { Joined, Refused, ServerMessage, Snapshot } from '../../src/protocol/messages.ts'
 
 const doc = 'notes' as DocId
 const me = 'me______________' as AuthorId
@@ -329,3 +329,32 @@ test('[P3] put out for a while, it keeps what was typed and joins again', () => 
   session.tell(joined())
   expect(session.sent).toEqual(['submit'])
 })
+
+test('[R10] an edit that a difference has thinned out comes back whole as a draft, should it be lost', () => {
+  const session = told(up, joined(), typed(0, 'abc'), commitsOfMine(0, 1, ['abc']), { kind: 'down' }, up)
+  const snapshot = (epoch: string, version: number, value: string, landed: Snapshot['landed']): Joined => {
+    const position = { ...at(version), epoch: epoch as never }
+    return joined({ content: { kind: 'snapshot', position, value, landed, pruned: 0 } })
+  }
+  session.tell(snapshot('e', 9, 'ac', { seq: 1, version: 1 }))
+  expect([session.state.confirmed.map(edit => edit.seq), causesIn(session.did)]).toEqual([[1], []])
+  session.tell({ kind: 'down' })
+  session.tell(up)
+  session.tell(snapshot('f', 0, '', null))
+  expect(causesIn(session.did)).toEqual([['unknowable', 'abc']])
+  expect([session.state.shown.toString(), session.sent]).toEqual(['ac', ['submit']])
+})
+
+test('[R10] one that no difference has touched comes back without a draft', () => {
+  const session = told(up, joined(), typed(0, 'abc'), commitsOfMine(0, 1, ['abc']), { kind: 'down' }, up)
+  session.tell(
+    joined({ content: { kind: 'snapshot', position: at(9), value: '>abc!', landed: { seq: 1, version: 1 }, pruned: 0 } }),
+  )
+  session.tell({ kind: 'down' })
+  session.tell(up)
+  session.tell(joined({ content: { kind: 'snapshot', position: at(0), value: '>!', landed: null, pruned: 0 } }))
+  expect([causesIn(session.did), session.state.shown.toString(), session.sent]).toEqual([[], '>abc!', ['submit']])
+})
+
+const causesIn = (effects: readonly SessionEffect<Text, TextOp>[]) =>
+  effects.flatMap(effect => (effect.kind === 'draft' ? [[effect.draft.cause, effect.draft.op.inserted]] : []))

@@ -246,6 +246,62 @@ describe('a log that has lost its tail', () => {
   )
 })
 
+describe('what a node has in hand', () => {
+  test('[R11] is not offered again when its author has used a higher number since', async () => {
+    const log = new MemoryLog({ durable: 'by hand' })
+    const here = place({ log })
+    const offered: number[] = []
+    const { append } = here.hand.store.log
+    ;(here.hand.store.log as { append: typeof append }).append = (doc, at, entries) => {
+      offered.push(...entries.map(({ seq }) => seq))
+      return offered.length > 9 ? new Promise(() => {}) : append(doc, at, entries)
+    }
+    const ada = here.speaker('ada')
+    const a = joinedBy(await ada.join())
+    await ada.submit(a, positionOf(a), 1, ['kept '])
+    log.durableUpTo(notes, 1)
+    await ada.submit(a, positionOf(ada.news().find(message => message.kind === 'commits')!), 2, ['lost '])
+    log.lose(notes, 1)
+    ada.connection.close()
+    const other = place({ log })
+    const again = other.speaker('ada')
+    const b = joinedBy(await again.join())
+    await again.submit(b, positionOf(b), 3, ['later '])
+    here.hand.miss()
+    await here.speaker('ben').join()
+    here.clock.pass(11_000)
+    await here.flow()
+    expect(here.events).toContainEqual({ kind: 'resynced', doc: notes, reason: 'fork', reoffered: 1 })
+    expect([offered, log.entries(notes, 0, 10).map(({ seq }) => seq)]).toEqual([
+      [1, 2],
+      [1, 3],
+    ])
+  })
+
+  test('[R13] waits for the log to be read when nobody knows whether an append has happened', async () => {
+    const here = place({ flowing: false })
+    const { calls } = here.hand
+    const names = () => calls.map(({ name }) => name)
+    const ada = here.speaker('ada')
+    ada.connection.receive({ kind: 'join', doc: notes, type: 'text', position: null })
+    await here.flow()
+    const a = joinedBy(ada.news().find(message => message.kind === 'joined')!)
+    await ada.submit(a, positionOf(a), 1, ['one '])
+    await settle()
+    calls[0]!.execute()
+    calls[0]!.fail()
+    await settle()
+    await ada.submit(a, positionOf(a), 2, ['two '])
+    await settle()
+    expect(names()).toEqual(['read'])
+    calls[0]!.answer()
+    await settle()
+    expect(names()).toEqual(['append'])
+    await here.flow()
+    expect(here.log.entries(notes, 0, 10).map(({ seq }) => seq)).toEqual([1, 2])
+  })
+})
+
 describe('joining at a bad moment', () => {
   test('[P1] [R1] a join that meets the loss of the log is answered from the log as it is, not as it was', async () => {
     for (let ticks = 0; ticks < 12; ticks++) {

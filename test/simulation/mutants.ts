@@ -1,11 +1,15 @@
 // The rules R1–R15 (docs/ARCHITECTURE.md), each taken out of the code by the smallest change that does so.
 // Invariant: every `find` stands exactly once in its file, so that a mutant cannot silently become the real thing.
 
+import type { WorldOptions } from './world.ts'
+
 export interface Mutant {
   readonly rule: string
   /** What is taken away. */
   readonly without: string
   readonly edits: readonly { readonly file: string; readonly find: string; readonly put: string }[]
+  /** The worlds in which it shows. Default: `all`. */
+  readonly faults?: WorldOptions['faults']
   /** A seed that showed it when this was written; a change of the simulation may need another, which is then searched for. */
   readonly seed: number
 }
@@ -23,7 +27,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R2',
-    seed: 45,
+    seed: 90,
     without: 'comparing the part of a frame that overlaps with what is held',
     edits: [
       {
@@ -35,13 +39,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R3',
-    seed: 65,
+    seed: 793,
     without: 'a checkpoint at or above the version at which the horizon was raised',
     edits: [{ file: sequencer, find: ' || this.head < saving.atLeast', put: '' }],
   },
   {
     rule: 'R4',
-    seed: 2,
+    seed: 1,
     without: 'reading the log before commits below a raised horizon are dropped',
     edits: [
       {
@@ -53,7 +57,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R5',
-    seed: 6,
+    seed: 3,
     without: 'waiting until what a checkpoint holds is durable',
     edits: [
       { file: sequencer, find: 'this.saving.checkpoint.version <= this.durableVersion', put: 'true' },
@@ -62,7 +66,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R6',
-    seed: 50,
+    seed: 18,
     without: 'telling a joiner which of its edits a snapshot holds',
     edits: [
       {
@@ -74,7 +78,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R7',
-    seed: 26,
+    seed: 16,
     without: 'the prune mark: an author who is not in the table counts as one whose edits are not in',
     edits: [
       {
@@ -89,6 +93,13 @@ export const mutants: readonly Mutant[] = [
     seed: 279,
     without: 'comparing the commit of an own edit with the edit in flight',
     edits: [{ file: 'src/ot/queue.ts', find: 'own === 0 && type.equals(units[0]!.op, commit)', put: 'own === 0' }],
+  },
+  {
+    rule: 'R9, composed',
+    seed: 56,
+    faults: 'days',
+    without: 'a commit of the receiver being a unit by itself in what it has missed',
+    edits: [{ file: 'src/engine/catchup.ts', find: 'if (author !== receiver)', put: 'if (author !== null)' }],
   },
   {
     rule: 'R10',
@@ -141,6 +152,30 @@ export const missedBy: readonly (Omit<Mutant, 'seed'> & { readonly tests: string
         put: 'this.lost = { agreed: common.value, units: units.slice(0, 0) }',
       },
     ],
+  },
+  {
+    rule: 'R11',
+    tests: 'test/engine/engine.test.ts',
+    without: 'dropping what went lost and whose author has used a later number since',
+    edits: [
+      {
+        file: sequencer,
+        find: 'else if ((this.authors.get(first.author)?.seq ?? 0) < first.seq) return',
+        put: 'else if (first.seq > 0) return',
+      },
+    ],
+  },
+  {
+    rule: 'R13',
+    tests: 'test/engine/engine.test.ts',
+    without: 'reading the log before anything more is offered when an append was not answered',
+    edits: [{ file: sequencer, find: 'this.inDoubt = true', put: 'this.inDoubt = false' }],
+  },
+  {
+    rule: 'R10',
+    tests: 'test/client/session.test.ts',
+    without: 'remembering whole what a difference has thinned out',
+    edits: [{ file: session, find: 'if (removes(undo) >= removes(edit.undo)) return', put: 'return' }],
   },
   {
     rule: 'R14',

@@ -43,7 +43,7 @@ test.each(named(mutants))('[%s] the simulation breaks without %s', async (_, __,
   const seeds = [mutant.seed, ...Array.from({ length: 2_500 }, (_, i) => i + 1)]
   let failure: string | null = null
   for (const seed of seeds) {
-    failure = await broken({ seed, steps: 1_000, mode: 'mix', faults: 'all' }).then(
+    failure = await broken({ seed, steps: 1_000, mode: 'mix', faults: mutant.faults ?? 'all' }).then(
       () => null,
       (error: Error) => error.message,
     )

@@ -529,6 +529,8 @@ class Client {
   down: ServerMessage[] = []
   private waits: ('resend' | 'join')[] = []
   outlet: (Outlet & { take(message: ServerMessage): void }) | null = null
+  /** The session that was last found to agree with itself and the view. */
+  private agreed: Session<Text, TextOp> | null = null
   caret = 0
   words = ''
   private wakes = 0
@@ -651,6 +653,8 @@ class Client {
   }
 
   agrees(): void {
+    if (this.session === this.agreed) return
+    this.agreed = this.session
     this.trusts()
     let text = this.session.agreed
     for (const unit of this.session.units) text = textType.apply(text, unit.op)
