@@ -595,7 +595,10 @@ export class LiveDocument {
           this.options.observe({ kind: 'damaged', doc: this.id, where: 'memory', version: this.version, mended: true })
           this.sequencer?.doubt('the document is not what the log says')
         }),
-      error => this.options.observe({ kind: 'store-failed', doc: this.id, call: 'check', error }),
+      error => {
+        this.suspect = true
+        this.options.observe({ kind: 'store-failed', doc: this.id, call: 'check', error })
+      },
     )
   }
 

@@ -10,6 +10,7 @@ import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import type { Entry } from '../../src/engine/ports.ts'
 import { mapPosition } from '../../src/ot/algebra.ts'
 import { replace, type TextOp, toEdits } from '../../src/ot/op.ts'
+import { applyAll } from '../../src/ot/queue.ts'
 import type { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AuthorId, DocId, Epoch } from '../../src/protocol/ids.ts'
@@ -25,8 +26,9 @@ export interface WorldOptions {
   /**
    * `all`: also a log that loses its tail. `noloss`: all but that. `none`: only interleaving. `days`: all, and what befalls writers
    * over days: long sleep, rights taken away, a full document, clocks that jump, another epoch; with a check of the text at every beat.
+   * `rot`: `noloss`, and characters that change in the memory of a client, or of a node where nothing is trimmed.
    */
-  readonly faults: 'all' | 'noloss' | 'none' | 'days'
+  readonly faults: 'all' | 'noloss' | 'none' | 'days' | 'rot'
   /** Default: 1 to 3 by the seed. */
   readonly nodes?: number
   /** Commits that a client coming back gets one by one; more are composed. Default: few or none, by the seed. */
@@ -85,6 +87,7 @@ class World {
    */
   readonly forgetful: boolean
   readonly days: boolean
+  readonly rots: boolean
   calm = false
   /** Writers who may only read. */
   readonly barred = new Set<string>()
@@ -107,7 +110,8 @@ class World {
     this.days = options.faults === 'days'
     this.loses = (options.faults === 'all' || this.days) && options.seed % 3 === 0
     this.opComponents = this.days && options.seed % 4 === 1 ? 6 : defaultLimits.opComponents
-    this.tabs = this.faulty && options.seed % 7 < 2
+    this.rots = options.faults === 'rot'
+    this.tabs = this.faulty && !this.rots && options.seed % 7 < 2
     this.forgetful = this.tabs && !this.loses && options.seed % 7 === 1
     const trims = this.faulty && options.seed % 8 < 5
     this.log = new MemoryLog({ durable: 'by hand', epochs: () => `e${++this.epochs}` as Epoch })
@@ -121,6 +125,7 @@ class World {
       idleDocument: 10_000,
       catchUpCommits: options.catchUpCommits ?? [0, 1, 3, 1_000_000][(options.seed >>> 1) % 4]!,
     }
+    if (this.rots) this.limits = { ...this.limits, beat: 400 }
     if (this.days) {
       this.limits = {
         ...this.limits,
@@ -310,6 +315,7 @@ class World {
     const client = this.pick(this.clients)
     const node = this.pick(this.nodes)
     if (this.days && this.chance(0.02)) return this.badDay(client, node)
+    if (this.rots && this.chance(0.005)) return this.rot(client, node)
     switch (this.int(17)) {
       case 15:
       case 16:
@@ -371,6 +377,23 @@ class World {
     }
   }
 
+  /** A character changes in somebody's memory. What a node has written into a checkpoint would be past mending. */
+  private rot(client: Client, node: Node): void {
+    const { documents } = node.engine as unknown as {
+      documents: Map<DocId, { document: { sequencer: { value: Text | null } | null } }>
+    }
+    const held = node.up && this.limits.checkpointCommits > 1_000 ? documents.get(doc)?.document.sequencer : null
+    const rotten = (text: Text) => {
+      const at = this.int(text.length)
+      this.count('rot')
+      this.say('ROT', client.name, node.name, at)
+      this.deleted.add(text.slice(at, at + 1)) // as far as anybody can see who deletes the place now
+      return textType.apply(text, replace(text.length, at, at + 1, '!'))
+    }
+    if (held?.value && held.value.length > 0 && this.chance(0.5)) held.value = rotten(held.value)
+    else if (client.session.agreed.length > 0) client.rot(rotten(client.session.agreed))
+  }
+
   /** It takes a machine longer to start again than a server needs to do what it has been asked. */
   private async powerCut(client: Client): Promise<void> {
     this.count('power cut')
@@ -426,7 +449,7 @@ class World {
       )
       // Where beats come often, one more look at the log is always under way.
       const quiet = this.nodes.every(
-        ({ hand }) => hand.calls.every(call => this.days && call.name === 'read') && hand.feed.length === 0,
+        ({ hand }) => hand.calls.every(call => (this.days || this.rots) && call.name === 'read') && hand.feed.length === 0,
       )
       if (round > 30 && still && quiet) return
     }
@@ -590,7 +613,8 @@ class Client {
           this.scribe.moved(effect.op)
           break
         case 'diverged':
-          this.world.must(false, `${this.name}: the agreed text is not the server's at ${effect.position.version}`)
+          this.world.count('diverged')
+          this.world.must(this.world.rots, `${this.name}: the agreed text is not the server's at ${effect.position.version}`)
       }
     }
     if (due) this.persist()
@@ -674,6 +698,12 @@ class Client {
       [...insert].map(char => char.charCodeAt(0)),
     )
     this.do({ kind: 'edit', op: replace(this.session.shown.length, at, at + remove, insert) })
+  }
+
+  /** What was agreed is taken for another text. */
+  rot(agreed: Text): void {
+    this.session = { ...this.session, agreed, shown: applyAll(textType, agreed, this.session.units) }
+    this.view = this.session.shown
   }
 
   get mayOnlyRead(): boolean {
