@@ -4,22 +4,32 @@
 import { markdown } from '@codemirror/lang-markdown'
 import { placeholder } from '@codemirror/view'
 import { basicSetup, EditorView } from 'codemirror'
-import { connect, type DocumentStatus, type InkwellError, type TextDocument } from '../src/client/index.ts'
+import { browserStorage, connect, type DocumentStatus, type InkwellError, type TextDocument } from '../src/client/index.ts'
 import { collaboration, presenceChanged } from '../src/codemirror/index.ts'
 import { keep, recall } from './kept.ts'
 import { editorLook, lookBy } from './look.ts'
-import { copyBy, draftNotice, notice } from './notices.ts'
+import { copyBy, notice, showDrafts } from './notices.ts'
 import { showPeople } from './people.ts'
 import { freshName } from './words.ts'
 
 const find = <E extends HTMLElement>(id: string): E => document.getElementById(id) as E
 
-const words: Record<DocumentStatus, string> = {
-  saved: 'All changes saved',
-  saving: 'Saving…',
-  offline: 'Offline – keep this page open, changes are sent when you are back',
-  'read-only': 'Read-only',
-  closed: 'Closed – reload the page to go on',
+/** `keeps`: what is typed outlives this page. */
+const words = (status: DocumentStatus, keeps: boolean): string => {
+  switch (status) {
+    case 'saved':
+      return 'All changes saved'
+    case 'saving':
+      return keeps ? 'Saving… – kept on this device' : 'Saving…'
+    case 'offline':
+      return keeps
+        ? 'Offline – everything you type is kept on this device'
+        : 'Offline – keep this page open, changes are sent when you are back'
+    case 'read-only':
+      return 'Read-only'
+    case 'closed':
+      return 'Closed – reload the page to go on'
+  }
 }
 
 const say = (status: DocumentStatus, sentence: string) => {
@@ -48,7 +58,14 @@ copy.addEventListener('click', () => void copyBy(copy, location.href))
 
 // ---- the document
 
-const client = connect(location.origin)
+const client = connect(location.origin, { storage: browserStorage() })
+let keeps = true
+const cannotKeep = (error: InkwellError) => {
+  if (error.code !== 'storage-failed' || !keeps) return
+  keeps = false
+  notice('What you type cannot be kept on this device. It is safe once all changes are saved.', '', {})
+}
+client.on('error', cannotKeep)
 client.on('error', (error: InkwellError) => {
   if (client.status !== 'closed') return // what is tried again by itself shows in the status
   notice(error.message, '', {
@@ -71,17 +88,26 @@ const begin = (doc: TextDocument) => {
   let unsaved = false
   const status = (now: DocumentStatus) => {
     if (now === 'saved') unsaved = false
-    say(now, words[now])
+    say(now, words(now, keeps))
     people()
   }
+  doc.on('error', error => {
+    cannotKeep(error)
+    status(doc.status)
+  })
+  doc.on('kept', kept => {
+    if (kept) keeps = true
+    status(doc.status)
+  })
   doc.on('change', ({ origin }) => {
     if (origin === 'local' || origin === 'undo' || origin === 'redo') unsaved = true
   })
   doc.on('status', status)
-  doc.on('draft', draftNotice)
+  doc.on('drafts', showDrafts)
+  showDrafts(doc.drafts)
   doc.presence.on('change', people)
   addEventListener('beforeunload', event => {
-    if (unsaved) event.preventDefault() // the browser asks whether to leave: what is not saved lives in this page only
+    if (unsaved && !doc.kept) event.preventDefault() // the browser asks whether to leave: it lives in this page only
   })
 
   const view = new EditorView({

@@ -1,5 +1,5 @@
 // Quiet notices: what was refused, with the words that would otherwise be lost.
-// Invariant: a notice with words in it stays until the writer sends it away or has put them back.
+// Invariant: a notice with words in it stays, also over a reload, until the writer discards it or has put them back.
 
 import type { Draft } from '../src/client/index.ts'
 
@@ -34,6 +34,10 @@ export const copyBy = async (button: HTMLButtonElement, text: string): Promise<v
 type Act = (button: HTMLButtonElement) => boolean
 
 export const notice = (sentence: string, quote: string, actions: Readonly<Record<string, Act>>): void => {
+  put(sentence, quote, { ...actions, Dismiss: () => true })
+}
+
+const put = (sentence: string, quote: string, actions: Readonly<Record<string, Act>>): HTMLElement => {
   const box = document.createElement('section')
   box.className = 'notice'
   const text = document.createElement('p')
@@ -45,7 +49,7 @@ export const notice = (sentence: string, quote: string, actions: Readonly<Record
     block.tabIndex = 0 // it may scroll, also by keyboard
     box.append(block)
   }
-  for (const [name, act] of Object.entries<Act>({ ...actions, Dismiss: () => true })) {
+  for (const [name, act] of Object.entries(actions)) {
     const button = document.createElement('button')
     button.type = 'button'
     button.textContent = name
@@ -55,9 +59,23 @@ export const notice = (sentence: string, quote: string, actions: Readonly<Record
     box.append(button)
   }
   document.getElementById('notices')?.append(box)
+  return box
 }
 
-export const draftNotice = ({ text, cause, error, restore }: Draft<unknown, unknown>): void => {
+/** The notices of drafts on the page, by their ids. */
+const shown = new Map<string, HTMLElement>()
+
+/** Shows the writer's drafts: those that are new get a notice, those that are gone lose theirs. */
+export const showDrafts = (drafts: readonly Draft<unknown, unknown>[]): void => {
+  for (const [id, box] of shown) {
+    if (drafts.some(draft => draft.id === id)) continue
+    box.remove()
+    shown.delete(id)
+  }
+  for (const draft of drafts) if (!shown.has(draft.id)) shown.set(draft.id, draftNotice(draft))
+}
+
+const draftNotice = ({ text, cause, error, restore, discard }: Draft<unknown, unknown>): HTMLElement => {
   const what =
     text === '' ? 'Something you deleted could not be deleted for everyone.' : 'Something you wrote is not in the document.'
   const why =
@@ -71,11 +89,14 @@ export const draftNotice = ({ text, cause, error, restore }: Draft<unknown, unkn
   const again: Act = button => {
     try {
       restore()
-      return true
     } catch {
       button.textContent = 'Cannot be restored now'
-      return false
     }
+    return false // it goes when the draft has gone
   }
-  notice(`${what} ${why}`, text, { ...(text === '' ? {} : { Copy: copy }), Restore: again })
+  const away: Act = () => {
+    discard()
+    return false
+  }
+  return put(`${what} ${why}`, text, { ...(text === '' ? {} : { Copy: copy }), Restore: again, Discard: away })
 }

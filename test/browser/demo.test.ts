@@ -125,8 +125,17 @@ test('pasted lines and emoji arrive as they are, with line breaks of one kind', 
   expect(await agree()).toBe(`😀${text}`)
 })
 
-test('a page with words that are not saved asks before it goes, and a page with none does not', async () => {
+test('a page that can keep nothing says so, asks before it goes with words that are not saved, and does not with none', async () => {
   const { ada, agree } = await both('All safe.')
+  await ada.page.addInitScript(() => {
+    Object.defineProperty(globalThis, 'indexedDB', { value: undefined })
+  })
+  await ada.page.reload()
+  await expect.poll(() => ada.text(), patient).toBe('All safe.')
+  await expect
+    .poll(() => ada.page.locator('.notice p').allTextContents(), patient)
+    .toEqual(['What you type cannot be kept on this device. It is safe once all changes are saved.'])
+  await ada.focus()
   const asked: string[] = []
   ada.page.on('dialog', dialog => {
     asked.push(dialog.type())

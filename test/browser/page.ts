@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { build } from 'vite'
 import { connect } from '../../src/client/index.ts'
 import { embeddedStore, type ServerOptions } from '../../src/server/index.ts'
@@ -75,6 +75,11 @@ export class Writer {
   ): Promise<Writer> {
     const context = await browser.newContext({ viewport: { width: 1000, height: 640 }, ...options })
     afterwards(() => context.close())
+    return Writer.opensIn(context, url, doc, name)
+  }
+
+  /** In a tab of a browser that is there. */
+  static async opensIn(context: BrowserContext, url: string, doc: string, name: string): Promise<Writer> {
     const writer = new Writer(await context.newPage())
     await writer.page.goto(`${url}/?doc=${doc}`)
     await writer.page.locator('#editor .cm-content').waitFor()

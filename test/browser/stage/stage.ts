@@ -2,8 +2,9 @@
 import { EditorState, Transaction } from '@codemirror/state'
 import { ViewPlugin } from '@codemirror/view'
 import { basicSetup, EditorView } from 'codemirror'
-import { type Client, connect, type TextDocument } from '../../../src/client/index.ts'
+import { browserStorage, type Client, connect, type TextDocument } from '../../../src/client/index.ts'
 import { type CollaborationOptions, collaboration } from '../../../src/codemirror/index.ts'
+import { storageLaws } from '../../client/storage-laws.ts'
 
 /** A view in a box of its own, as the README makes one. */
 const editor = (doc: TextDocument, text = '', options: CollaborationOptions = {}, more: object[] = []): EditorView => {
@@ -16,6 +17,8 @@ const editor = (doc: TextDocument, text = '', options: CollaborationOptions = {}
 const kept: { client: Client; doc: TextDocument; views: EditorView[] } = { views: [] } as never
 
 const stage = {
+  browserStorage,
+  storageLaws,
   connect,
   editor,
   kept,
