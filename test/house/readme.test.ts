@@ -113,13 +113,18 @@ it('the command line of continuous integration is that of the README', () => {
   for (const command of commands) expect(readme).toContain(command)
 })
 
-it.each(['README.md', 'CHANGELOG.md', 'docs/OFFLINE.md', 'docs/OPERATIONS.md', 'docs/ARCHITECTURE.md', 'docs/PROTOCOL.md'])(
-  'every relative link in %s leads to a file',
-  name => {
-    const links = [...readFileSync(join(root, name), 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, path]) => path!)
-    expect(links.filter(path => !existsSync(join(root, dirname(name), path)))).toEqual([])
-  },
-)
+it.each([
+  'README.md',
+  'CHANGELOG.md',
+  'docs/OFFLINE.md',
+  'docs/OPERATIONS.md',
+  'docs/ARCHITECTURE.md',
+  'docs/CLIENT.md',
+  'docs/PROTOCOL.md',
+])('every relative link in %s leads to a file', name => {
+  const links = [...readFileSync(join(root, name), 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, path]) => path!)
+  expect(links.filter(path => !existsSync(join(root, dirname(name), path)))).toEqual([])
+})
 
 const withPort = (code: string) => code.replaceAll(/\b3000\b/g, String(port))
 
