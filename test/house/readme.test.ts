@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { issueToken } from '../../src/server/jwt.ts'
 import { chromiumPath } from '../chromium.ts'
 import { bundle } from './bundle.ts'
 import { run, shellEnvironment } from './run.ts'
@@ -20,7 +21,7 @@ const blocks = [...readme.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, lang
   language: language!,
   code: code!,
 }))
-const [serverSample, clientSample, editorSample, ...others] = blocks
+const [serverSample, clientSample, editorSample, earnestSample, ...others] = blocks
   .filter(block => /^(ts|js)$/.test(block.language))
   .map(block => block.code)
 
@@ -44,12 +45,12 @@ afterAll(() => {
 
 it('there is no sample that these tests do not run', () => {
   expect(others).toEqual([])
-  expect([serverSample, clientSample, editorSample]).not.toContain(undefined)
+  expect([serverSample, clientSample, editorSample, earnestSample]).not.toContain(undefined)
   expect(blocks.filter(block => !/^(ts|js|sh)$/.test(block.language))).toEqual([])
 })
 
 it('the compiler accepts every sample', async () => {
-  const files = [serverSample, clientSample, editorSample].map((code, index) => {
+  const files = [serverSample, clientSample, editorSample, earnestSample].map((code, index) => {
     writeFileSync(join(folder, `sample-${index}.ts`), code!)
     return `sample-${index}.ts`
   })
@@ -93,6 +94,32 @@ it('the samples of server, client and editor work together as they stand there',
   } finally {
     await browser.close()
     page.close()
+  }
+})
+
+it('the sample with tokens starts in production, and lets in whom a token names', async () => {
+  const secret = 'a secret of more than 32 bytes, which nobody knows'
+  const environment = { ...shellEnvironment(), NODE_ENV: 'production', INKWELL_JWT_SECRET: secret }
+  const own = await freePort()
+  const sample = join(folder, 'earnest.ts')
+  writeFileSync(sample, earnestSample!.replaceAll(/\b3000\b/g, String(own)))
+  const earnest = spawn(process.execPath, ['--import', tsx, sample], {
+    cwd: mkdtempSync(join(data, 'earnest-')),
+    env: environment,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    await new Promise<void>((resolve, reject) => {
+      earnest.stdout.on('data', chunk => String(chunk).includes(`:${own}`) && resolve())
+      earnest.on('exit', code => reject(new Error(`the sample ended with code ${code}`)))
+    })
+    const token = await issueToken({ secret, user: 'ada', documents: {}, lives: 60_000 })
+    const status = async (headers: Record<string, string>) =>
+      (await fetch(`http://127.0.0.1:${own}/v1/documents/notes`, { headers })).status
+    expect(await status({})).toBe(401)
+    expect(await status({ authorization: `Bearer ${token}` })).toBe(403) // a token that says of itself that it has no right
+  } finally {
+    earnest.kill('SIGKILL')
   }
 })
 

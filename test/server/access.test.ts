@@ -153,6 +153,36 @@ describe('origins', () => {
     expect(table(['*'], false)).toEqual(asked.map(() => true))
   })
 
+  it('HTTP answers no page of another origin, and lets one that may connect ask with its token', async () => {
+    const origins = ['https://app.example.com']
+    const url = await serving({ origins, authenticate: token => (token === undefined ? null : { id: token }) })
+    const ask = (path: string, headers: Record<string, string>, method = 'GET') => fetch(`${url}${path}`, { method, headers })
+    for (const path of ['/livez', '/readyz', '/v1/documents/x', '/v1/documents/x/commits', '/nothing']) {
+      const evil = await ask(path, { origin: 'https://evil.example.com', authorization: 'Bearer ann' })
+      expect([path, evil.status, evil.headers.get('access-control-allow-origin')]).toEqual([path, 403, null])
+    }
+    const good = await ask('/v1/documents/x', { origin: origins[0]!, authorization: 'Bearer ann' })
+    expect([good.status, good.headers.get('access-control-allow-origin'), good.headers.get('vary')]).toEqual([
+      404,
+      origins[0],
+      'origin',
+    ])
+    const first = {
+      origin: origins[0]!,
+      'access-control-request-method': 'GET',
+      'access-control-request-headers': 'authorization',
+    }
+    const allowed = await ask('/v1/documents/x', first, 'OPTIONS')
+    expect([allowed.status, allowed.headers.get('access-control-allow-headers')]).toEqual([204, 'authorization'])
+    expect((await ask('/v1/documents/x', { ...first, origin: 'https://evil.example.com' }, 'OPTIONS')).status).toBe(403)
+  })
+
+  it('in production nobody may let in the pages of every site', async () => {
+    vi.stubEnv('NODE_ENV', 'production')
+    const options: ServerOptions = { store: memoryStore(), logger: 'silent', authenticate: () => null, origins: ['*'] }
+    await expect(createServer(options)).rejects.toThrow(/origins: \* lets the pages of every site in/)
+  })
+
   it('a list of origins with something else in it is refused before the server starts', async () => {
     expect(['https://app.example.com', 'http://localhost:3000', '*'].map(originFault)).toEqual([null, null, null])
     for (const origin of ['app.example.com', 'https://app.example.com/', 'https://app.example.com/page', 'null', ''])
