@@ -149,7 +149,9 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   ]
 
   const own: HttpServer | null =
-    settings.attach === null ? createHttpServer({ headersTimeout: 10_000, requestTimeout: 30_000 }) : null
+    settings.attach === null
+      ? createHttpServer({ headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 })
+      : null
   const leaveDoor = standInDoor(settings.attach ?? own!, rooms, own === null ? null : pages)
 
   if (settings.authenticate === null)

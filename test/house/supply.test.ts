@@ -25,17 +25,34 @@ it('the lock file ties every package to its content', () => {
   expect(locked.filter(([, entry]) => entry.integrity === undefined && !entry.link).map(([path]) => path)).toEqual([])
 })
 
-// Earlier versions have published advisories; `overrides` in package.json keeps every copy above them.
-it.each([
-  ['engine.io', [6, 6, 11]],
-  ['ws', [8, 21, 1]],
-  ['socket.io-parser', [4, 2, 7]],
-] as const)('every copy of %s is at least %j', (name, least) => {
+/** Below these there are published advisories; `overrides` in package.json keeps every copy above them where a range alone would not. */
+const least: readonly (readonly [name: string, least: readonly [number, number, number], why: string])[] = [
+  ['engine.io', [6, 6, 11], 'CVE-2026-102599, CVE-2026-59725, CVE-2023-31125 and earlier'],
+  ['ws', [8, 21, 1], 'CVE-2026-62389, CVE-2026-48779, CVE-2026-45736, CVE-2024-37890'],
+  ['socket.io-parser', [4, 2, 7], 'CVE-2026-69185, CVE-2026-33151, CVE-2023-32695, CVE-2022-2421'],
+  ['socket.io', [4, 6, 2], 'CVE-2024-38355'],
+  ['msgpackr', [1, 10, 1], 'CVE-2023-52079'],
+]
+
+it.each(least)('[P5] every copy of %s is at least %j: %s', (name, least) => {
   const copies = locked.filter(([path]) => path === `node_modules/${name}` || path.endsWith(`/node_modules/${name}`))
   expect(copies.length).toBeGreaterThan(0)
   expect(copies.filter(([, entry]) => isOlder(entry.version!, least)).map(([path, entry]) => `${path} ${entry.version}`)).toEqual(
     [],
   )
+})
+
+// notepack.io comes with the official Redis adapter, and reads only what servers say to each other.
+it('[P5] the MessagePack parsers of clients that one packet can crash are not there at all', () => {
+  const parsers = /(^|\/)node_modules\/(socket\.io-msgpack-parser|msgpack5|msgpack-lite|@msgpack\/msgpack)$/
+  expect(locked.map(([path]) => path).filter(path => parsers.test(path))).toEqual([])
+})
+
+it('[P5] whoever installs inkwell beside others gets no older ones either: its own ranges begin above them', () => {
+  const root = (lock.packages[''] as { dependencies?: Readonly<Record<string, string>> } | undefined)?.dependencies ?? {}
+  const direct = least.filter(([name]) => name in root)
+  expect(direct.length).toBeGreaterThan(0)
+  expect(direct.filter(([name, least]) => isOlder(root[name]!.replace(/^[^\d]*/, ''), least)).map(([name]) => name)).toEqual([])
 })
 
 it('[the check itself] versions are compared number by number, and a prerelease comes before its release', () => {
