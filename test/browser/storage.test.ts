@@ -240,6 +240,26 @@ test('[P3] a page that was frozen, as in sleep, is thawed, catches up, and sends
   await expect.poll(() => ada.text(), patient).toBe('Good night. Before sleep.')
 })
 
+test('[P3] a page reloaded without a line, again and again, is the same page each time', async () => {
+  const { url, gate, opens } = await world('begin')
+  const ada = await opens()
+  await expect.poll(() => ada.text(), patient).toBe('begin')
+  await expect.poll(() => ada.status(), patient).toBe(saved)
+  gate.shut()
+  await expect.poll(() => ada.status(), patient).toBe(offline)
+  let text = 'begin'
+  for (let i = 1; i <= 5; i++) {
+    await ada.focus()
+    await ada.press('Control+End')
+    await ada.type(`,${i}`)
+    text += `,${i}`
+    await ada.page.reload()
+    await expect.poll(() => ada.text(), patient).toBe(text)
+  }
+  gate.let()
+  await expect.poll(() => held(url), patient).toBe(text)
+})
+
 test('[P3] a draft is there when the page is opened again, until it is discarded', async () => {
   const url = await demoServer(demo, { limits: { documentLength: 30 } })
   await wrote(url, 'letter', 'Room for thirty units here.')
