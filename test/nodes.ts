@@ -88,6 +88,11 @@ export class Run {
     }
   }
 
+  /** From now on nobody reads what it says. */
+  ignore(): void {
+    this.#child.stdout!.destroy()
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
   }

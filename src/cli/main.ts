@@ -95,12 +95,18 @@ const serve = async (flags: Flags): Promise<void> => {
     stopping = true
     log.info({ why }, 'stopping')
     server.close().then(
-      () => process.exit(code),
+      () => leave(code),
       error => {
         log.fatal({ err: error }, 'could not stop cleanly')
-        process.exit(1)
+        leave(1)
       },
     )
+  }
+  // By itself, once nothing is left to do. While lines of the log are under way, process.exit() has pino wait for whoever reads them,
+  // without end when nobody does any more.
+  const leave = (code: number): void => {
+    process.exitCode = code
+    setTimeout(() => process.exit(), 1_000).unref() // something is left that should not be
   }
   process.on('SIGTERM', () => stop('SIGTERM', 0))
   process.on('SIGINT', () => stop('SIGINT', 0))

@@ -101,6 +101,14 @@ describe('serve', () => {
     expect(run.err).toContain('authentication')
   })
 
+  it('stops also when nobody reads its log any more', async () => {
+    const run = inkwell(['serve', '--port', '0', '--store', 'memory:'])
+    await listening(run)
+    run.ignore()
+    run.signal('SIGTERM')
+    expect(await run.ended).toBe(0)
+  })
+
   it('a second signal hurries', async () => {
     const run = inkwell(['serve', '--port', '0', '--store', 'memory:'])
     const url = (await listening(run)).url as string
