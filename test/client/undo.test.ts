@@ -322,6 +322,33 @@ describe('undo over any history', () => {
     expect(desk.shows).toBe(before)
   })
 
+  law(
+    'over differences that replace the history, undo and redo put in and take out nothing of which I have not been the author',
+    random => {
+      const { desk, touchedByMe } = history(random)
+      const isMine = (letter: string) => letter < '\uac00' || touchedByMe.has(letter)
+      let next = 0xb000
+      for (let i = 0; i < 12; i++) {
+        if (random() < 0.4) {
+          // Others have cut out, put in and moved text while nobody told of it: only the two texts are known.
+          const letters = [...desk.shows].filter(() => random() < 0.9)
+          const moved = letters.splice(below(random, letters.length + 1), below(random, 4))
+          letters.splice(below(random, letters.length + 1), 0, ...moved)
+          letters.splice(below(random, letters.length + 1), 0, String.fromCharCode(next++))
+          const after = Text.of(letters.join(''))
+          desk.stack.follow(textType.diff(desk.text, after))
+          desk.text = after
+        }
+        const before = new Set(desk.shows)
+        if (random() < 0.6) desk.undo()
+        else desk.redo()
+        const now = new Set(desk.shows)
+        for (const letter of before) if (!now.has(letter)) expect(isMine(letter), `took out ${letter}`).toBe(true)
+        for (const letter of now) if (!before.has(letter)) expect(isMine(letter), `put in ${letter}`).toBe(true)
+      }
+    },
+  )
+
   law('a tab closed and opened again between edits undoes and redoes the same', random => {
     const seed = below(random, 2 ** 31)
     const [open, closed] = [(desk: Desk) => desk.stack.boundary(), (desk: Desk) => desk.reopen()].map(
