@@ -438,6 +438,28 @@ describe('presence on several nodes', () => {
     expect(goneOf(news), 'nobody left a second time').toEqual(['p1', 'p2'])
   })
 
+  it('[P7] who came or left while the news were lost, on a line that never broke, is known after a while', async () => {
+    const redis = await server()
+    const line = await RedisLine.to(redis.port)
+    ends.push(() => line.discard())
+    const [store, other] = [storeAt(line.url, { presenceLease: lease }), storeAt(redis.url, { presenceLease: lease })]
+    const news = await watch(store)
+    const all = await watch(other)
+    const known = (): string[] => {
+      const here = new Set<string>()
+      for (const item of news) item.kind === 'here' ? here.add(item.appearance.peer) : here.delete(item.peer)
+      return [...here].sort()
+    }
+    for (const peer of ['stays', 'goes']) other.presence.show(doc, appearance(peer))
+    await vi.waitFor(() => expect(known()).toEqual(['goes', 'stays']), patience)
+    line.drops = () => true
+    other.presence.remove(doc, 'goes' as PeerId)
+    other.presence.show(doc, appearance('comes'))
+    await vi.waitFor(() => expect([goneOf(all), line.dropped > 0]).toEqual([['goes'], true]), patience)
+    await vi.waitFor(() => expect(known()).toEqual(['comes', 'stays']), patience)
+    expect(goneOf(news)).toEqual(['goes'])
+  })
+
   it('who leaves while Redis is away is gone when it is back', async () => {
     const redis = await server()
     const line = await RedisLine.to(redis.port)

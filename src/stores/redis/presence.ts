@@ -33,6 +33,9 @@ interface Outbox {
   filedUnder: string | null
 }
 
+const looksInALease = 9 // a look at some rooms each second, of a lease of nine
+const leasesInARound = 2 // in which each room has its turn: a third of what the log's own beat asks of Redis
+
 const changesAtOnce = 500 // in one message; beyond it only the latest of each peer waits
 
 export class RedisPresence implements PresenceBoard {
@@ -47,6 +50,8 @@ export class RedisPresence implements PresenceBoard {
   #naming: Promise<string> | null = null
   #beating: NodeJS.Timeout | null = null
   #rising: NodeJS.Timeout | null = null
+  #looking: NodeJS.Timeout | null = null
+  #round: Iterator<DocId> | null = null
   #closed = false
 
   constructor(parts: PresenceParts) {
@@ -105,6 +110,7 @@ export class RedisPresence implements PresenceBoard {
     try {
       leave = await rooms.hold(doc)
       this.#beat() // whoever listens also looks after the dead
+      this.#look()
     } catch (error) {
       stop()
       throw error
@@ -117,6 +123,7 @@ export class RedisPresence implements PresenceBoard {
     this.#closed = true
     if (this.#beating !== null) clearTimeout(this.#beating)
     if (this.#rising !== null) clearTimeout(this.#rising)
+    if (this.#looking !== null) clearTimeout(this.#looking)
     const node = this.#node
     if (node === null) return
     for (const outbox of this.#outboxes.values()) outbox.waiting = []
@@ -217,6 +224,29 @@ export class RedisPresence implements PresenceBoard {
     ]
     const still = missed.filter(item => !overheard.has(item.kind === 'here' ? item.appearance.peer : item.peer))
     if (still.length > 0) news.tell(doc, still)
+  }
+
+  /** News may be lost on a line that seems to be whole. Who is known in a room is held against who is there, one room after the other. */
+  #look(): void {
+    if (this.#looking !== null || this.#closed) return
+    this.#looking = setTimeout(() => {
+      this.#looking = null
+      for (let left = Math.ceil(this.#heard.size / (looksInALease * leasesInARound)); left > 0; left--) {
+        this.#round ??= this.#heard.keys()
+        const { done, value } = this.#round.next()
+        if (done) this.#round = null
+        else this.#compare(value).catch(() => {}) // Redis is away; the room has another turn
+      }
+      if (this.#heard.size > 0) this.#look()
+    }, this.#parts.lease / looksInALease)
+  }
+
+  async #compare(doc: DocId): Promise<void> {
+    const { wire, keys, rooms } = this.#parts
+    const peers = (await wire.call(redis => redis.hkeys(keys.here(doc)))) as PeerId[]
+    const known = this.#heard.get(doc)?.peers
+    if (known === undefined || (peers.length === known.size && peers.every(peer => known.has(peer)))) return
+    rooms.lookAfter(doc)
   }
 
   // ---- the lease
