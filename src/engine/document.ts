@@ -30,6 +30,12 @@ export interface Member {
   readonly ousted: (refusal: Refusal) => void
 }
 
+/** A join that waits until the log has been read. */
+interface Reader {
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
 /** The highest wait between attempts at a store that does not answer, and the first. Milliseconds. */
 const retry = { first: 50, longest: 5_000 }
 
@@ -293,16 +299,34 @@ export class LiveDocument {
     this.send(this.outletsOf(hear), message)
   }
 
-  /** Reads the log once, to its end; the outcome shows in the sequencer. @throws when the store does not answer */
+  /** Reads the log once, to its end as it is now; the outcome shows in the sequencer. @throws when the store does not answer */
   private async caughtUp(): Promise<void> {
     await this.whenOpen(sequencer => {
-      const done = new Promise<void>((resolve, reject) => this.readers.push({ resolve, reject }))
+      const read = new Promise<void>((resolve, reject) => {
+        // A read that is under way may have begun before what this one is about was written.
+        const readers = sequencer.isReading ? this.nextReaders : this.readers
+        readers.push({ resolve, reject })
+      })
       sequencer.pull()
-      return this.inTime(done)
+      return this.inTime(read)
     })
   }
 
-  private readers: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
+  /** Who waits for the read under way, and for the one after it. */
+  private readers: Reader[] = []
+  private nextReaders: Reader[] = []
+
+  private wasRead(): void {
+    for (const { resolve } of this.readers) resolve()
+    this.readers = this.nextReaders
+    this.nextReaders = []
+    if (this.sequencer?.isReading) return
+    for (const { resolve } of this.readers.splice(0)) resolve() // the log is being opened anew instead
+  }
+
+  private couldNotBeRead(error: unknown): void {
+    for (const { reject } of [...this.readers.splice(0), ...this.nextReaders.splice(0)]) reject(error)
+  }
 
   private snapshot(sequencer: Sequencer, member: Member): Snapshot {
     const last = sequencer.lastOf(member.author)
@@ -320,7 +344,7 @@ export class LiveDocument {
   private io(): SequencerIo {
     const { log } = this.options.store
     // Each answer is for the sequencer that asked.
-    const answer = (call: string, work: Promise<unknown>, then: (result: never) => void, failed: (error: Error) => void) => {
+    const answer = (call: string, work: Promise<unknown>, then: (result: never) => void, failed: (error: unknown) => void) => {
       this.inTime(work).then(
         result => this.guard(call, () => then(result as never)),
         error => {
@@ -351,11 +375,11 @@ export class LiveDocument {
           reply => {
             well()
             this.sequencer?.wasRead(ticket, reply)
-            for (const { resolve } of this.readers.splice(0)) resolve()
+            this.wasRead()
           },
           error => {
-            for (const { reject } of this.readers.splice(0)) reject(error)
             this.sequencer?.readFailed(ticket)
+            this.couldNotBeRead(error)
             this.later('read again', () => this.sequencer?.pull())
           },
         ),
@@ -575,7 +599,7 @@ export class LiveDocument {
     const { sequencer } = this
     if (sequencer?.open) {
       if (this.suspect) this.check()
-      sequencer.pull()
+      if (!this.alarms.has('read again')) sequencer.pull() // a store that is away is asked by a schedule of its own
       const { position, durableVersion: durable, hash } = sequencer
       this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }

@@ -169,6 +169,11 @@ export class Sequencer {
     return !this.reopening
   }
 
+  /** Whether the log is being read from the head on. */
+  get isReading(): boolean {
+    return this.reading !== null
+  }
+
   /** Nothing is under way or waiting. */
   get idle(): boolean {
     return this.queue.length === 0 && this.call === null && this.lost === null && this.reading === null && !this.reopening

@@ -105,7 +105,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     // The gateway made all outlets.
     authorize: (_user, doc, outlet) => entry.rightOf((outlet as Line).bearer, doc),
     deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message),
-    observe: writeDown(log),
+    observe: writeDown(log, () => clock.now()),
   })
   const allows = originRule(settings.origins, settings.development)
   const admission = new Admission({

@@ -4,7 +4,8 @@ import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import type { ServerMessage } from '../../src/protocol/messages.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { settle } from '../simulation/hand.ts'
-import { joinedBy, notes, place, positionOf } from './place.ts'
+
+import { joinedBy, notes, type Place, place, positionOf } from './place.ts'
 
 const refusalsIn = (messages: readonly ServerMessage[]) =>
   messages.flatMap(message => (message.kind === 'refused' ? [[message.refusal.code, message.refusal.advice, message.seq]] : []))
@@ -589,6 +590,71 @@ describe('a document in memory', () => {
       [3, 'd'],
       [4, 'e'],
     ])
+  })
+})
+
+describe('while the store is away', () => {
+  /** Every call to the store fails, for so long. */
+  const fail = async ({ hand, clock }: Place, ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 10) {
+      while (hand.calls.length > 0) {
+        hand.calls[0]!.fail()
+        await settle()
+      }
+      clock.pass(10)
+      await settle()
+    }
+  }
+
+  test('[R14] a join at a position that nobody can look up now is told so at once, one at a known position is answered from memory', async () => {
+    const here = await two()
+    const { speaker, hand, at } = here
+    const far = speaker('far')
+    far.connection.receive({ kind: 'join', doc: notes, type: 'text', position: { ...at, version: at.version + 5 } })
+    await settle()
+    expect(hand.calls.map(({ name }) => name)).toEqual(['read'])
+    hand.calls[0]!.fail()
+    await settle()
+    expect(refusalsIn(far.news())).toEqual([['unavailable', 'retry', null]])
+    const near = speaker('near')
+    near.connection.receive({ kind: 'join', doc: notes, type: 'text', position: at })
+    await settle()
+    expect(near.news()).toMatchObject([{ kind: 'joined', content: { kind: 'commits', commits: [], position: at } }])
+    await fail(here, 60_000)
+    expect((await here.engine.read(notes))?.value).toBe('abc')
+  })
+
+  test('[P5] it is asked by a schedule, however much is typed and however many come, and then everything is in, once', async () => {
+    const here = await two()
+    const { ada, a, ben, b, at, events, flow, log, speaker } = here
+    const failures = () => events.filter(event => event.kind === 'store-failed').length
+    ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 2, position: at, op: [3, 'd'] })
+    await fail(here, 100)
+    for (let seq = 1; seq <= 10; seq++) ben.connection.receive({ kind: 'submit', handle: b.handle, seq, position: at, op: ['-'] })
+    for (let i = 0; i < 20; i++) {
+      speaker(`guest${i}`).connection.receive({ kind: 'join', doc: notes, type: 'text', position: at })
+      await fail(here, 3_000)
+    }
+    expect(failures()).toBeLessThan(12 + 60 / 5)
+    here.clock.pass(5_000)
+    await flow()
+    expect(log.entries(notes, 1, 100)).toHaveLength(11)
+    expect((await here.engine.read(notes))?.value).toBe(`${'-'.repeat(10)}abcd`)
+  })
+
+  test('a join that asks while the log is being read waits for a read that began after it asked', async () => {
+    const here = await two()
+    const { clock, hand, speaker, log, at } = here
+    clock.pass(10_000) // the beat looks where the log stands
+    hand.calls[0]!.execute()
+    const elsewhere = place({ log })
+    const eve = elsewhere.speaker('eve')
+    const e = joinedBy(await eve.join())
+    await eve.submit(e, at, 1, [3, '!'])
+    while (hand.feed.length > 0) hand.miss() // nor does this node hear of it
+    const position = positionOf(eve.news().findLast(message => message.kind === 'commits')!)
+    const mover = speaker('mover')
+    expect(await mover.join(position)).toMatchObject({ kind: 'joined', content: { kind: 'commits', commits: [], position } })
   })
 })
 
