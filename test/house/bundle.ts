@@ -56,6 +56,6 @@ export function serverSide(modules: readonly string[]): string[] {
 
 const serverRoom = /\/(src|dist)\/(engine|stores|server|cli|testing|process|client\/node)\//
 const serverPackage =
-  /\/node_modules\/(socket\.io|engine\.io|socket\.io-adapter|fastify|@fastify\/[^/]+|pino|lmdb|ioredis|commander|zod|ws|prom-client|jose)\//
+  /\/node_modules\/(socket\.io|engine\.io|socket\.io-adapter|@socket\.io\/redis-adapter|fastify|@fastify\/[^/]+|pino|lmdb|ioredis|commander|zod|ws|prom-client|jose)\//
 // Vite puts an empty module in the place of what only Node has.
 const nodeBuiltin = /^node:|__vite-browser-external/

@@ -22,6 +22,7 @@ const packages: Packages = {
     'fastify',
     'jose',
     '@socket.io/redis-adapter',
+    'socket.io-adapter',
     '@codemirror/view',
   ]),
   faces: new Map([
@@ -122,6 +123,9 @@ const bad: Readonly<Record<string, readonly File[]>> = {
   'a path inside socket.io outside server/': [['src/cli/a.ts', "import type { X } from 'socket.io/dist/typed-events'"]],
   'an adapter of socket.io outside server/': [['src/cli/a.ts', "import { x } from '@socket.io/redis-adapter'"]],
   'jose outside server/jwt': [['src/server/gateway.ts', "import { jwtVerify } from 'jose'"]],
+  'what adapters of socket.io stand on outside server/': [
+    ['src/stores/redis.ts', "import { MessageType } from 'socket.io-adapter'"],
+  ],
   'socket.io-client outside its adapter': [['src/client/document.ts', "import { io } from 'socket.io-client'"]],
   'CodeMirror outside codemirror/ and demo/': [['src/client/document.ts', "import { EditorView } from '@codemirror/view'"]],
   'a package that is not shipped': [['src/protocol/a.ts', "import fc from 'fast-check'"]],

@@ -64,8 +64,18 @@ interface Client {
   readonly heard: unknown[][]
 }
 
-const client = async (url: string, options: Partial<ManagerOptions & SocketOptions> = {}): Promise<Client> => {
-  const socket = connectTo(`${url}/chat`, { parser, transports: ['websocket'], forceNew: true, reconnection: false, ...options })
+const client = async (
+  url: string,
+  options: Partial<ManagerOptions & SocketOptions> = {},
+  namespace = '/chat',
+): Promise<Client> => {
+  const socket = connectTo(`${url}${namespace}`, {
+    parser,
+    transports: ['websocket'],
+    forceNew: true,
+    reconnection: false,
+    ...options,
+  })
   afterwards(() => socket.disconnect())
   const heard: unknown[][] = []
   socket.onAny((...said) => heard.push(said.map(item => (item instanceof Uint8Array ? [...item] : item))))
@@ -181,6 +191,19 @@ describe('an application’s namespace on two servers', () => {
       .emit('from elsewhere', { deep: new Uint8Array([8]) })
     for (const client of [ann, bob])
       await vi.waitFor(() => expect(client.heard.at(-1)).toMatchObject(['from elsewhere', { deep: expect.anything() }]), patience)
+  })
+
+  it('namespaces by pattern reach all nodes too, each its own clients', async () => {
+    const [a, b] = await nodesOn(redis.url)
+    for (const { server } of [a, b]) server.io.of(/^\/team-\w+$/)
+    const team = (url: string, name: string): Promise<Client> => client(url, {}, `/team-${name}`)
+    const [red, blue] = await Promise.all([team(b.url, 'red'), team(b.url, 'blue')])
+    await team(a.url, 'red')
+    await vi.waitFor(() => {
+      a.server.io.of('/team-red').emit('red')
+      expect(red.heard).toContainEqual(['red'])
+    }, patience)
+    expect(blue.heard).toEqual([])
   })
 
   it('over a cluster of Redis', async () => {

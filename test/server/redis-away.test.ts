@@ -4,6 +4,7 @@ import { pino } from 'pino'
 import { describe, expect, it, vi } from 'vitest'
 import { type Client, connect, type TextDocument } from '../../src/client/index.ts'
 import type { Chain, DocId, Epoch, Position } from '../../src/protocol/ids.ts'
+import type { InkwellServer, ServerOptions } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisLine, RedisServer } from '../redis.ts'
 import { afterwards, connects, serverWith } from './worlds.ts'
@@ -17,17 +18,18 @@ const synced = ['--appendonly', 'yes', '--appendfsync', 'always']
 const unheard: Position = { epoch: 'elsewhere' as Epoch, version: 7, chain: 'ffffffffffffffff' as Chain }
 
 interface Node {
+  readonly server: InkwellServer
   readonly url: string
   /** Calls to the store that failed, of all documents. */
   readonly failures: () => number
 }
 
-const nodeOn = async (redis: string): Promise<Node> => {
+const nodeOn = async (redis: string, options: ServerOptions = {}): Promise<Node> => {
   const log: { msg: string }[] = []
   const logger = pino({ level: 'debug' }, { write: line => log.push(JSON.parse(line)) })
-  const server = await serverWith({ store: redisStore({ url: redis, callLimit: 600 }), logger })
+  const server = await serverWith({ store: redisStore({ url: redis, callLimit: 600 }), logger, ...options })
   const { url } = await server.listen(0)
-  return { url, failures: () => log.filter(({ msg }) => msg === 'store-failed').length }
+  return { server, url, failures: () => log.filter(({ msg }) => msg === 'store-failed').length }
 }
 
 interface Writer {
@@ -128,5 +130,18 @@ describe.each<[string, (redis: RedisServer) => Promise<{ url: string; away(): un
     const { doc } = await late
     doc.insert(0, 'here too')
     await doc.settled('durable')
+  })
+
+  it('[P3] a server with edits in hand can be closed, and its writers keep what they typed', async () => {
+    const redis = await RedisServer.start({ settings: synced })
+    afterwards(() => redis.discard())
+    const { url, away } = await how(redis)
+    const node = await nodeOn(url, { limits: { storeTimeout: 1_000 } }) // so long it waits for Redis
+    const ann = await opens(node.url)
+    await away()
+    ann.doc.insert(0, 'kept')
+    await node.server.close()
+    await vi.waitFor(() => expect(ann.doc.status).toBe('offline'), patience)
+    expect(ann.doc.text).toBe('kept')
   })
 })
