@@ -33,6 +33,8 @@ export interface LineBounds {
   readonly behindBytes: number
   /** When so much has to arrive at one that is behind, its line is cut. */
   readonly waitingBytes: number
+  /** The same for a client of the application's, whose lines are not ours. */
+  readonly applicationBytes: number
 }
 
 /** A line to one client. Socket.IO's own packets go the same way, so the order of all is one. */
@@ -158,6 +160,8 @@ const inside = (
 
 export class Fanout {
   private readonly lines = new Map<EngineSocket, Line>()
+  /** Bytes that wait for connections to which an application speaks in namespaces of its own. */
+  private readonly applications = new WeakMap<EngineSocket, { waiting: number }>()
   private readonly bounds: LineBounds
 
   constructor(bounds: LineBounds) {
@@ -169,6 +173,8 @@ export class Fanout {
     let corked: { uncork(): void } | undefined
     engine.on('flush', (conn: EngineSocket, packets: readonly unknown[]) => {
       this.lines.get(conn)?.flushed()
+      const application = this.applications.get(conn)
+      if (application !== undefined) application.waiting = 0
       if (packets.length < 2) return
       const { tcp } = inside(conn.transport)
       tcp?.cork()
@@ -178,6 +184,17 @@ export class Fanout {
     engine.on('drain', () => {
       corked?.uncork()
       corked = undefined
+    })
+  }
+
+  /** An application writes past the lines: what waits for a client of its that does not read is bounded too. */
+  bound(conn: EngineSocket): void {
+    if (this.applications.has(conn)) return
+    const application = { waiting: 0 }
+    this.applications.set(conn, application)
+    conn.on('packetCreate', ({ data }: { readonly data?: string | Uint8Array }) => {
+      if (application.waiting > this.bounds.applicationBytes) return cut(conn)
+      if (!conn.transport.writable && data !== undefined) application.waiting += Buffer.byteLength(data)
     })
   }
 

@@ -119,6 +119,7 @@ export class Gateway {
     io.engine.on('connection_error', ({ code, message }: { code: number; message: string }) =>
       log.debug({ code, message }, 'handshake refused'),
     )
+    io.on('new_namespace', namespace => namespace.on('connection', ({ conn }) => this.fanout.bound(conn)))
     io.use((socket, next) => void this.greet(socket).then(next))
     io.on('connection', socket => {
       try {

@@ -22,6 +22,8 @@ export interface LineLimits {
   readonly behindBytes: number
   /** Bytes that have to arrive at a client that is behind, on top of that, before its line is cut; it reads what it missed on coming back. */
   readonly waitingBytes: number
+  /** Bytes that may wait for a client of the application's own namespaces before its line is cut. */
+  readonly applicationBytes: number
   /** Milliseconds for which a client that is behind may take nothing at all before its line is cut. */
   readonly stuckTime: number
   /** Clients of one user that may be connected at a time, on all nodes together. */
@@ -59,6 +61,7 @@ export interface LineLimits {
 export const defaultLineLimits: LineLimits = {
   behindBytes: 65_536, // some seconds of a slow line: what comes behind them would be late news
   waitingBytes: 196_608, // answers to a client that asks and does not read: with the former a quarter of a megabyte
+  applicationBytes: 4_194_304, // four of the longest messages said in one moment, which wait for each other also where somebody reads
   stuckTime: 30_000, // a train in a tunnel
   connectionsPerUser: 5, // a laptop, a telephone and a few tabs
   strangersPerAddress: 1_000, // ten megabytes; an office behind one address that comes back at once passes

@@ -250,6 +250,29 @@ describe('an application’s namespace on two servers', () => {
   })
 })
 
+it('[P5] a client of the application’s that does not read is cut off at the limit, and the others hear everything', async () => {
+  const a = await node(undefined, { limits: { applicationBytes: 300_000, pingInterval: 3_600_000 } })
+  const [ann, deaf] = [await inRoom(a.url), await inRoom(a.url)]
+  const { transport } = deaf.socket.io.engine as unknown as { transport: { ws: { _socket: { pause(): void } } } }
+  transport.ws._socket.pause()
+  const chat = a.server.io.of('/chat')
+  const page = 'x'.repeat(200_000)
+  let said = 0
+  // Its socket and the kernel take in some megabytes first.
+  while (chat.sockets.size === 2 && said < 200) {
+    chat.to(room).emit('page', page)
+    said++
+    await vi.waitFor(() => expect(ann.heard).toHaveLength(said), { ...patience, interval: 1 })
+  }
+  expect(chat.sockets.size, `after ${said} pages`).toBe(1)
+  chat.to(room).emit('last')
+  await vi.waitFor(() => expect(ann.heard.at(-1)).toEqual(['last']), patience)
+  expect(ann.heard).toHaveLength(said + 1)
+  // Many small ones in one moment: they wait for each other, and for nobody who does not read.
+  for (let i = 0; i < 1_000; i++) chat.to(room).emit('small', i)
+  await vi.waitFor(() => expect(ann.heard).toHaveLength(said + 1_001), patience)
+})
+
 describe('who may enter a namespace of the application’s', () => {
   const authenticate = (token: string | undefined) => {
     if (token === 'broken') throw new Error('the directory is away')
