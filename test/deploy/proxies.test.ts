@@ -209,6 +209,7 @@ describe.each(proxies)('a node behind %s that drains', name => {
         serverWith({
           store: redisStore(redis.url),
           transports: ['websocket', 'polling'],
+          limits: { connectionsPerUser: 100 }, // here a user is a server
           authenticate: (_token, request) => {
             addresses.add(request?.headers['x-forwarded-for'])
             return { id }
@@ -249,10 +250,10 @@ describe.each(proxies)('a node behind %s that drains', name => {
 it('[P4] HAProxy sees in /readyz that a node has lost Redis: newcomers go elsewhere, and those at the node stay', async () => {
   const line = await RedisLine.to(redis.port)
   afterwards(() => line.discard())
-  const limits = { unreadyAfter: 500 }
+  const limits = { unreadyAfter: 500, connectionsPerUser: 100 }
   const servers = [
     await serverWith({ store: redisStore({ url: line.url, callLimit: 500 }), limits, authenticate: () => ({ id: 'lost' }) }),
-    await serverWith({ store: redisStore(redis.url), authenticate: () => ({ id: 'well' }) }),
+    await serverWith({ store: redisStore(redis.url), limits, authenticate: () => ({ id: 'well' }) }),
   ]
   const urls = await Promise.all(servers.map(async server => (await server.listen(0)).url))
   const balancer = await ShippedProxy.start('HAProxy', urls.map(hostOf) as unknown as Pair)
