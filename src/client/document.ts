@@ -173,7 +173,10 @@ export interface Document<S, O> {
    * @throws {InkwellError} when the document is closed or read-only
    */
   apply(op: O, options?: EditOptions): void
-  /** Takes back my last group of edits, and nothing of anybody else's. False when there is nothing to take back. */
+  /**
+   * Takes back my last group of edits, and nothing of anybody else's. False when there is nothing to take back: so after an edit was
+   * handed back as a draft, since what it had changed is as it was already.
+   */
   undo(source?: unknown): boolean
   redo(source?: unknown): boolean
   /**
@@ -656,7 +659,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
         return this.events.emit('change', task.change)
       case 'change':
         this.seen = this.type.apply(this.seen, task.op)
-        this.undoStack.follow(task.op)
+        if (task.origin === 'withdrawn') this.undoStack.forget()
+        else this.undoStack.follow(task.op)
         this.appearance.follow(task.op, false)
         return this.events.emit('change', {
           op: task.op,

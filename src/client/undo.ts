@@ -134,9 +134,7 @@ export class UndoStack<S, O> {
    * @throws {OpError} when it does not fit that text: the stacks are empty then
    */
   fromJson(json: StoredUndo, size: number): void {
-    this.done.length = 0
-    this.undone.length = 0
-    this.boundary()
+    this.forget()
     const layers = [
       this.read(json.done as readonly StoredLayer[], size),
       this.read(json.undone as readonly StoredLayer[], size),
@@ -192,6 +190,13 @@ export class UndoStack<S, O> {
   follow(op: O): void {
     this.done.at(-1)?.drift.add(op)
     this.undone.at(-1)?.drift.add(op)
+  }
+
+  /** One of mine was taken out again: what a group would bring back may be there already, so none of them can be trusted. */
+  forget(): void {
+    this.done.length = 0
+    this.undone.length = 0
+    this.boundary()
   }
 
   /** The next edit begins a group of its own. */

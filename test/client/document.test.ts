@@ -509,6 +509,17 @@ describe('[P3] drafts', () => {
     expect([ann.doc.text, ben.doc.text]).toEqual(['s, this does not', 's, this does not'])
   })
 
+  it('what came back when an edit was refused does not come back a second time by undo', async () => {
+    const at = world({ limits: { documentLength: 17 } })
+    const { doc } = await opens(at, 'ann')
+    doc.insert(0, 'fits')
+    await at.calm()
+    doc.replace(0, 4, 'and this is far too long', { undo: 'new' })
+    await at.calm()
+    expect(doc.text).toBe('fits')
+    expect([doc.canUndo, doc.undo(), doc.text]).toEqual([false, false, 'fits'])
+  })
+
   it('a document that is closed without a line hands back what was not sent, and can be edited no more', async () => {
     const at = world()
     const { doc, line, client } = await opens(at, 'ann')
