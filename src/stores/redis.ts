@@ -57,6 +57,8 @@ export const redisAdapter = (where: string | RedisAdapterOptions): ApplicationAd
   return new RedisAdapter(address, name, prefix ?? options.prefix ?? 'inkwell:', { callLimit, tls, natMap })
 }
 
+const controlsWaiting = 1_000 // messages behind one that has no answer; the next are not said
+
 /** A store in Redis. It connects in the background; `ready()`, and every call, rejects while Redis is away. @throws on a faulty address */
 export const redisStore = (where: string | RedisOptions): RedisStore => {
   const given: RedisOptions = typeof where === 'string' ? { url: where } : where
@@ -87,8 +89,18 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   const seats = new RedisSeats({ wire: read, keys, lease: given.presenceLease ?? 9_000 })
 
   /** At most once: what cannot be said now is not said. */
-  const say = (channel: string, text: string): void => {
-    read.call(redis => (publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text))).catch(() => {})
+  const say = async (channel: string, text: string): Promise<void> => {
+    await read
+      .call(redis => (publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text)))
+      .catch(() => {})
+  }
+  /** One control message after the other: a cluster's client sends what it has sent to the wrong server again, behind what came later. */
+  let telling: Promise<void> = Promise.resolve()
+  let untold = 0
+  const tell = (text: string): void => {
+    if (untold >= controlsWaiting) return
+    untold++
+    telling = telling.then(() => say(keys.control, text)).finally(() => untold--)
   }
   const controls = new Feed<'control', Json>()
   /** Kept once somebody has listened: every node listens as long as it lives. */
@@ -129,7 +141,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     log,
     presence,
     control: {
-      publish: message => say(keys.control, JSON.stringify(message)),
+      publish: message => tell(JSON.stringify(message)),
       async subscribe(listener) {
         const stop = controls.subscribe('control', listener)
         try {
@@ -144,7 +156,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     notices: redisNotices(read, keys),
     seats,
     signals: {
-      send: (doc, payload) => say(keys.channel(doc), `${signalMark}${signalText(payload)}`),
+      send: (doc, payload) => void say(keys.channel(doc), `${signalMark}${signalText(payload)}`),
       async subscribe(doc, listener) {
         const stop = rooms.signals.subscribe(doc, listener)
         try {
