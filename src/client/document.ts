@@ -202,7 +202,7 @@ export interface Document<S, O> {
   on<Name extends keyof DocumentEvents<S, O>>(name: Name, listener: (event: DocumentEvents<S, O>[Name]) => void): () => void
   /**
    * Waits up to five seconds for what is on its way, then leaves. What could not be sent is kept, and sent when the client has a line
-   * again, also in a later page or process; without a storage it comes as drafts.
+   * again, also in a later page or process; without a storage, or where it fails, it comes as drafts.
    */
   close(): Promise<void>
 }
@@ -240,7 +240,7 @@ export interface DocumentPort {
   /** What the server takes; null before the first welcome. */
   limits(): ClientLimits | null
   send(message: DocumentRequest): void
-  /** The document has come to its end; `last` is the number of the last edit that may have been sent. */
+  /** The document has come to its end; `last` is the highest number that no edit to come may have. */
   closed(last: Seq, end: DocumentEnd): void
   readonly drafts: Drafts
   /** A name that no other draft has. */
@@ -335,6 +335,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.type = type
     this.port = port
     const session = restored?.session ?? openSession(type, id)
+    // The record knows less than has been sent, or was handed back: the storage had failed when the document was closed.
+    const isOld = seq > session.seq
     this.session = { ...session, seq: Math.max(session.seq, seq) }
     this.seen = this.session.shown
     this.undoStack = new UndoStack(type, this.seen instanceof Text ? { touches: touchesText as (undo: O, op: O) => boolean } : {})
@@ -345,9 +347,10 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.opened.catch(nothing) // whoever waits for it is told; nobody has to
     this.opening = opening
     this.over = new Promise(resolve => (this.tellOver = resolve))
-    this.keeper = place && this.keeps(place)
+    const sound = isOld && place !== null && place.sound !== null ? false : (place?.sound ?? null)
+    this.keeper = place && this.keeps({ ...place, sound })
     this.toldKept = this.kept
-    if (restored !== null) this.takeUp(restored, place?.sound ?? true)
+    if (restored !== null) this.takeUp(restored, sound ?? true)
     const self = this
     this.presence = {
       set: state => this.appear(state),
@@ -460,12 +463,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   apply(op: O, { undo = 'join', selectionBefore, selectionAfter, source }: EditOptions = {}): void {
     this.requireWritable()
+    this.requireFitting(op)
     const { type, seen } = this
-    if (type.baseSize(op) !== type.size(seen)) {
-      throw new RangeError(`op of base length ${type.baseSize(op)} on a ${type.name} of ${type.size(seen)}`)
-    }
-    const fault = type.fault(op, seen)
-    if (fault !== null) throw new RangeError(fault)
     if (type.isNoop(op)) return
     if (undo === 'never') this.undoStack.follow(op)
     else {
@@ -570,7 +569,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   /** What is not written yet is to be written now: the page may be about to go. */
   flush(): void {
-    void this.keeper?.flush()
+    this.keeper?.hurry()
   }
 
   close(): Promise<void> {
@@ -774,7 +773,6 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private ended(refused: Refusal | null): void {
     const error = refused === null ? this.endedBy : new InkwellError(refused)
-    const { type, session } = this
     this.endedBy = error
     this.stopWait()
     this.stopPresence?.()
@@ -782,27 +780,44 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.peers.clear()
     this.peersMoved = true
     // What the server has refused it will refuse again; what only found no line waits for one.
-    if (this.keeper === null || refused !== null) {
-      this.handedBack = true
-      for (const [i, { op }] of session.units.entries()) {
-        this.tellDraft('unsent', error, op, applyAll(type, session.agreed, session.units.slice(0, i)))
-      }
-    }
+    if (this.keeper === null || refused !== null) this.handBackUnsent(error)
     this.rejectWaiters(error ?? closedHere('document'))
     this.opening.reject(error ?? closedHere('document'))
     this.closing ??= this.over
     const { keeper } = this
     if (keeper === null) return this.putAway(refused)
     // Not now: the keeper writes nothing while a step is still being told.
-    queueMicrotask(() => void keeper.flush().then(() => this.putAway(refused)))
+    queueMicrotask(() => void this.writeLast(keeper).then(isOld => this.putAway(refused, isOld)))
   }
 
-  private putAway(refused: Refusal | null): void {
+  /** What is surely on the disk waits there, what is not is handed back. Answers whether what is there is older than that. */
+  private async writeLast(keeper: Keeper<S, O>): Promise<boolean> {
+    await keeper.flush()
+    const { lacking } = keeper
+    if (lacking !== null && !this.handedBack && this.session.units.length > 0) {
+      this.handBackUnsent(storageFailed(lacking.error))
+      await keeper.flush() // perhaps there is room for that
+    }
+    if (keeper.lacking === null) return false
+    await keeper.disown()
+    return true
+  }
+
+  private putAway(refused: Refusal | null, isOld = false): void {
     const { units, confirmed, seq } = this.session
     this.keeper?.close()
     this.tellOver()
     const unsent = !this.handedBack && units.length + confirmed.length > 0
-    this.port.closed(seq, refused?.code === 'forbidden' ? 'forbidden' : unsent ? 'unsent' : 'done')
+    // A number that no edit gets tells whoever opens the document here again that the record is old.
+    this.port.closed(isOld ? seq + 1 : seq, refused?.code === 'forbidden' ? 'forbidden' : unsent ? 'unsent' : 'done')
+  }
+
+  private handBackUnsent(error: InkwellError | null): void {
+    const { type, session } = this
+    this.handedBack = true
+    for (const [i, { op }] of session.units.entries()) {
+      this.tellDraft('unsent', error, op, applyAll(type, session.agreed, session.units.slice(0, i)))
+    }
   }
 
   /** What is to be there when the document is opened again. */
@@ -947,8 +962,10 @@ export class LiveDocument<S, O> implements Document<S, O> {
     const discard = () => this.drop(json)
     const restore = () => {
       this.requireWritable()
+      const edit = type.transform(op, type.diff(before, this.seen), 'left')
+      this.requireFitting(edit)
       this.keeper?.add(dropDraft(json)) // written in one go with the edit
-      this.apply(type.transform(op, type.diff(before, this.seen), 'left'), { undo: 'new' })
+      this.apply(edit, { undo: 'new' })
       discard()
     }
     return { id, document, cause, error, text, op, before, restore, discard, toJSON: () => json }
@@ -998,6 +1015,15 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private requireWritable(): void {
     if (this.session.link.kind === 'closed' || this.closing !== null) throw closedHere('document')
     if (this.right !== 'write') throw new InkwellError(refusal('forbidden', 'the document is read-only'))
+  }
+
+  private requireFitting(op: O): void {
+    const { type, seen } = this
+    if (type.baseSize(op) !== type.size(seen)) {
+      throw new RangeError(`op of base length ${type.baseSize(op)} on a ${type.name} of ${type.size(seen)}`)
+    }
+    const fault = type.fault(op, seen)
+    if (fault !== null) throw new RangeError(fault)
   }
 
   private seenText(): Text {

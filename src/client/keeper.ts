@@ -1,6 +1,6 @@
 // Writes one document down as it changes, and holds back what must not leave before.
 // Invariant: a submission leaves only when a writing that knows it has come to its end, well or badly; one writing at a time, and what
-// changes meanwhile goes with the next.
+// changes meanwhile goes with the next. Only a page about to go puts one behind it, which is whole: it stands whatever comes of the first.
 //
 // Where writing fails, typing and sending go on, and R12 is not kept: a page opened from what is there would not know what this one has
 // sent, and give its numbers to other edits. So before the first such submission leaves, the mark that the record is sound is taken
@@ -70,7 +70,13 @@ export class Keeper<S, O> {
   private made = 0
   private safe = 0
 
+  /** The last one that is not over. */
   private writing: Promise<void> | null = null
+  /** Edits and drafts that it knows, and the records of drafts among it. */
+  private begun = 0
+  private carried: Changes = []
+  /** Writings that the storage has not answered, also those whose time is over. */
+  private unanswered = 0
   /** Whether another writing is to begin as soon as it can. */
   private due = false
   private stopTimer: (() => void) | null = null
@@ -78,7 +84,7 @@ export class Keeper<S, O> {
 
   /** Other records of the document that go with the next writing. */
   private besides: Changes = []
-  private trouble: { stopRetry(): void; marked: 'sound' | 'being taken' | 'unsound' } | null = null
+  private trouble: { readonly error: unknown; stopRetry(): void; marked: 'sound' | 'being taken' | 'unsound' } | null = null
   /** Whether the mark of soundness is on the disk. */
   private marked: boolean
   private readonly unsound: boolean
@@ -95,6 +101,11 @@ export class Keeper<S, O> {
   /** Whether everything that I made is written. */
   get kept(): boolean {
     return this.safe === this.made && this.trouble === null
+  }
+
+  /** Why edits or drafts of mine are not on the disk; null when all are there, as they are or as they were. */
+  get lacking(): { readonly error: unknown } | null {
+    return this.safe === this.made ? null : { error: this.trouble?.error ?? 'it is not written yet' }
   }
 
   // ---- what happens to the document
@@ -149,11 +160,25 @@ export class Keeper<S, O> {
     if (this.due) this.begin()
   }
 
-  /** Writes what is not written yet; resolves when that is over, well or badly. */
+  /** Writes what is not written yet, and tries once more where that has failed; resolves when that is over, well or badly. */
   async flush(): Promise<void> {
     if (this.safe !== this.made || this.stopTimer !== null) this.due = true
-    if (this.due) this.begin()
+    if (this.due) this.trouble === null ? this.begin() : this.retry()
     while (this.writing !== null) await this.writing
+  }
+
+  /** The page may be about to go: no promise of it may go on, so what is not written yet does not wait for what is on its way. */
+  hurry(): void {
+    if (this.writing === null || this.trouble !== null) void this.flush()
+    else if (this.begun !== this.made && this.unanswered === 1) {
+      this.scribe.forget()
+      this.write(false)
+    }
+  }
+
+  /** What is on the disk is handed back, or older than what is: nobody may send it. */
+  async disown(): Promise<void> {
+    if (this.trouble?.marked !== 'unsound') await this.put([[soundKey(this.doc), null]]).catch(() => {}) // told of, with the writing before
   }
 
   close(): void {
@@ -183,23 +208,39 @@ export class Keeper<S, O> {
   private begin(): void {
     // In trouble the retry begins them: a disk that is full is not to be asked at every key.
     if (this.writing !== null || this.trouble !== null || this.closed) return
-    this.write(false)
+    this.write(true)
   }
 
-  private write(retry: boolean): void {
+  /** Behind a writing that hangs none is to wait: each is whole. */
+  private retry(): void {
+    if (this.writing === null && this.unanswered === 0) this.write(false)
+    else this.retryLater()
+  }
+
+  private retryLater(): void {
+    const { trouble } = this
+    trouble?.stopRetry()
+    if (trouble !== null && !this.closed) trouble.stopRetry = this.port.clock.after(retryAfter, () => this.retry())
+  }
+
+  /** `vouches`: nothing leaves meanwhile that the writing does not know. So with none after a failure, or beside another. */
+  private write(vouches: boolean): void {
     const state = this.port.state()
     if (state === null) return
     this.due = false
     this.stop()
-    const { asked, made, besides } = this
+    const { asked, made } = this
+    const besides = [...this.carried, ...this.besides]
     this.besides = []
-    // A retry cannot vouch for what is sent meanwhile.
-    const mark: Changes = this.marked || this.unsound || retry ? [] : [[soundKey(this.doc), '1']]
+    this.carried = besides
+    this.begun = made
+    const mark: Changes = this.marked || this.unsound || !vouches ? [] : [[soundKey(this.doc), '1']]
     const changes = [...this.scribe.write(state), ...besides, ...mark]
-    this.writing = this.inTime(changes).then(
+    const isLast = () => this.writing === writing
+    const writing = this.put(changes).then(
       () => {
-        this.writing = null
-        if (!retry) this.marked = true
+        if (isLast()) this.over()
+        if (vouches) this.marked = true
         this.done = asked
         this.safe = made
         if (this.trouble !== null) this.recover()
@@ -208,20 +249,28 @@ export class Keeper<S, O> {
         this.port.news()
       },
       error => {
-        this.writing = null
-        this.besides = [...besides, ...this.besides]
+        if (isLast()) {
+          this.over()
+          this.besides = [...besides, ...this.besides]
+        }
         this.scribe.forget()
         this.fail(error)
       },
     )
+    this.writing = writing
+  }
+
+  private over(): void {
+    this.writing = null
+    this.carried = []
   }
 
   private fail(error: unknown): void {
     const first = this.trouble === null
-    this.trouble ??= { stopRetry: () => {}, marked: this.marked ? 'sound' : 'unsound' }
-    if (!this.closed) {
-      this.trouble.stopRetry = this.port.clock.after(retryAfter, () => this.write(true))
-    }
+    // A writing that is not answered may arrive yet, and the mark with it.
+    const marked = this.marked || this.unanswered > 0 ? 'sound' : 'unsound'
+    this.trouble ??= { error, stopRetry: () => {}, marked }
+    this.retryLater()
     if (first) this.port.failed(error)
     this.releaseUnsound()
     this.port.news()
@@ -230,13 +279,16 @@ export class Keeper<S, O> {
   /** Writing goes again. What was sent meanwhile must be known before the record counts as sound. */
   private recover(): void {
     if (this.trouble?.marked !== 'sound') this.marked = false
+    this.trouble?.stopRetry()
     this.trouble = null
     this.persist()
   }
 
   /** What comes of a writing that takes too long comes before any later one all the same. */
-  private inTime(changes: Changes): Promise<void> {
-    return inTime(this.port.clock, writeWithin, this.port.write(changes), 'writing')
+  private put(changes: Changes): Promise<void> {
+    this.unanswered++
+    const answer = this.port.write(changes).finally(() => this.unanswered--)
+    return inTime(this.port.clock, writeWithin, answer, 'writing')
   }
 
   // ---- sending
@@ -263,6 +315,6 @@ export class Keeper<S, O> {
       this.marked = false
       this.release()
     }
-    this.inTime([[soundKey(this.doc), null]]).then(over, over)
+    this.put([[soundKey(this.doc), null]]).then(over, over)
   }
 }

@@ -2,6 +2,9 @@
 
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Draft, TextDocument } from '../../src/client/index.ts'
+import { fromEdits, type TextOp } from '../../src/ot/op.ts'
+import type { Text } from '../../src/ot/rope.ts'
+import { textType } from '../../src/ot/text.ts'
 import type { Right } from '../../src/protocol/messages.ts'
 import { HandDisk } from './disk.ts'
 import { type HandOptions, type HandPage, HandWorld } from './hand.ts'
@@ -384,6 +387,135 @@ describe('a disk that is full', () => {
     }
   })
 
+  it.each(['growing', 'all'] as const)(
+    '[P3] [P2] what a document closed without a line cannot keep comes back as drafts, and is not sent behind their back (%s)',
+    async full => {
+      const at = world()
+      const disk = new HandDisk()
+      const page = at.page(disk)
+      const doc = await opened(at, page)
+      await landed(at)
+      page.cut()
+      doc.insert(0, 'Kept. ')
+      await written(at)
+      page.storage.full = full
+      doc.insert(6, 'Not kept. ')
+      await written(at)
+      const told: unknown[] = []
+      doc.on('draft', ({ cause, text, error }) => told.push([cause, text, error?.code]))
+      const closing = doc.close()
+      await at.calm()
+      at.clock.pass(10_000)
+      await closing
+      expect(told).toEqual([['unsent', 'Kept. Not kept. ', 'storage-failed']])
+      expect(page.client.drafts.map(({ text }) => text)).toEqual(['Kept. Not kept. '])
+
+      // What is on the disk of it may be restored by its writer at any time: nobody else does it.
+      await page.rise()
+      const again = await opened(at, page)
+      await landed(at)
+      expect([again.text, await read(at)]).toEqual(['', ''])
+      page.die()
+      await opened(at, at.page(disk))
+      await landed(at)
+      // A disk that takes nothing at all may still hold what it held.
+      expect(await read(at)).toBe(full === 'growing' ? '' : 'Kept. ')
+    },
+  )
+
+  it('[P3] a client that is closed hands back what it cannot keep', async () => {
+    const at = world()
+    const page = at.page(new HandDisk())
+    const doc = await opened(at, page)
+    await landed(at)
+    page.cut()
+    page.storage.full = 'all'
+    doc.insert(0, 'Not kept. ')
+    await page.client.close()
+    expect(page.client.drafts.map(({ cause, text }) => [cause, text])).toEqual([['unsent', 'Not kept. ']])
+  })
+
+  it('[P3] that has room again when the document is closed keeps what was unsent, and nothing comes back', async () => {
+    const at = world()
+    const disk = new HandDisk()
+    const page = at.page(disk)
+    const doc = await opened(at, page)
+    await landed(at)
+    page.cut()
+    page.storage.full = 'all'
+    doc.insert(0, 'Kept at last. ')
+    await written(at)
+    expect(doc.kept).toBe(false)
+    page.storage.full = 'no'
+    await page.client.close()
+    expect(page.client.drafts).toEqual([])
+    const again = await opened(at, at.page(disk))
+    await landed(at)
+    expect([again.text, await read(at)]).toEqual(['Kept at last. ', 'Kept at last. '])
+  })
+
+  it('[P2] a document closed and opened again by the same client sends nothing twice', async () => {
+    const at = world()
+    const page = at.page(new HandDisk())
+    const doc = await opened(at, page)
+    await landed(at)
+    page.cut()
+    doc.insert(0, 'Once. ')
+    await written(at)
+    page.storage.full = 'growing'
+    doc.insert(6, 'Sent. ')
+    await written(at)
+    await page.rise()
+    await landed(at)
+    await doc.close()
+    const again = await opened(at, page)
+    await landed(at)
+    expect([again.text, await read(at)]).toEqual(['Once. Sent. ', 'Once. Sent. '])
+  })
+
+  it('[R12] whose first writing hangs is not called sound by it when it arrives behind what was sent', async () => {
+    const at = world()
+    const disk = new HandDisk()
+    const first = at.page(disk)
+    ;(await opened(at, first)).insert(0, 'text')
+    await landed(at)
+    const second = at.page(disk, false)
+    const doc = await opened(at, second)
+    second.storage.held = true
+    doc.insert(0, 'My ')
+    await written(at)
+    at.clock.pass(5_000)
+    await at.calm()
+    await second.rise()
+    await landed(at)
+    at.clock.pass(5_000)
+    await landed(at)
+    expect(await read(at)).toBe('My text')
+    second.storage.commit()
+    expect([disk.under('doc/').length, disk.under('sound/').length]).toEqual([2, 1])
+  })
+
+  it('[P5] that hangs is not given a writing behind the one that it has not answered', async () => {
+    const at = world()
+    const page = at.page(new HandDisk())
+    const doc = await opened(at, page)
+    await landed(at)
+    page.cut()
+    page.storage.held = true
+    for (let i = 0; i < 20; i++) {
+      doc.insert(0, 'a')
+      at.clock.pass(10_000)
+      await at.calm()
+    }
+    expect(page.storage.waiting.length).toBe(1)
+    page.storage.held = false
+    page.storage.commit()
+    await at.calm()
+    at.clock.pass(10_000)
+    await at.calm()
+    expect(doc.kept).toBe(true)
+  })
+
   it('[R12] that has room again keeps everything again before it counts as sound', async () => {
     const at = world()
     const disk = new HandDisk()
@@ -622,6 +754,27 @@ describe('drafts', () => {
     expect([again.drafts, second.client.drafts, disk.under('draft/')]).toEqual([[], [], []])
   })
 
+  it('[P3] a draft that cannot be put back stays, here and on the disk', async () => {
+    const at = world({ limits: { documentLength: 12 } })
+    const disk = new HandDisk()
+    const first = at.page(disk)
+    await refused(at, first)
+    await written(at)
+    first.die()
+    const second = at.page(disk)
+    let sound = true
+    const type = { ...textType, fault: (op: TextOp, text: Text) => (sound ? textType.fault(op, text) : 'it does not fit') }
+    const opening = second.client.open('doc', { type })
+    await at.calm()
+    const again = await opening
+    sound = false
+    expect(() => again.drafts[0]!.restore()).toThrow(RangeError)
+    sound = true
+    again.apply(fromEdits([[0, 0, 'on']], 0))
+    await landed(at)
+    expect([again.drafts.length, disk.under('draft/').length]).toEqual([1, 1])
+  })
+
   it('[P3] a draft put back, and the edit that it becomes, are on the disk in one go', async () => {
     const at = world({ limits: { documentLength: 12 } })
     const disk = new HandDisk()
@@ -745,6 +898,40 @@ describe('what is written', () => {
     page.leave()
     await at.calm()
     expect([writes(), doc.kept]).toEqual([before + 2, true])
+  })
+
+  it('[P3] when the page is about to go, what came during a writing is put behind it at once, and stands without it', async () => {
+    for (const fails of [false, true]) {
+      const at = world()
+      const disk = new HandDisk()
+      const page = at.page(disk)
+      const doc = await opened(at, page)
+      await landed(at)
+      page.cut()
+      page.storage.held = true
+      doc.insert(0, 'a')
+      await written(at)
+      doc.insert(1, 'b')
+      for (let i = 0; i < 3; i++) page.leave()
+      expect(page.storage.waiting.length).toBe(2) // before any promise of the page can have gone on
+      if (fails) page.storage.full = 'all'
+      page.storage.commit(1)
+      page.storage.full = 'no'
+      page.storage.commit(1)
+      if (fails) {
+        await at.calm()
+        at.clock.pass(50)
+        page.storage.commit()
+        await at.calm()
+        page.storage.commit()
+        await at.calm()
+        expect(doc.kept).toBe(true)
+      }
+      page.die()
+      const again = await opened(at, at.page(disk))
+      await landed(at)
+      expect([again.text, await read(at)]).toEqual(['ab', 'ab'])
+    }
   })
 
   it('[P3] of others’ edits is in no hurry, and does not make my own wait', async () => {
