@@ -9,7 +9,7 @@ import { Feed } from './feed.ts'
 import { RedisAdapter } from './redis/adapter.ts'
 import { type Endpoint, readAddress } from './redis/address.ts'
 import { Channels } from './redis/channels.ts'
-import { Hardening } from './redis/durability.ts'
+import { Hardening, longestWait } from './redis/durability.ts'
 import { Keys } from './redis/keys.ts'
 import { RedisLog } from './redis/log.ts'
 import { redisNotices } from './redis/notices.ts'
@@ -72,7 +72,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   const publish = address.kind === 'cluster' ? 'SPUBLISH' : 'PUBLISH'
   const append = new Wire(address, name, 'append', lines)
   const read = new Wire(address, name, 'read', lines)
-  const witness = (): Wire => new Wire(address, name, 'witness', lines)
+  const witness = (): Wire => new Wire(address, name, 'witness', { ...lines, callLimit: lines.callLimit + longestWait })
   const channels = new Channels(read, server => read.listener(server))
   const rooms = new Rooms(channels, keys)
   const hardening = new Hardening({ append, keys, publish, replicas, volatile, witness })
