@@ -1,11 +1,12 @@
 // Twenty people type while their server is stopped, killed and frozen, and while the network does to their lines what networks do.
-// The server is a process of its own, with its documents on disk.
+// The server is a process of its own, with its documents on disk; two of them, over Redis, when one is drained to the other.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { InkwellNode } from '../nodes.ts'
+import { RedisServer } from '../redis.ts'
 import { afterwards } from '../server/worlds.ts'
 import { Tunnel } from '../tunnel.ts'
 import { hurried, Typists } from './typists.ts'
@@ -25,9 +26,9 @@ afterAll(async () => {
 
 let seed = Number(process.env.SEED ?? 1)
 
-/** Twenty people at their keys, in a document of their own; all of what they do goes through a tunnel. */
-const day = async () => {
-  const tunnel = await Tunnel.to(() => node.port)
+/** Twenty people at their keys, in a document of their own; all of what they do goes through a tunnel, to `at()`. */
+const day = async (at: () => InkwellNode = () => node) => {
+  const tunnel = await Tunnel.to(() => at().port)
   afterwards(() => tunnel.discard())
   const typists = await Typists.at(tunnel.url, 20, seed++, { clock: hurried, random: () => Math.random() / 4 })
   typists.type()
@@ -57,6 +58,24 @@ describe(`[P2] [P3] twenty people type, SEED=${seed}, and`, () => {
     }
     await typists.all('online')
     expect(await typists.account(node.url)).toEqual([])
+  })
+
+  it('their server is drained to another one, which in its turn is drained to the first when that is back', async () => {
+    const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+    afterwards(() => redis.discard())
+    const nodes = [await InkwellNode.start({ store: redis.url }), await InkwellNode.start({ store: redis.url })] as const
+    for (const each of nodes) afterwards(() => each.kill())
+    let to: 0 | 1 = 0
+    const { typists } = await day(() => nodes[to])
+    for (const from of [0, 1] as const) {
+      to = from === 0 ? 1 : 0
+      expect(await nodes[from].leave()).toBe(0)
+      await typists.letters(200)
+      await nodes[from].start()
+    }
+    await typists.all('online')
+    await typists.letters(200)
+    expect(await typists.account(nodes[to].url)).toEqual([])
   })
 
   it('the server is frozen until all have given it up, and thaws', async () => {
@@ -96,7 +115,8 @@ describe(`[P2] [P3] twenty people type, SEED=${seed}, and`, () => {
     for (let i = 0; i < 3; i++) {
       const before = tunnel.opened
       tunnel.halfClose(end)
-      while (tunnel.opened < before + 20) await typists.letters(1)
+      while (tunnel.opened < before + 20) await new Promise(resolve => setTimeout(resolve, 5))
+      await typists.letters(20)
     }
     await typists.all('online')
     expect(await typists.account(node.url)).toEqual([])

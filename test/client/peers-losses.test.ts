@@ -5,9 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { type Clock, systemClock } from '../../src/client/clock.ts'
 import { type Client, type ConnectOptions, connect, type TextDocument, type Transport } from '../../src/client/index.ts'
 import { lastingLine } from '../../src/client/line.ts'
 import { socketIo } from '../../src/client/socketio.ts'
+import type { Dial } from '../../src/client/transport.ts'
 import type { ClientKey } from '../../src/protocol/ids.ts'
 import type { ClientMessage, ServerMessage, Submit } from '../../src/protocol/messages.ts'
 import { createServer, embeddedStore, type InkwellServer, memoryStore, type ServerOptions } from '../../src/server/index.ts'
@@ -34,15 +36,22 @@ const world = async (options: ServerOptions = {}) => {
   return { server, url, tunnel }
 }
 
-/** A line of the usual kind that loses what a test picks out, and remembers what was sent. */
+/** A line of the usual kind that loses what a test picks out, and remembers what was sent and what came. */
 const losing = (
   url: string,
   loses: { up?(message: ClientMessage): boolean; down?(message: ServerMessage): boolean },
-): { readonly transport: Transport; readonly sent: ClientMessage[] } => {
+  clock: Clock = hurried,
+): { readonly transport: Transport; readonly sent: ClientMessage[]; came(kind: ServerMessage['kind']): number } => {
   const sent: ClientMessage[] = []
+  const came: ServerMessage['kind'][] = []
   const hello = async () => ({ protocol: [1, 1] as const, key: newKey() as ClientKey })
-  const dial = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random: Math.random })
-  const line = lastingLine({ dial, renewable: false, clock: hurried, random: () => 0, surroundings: { onWake: () => () => {} } })
+  const call = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random: Math.random })
+  const dial: Dial = listen =>
+    call(event => {
+      listen(event)
+      if (event.kind === 'message') came.push(event.message.kind)
+    })
+  const line = lastingLine({ dial, renewable: false, clock, random: () => 0, surroundings: { onWake: () => () => {} } })
   const transport: Transport = listen => {
     const real = line(event => {
       if (event.kind !== 'message' || !loses.down?.(event.message)) listen(event)
@@ -57,7 +66,7 @@ const losing = (
       close: () => real.close(),
     }
   }
-  return { transport, sent }
+  return { transport, sent, came: kind => came.filter(other => other === kind).length }
 }
 
 const submits = (sent: readonly ClientMessage[]): Submit[] => sent.filter(message => message.kind === 'submit')
@@ -109,7 +118,8 @@ describe('[P2] an answer that is lost while the line stays up', () => {
     const { url } = await world({ limits: { beat: 50 } })
     const other = await opens(url)
     let lost = 0
-    const { transport, sent } = losing(url, { down: message => message.kind === 'commits' && ++lost <= 3 })
+    const loses = { down: (message: ServerMessage) => message.kind === 'commits' && ++lost <= 3 }
+    const { transport, sent, came } = losing(url, loses, systemClock)
     const doc = await opens(url, { transport })
     for (const letter of 'abcdef') {
       other.insert(0, letter)
@@ -117,7 +127,8 @@ describe('[P2] an answer that is lost while the line stays up', () => {
     }
     await until(() => doc.text === 'fedcba')
     const before = sent.length
-    await new Promise(resolve => setTimeout(resolve, 200)) // some beats
+    const beats = came('beat')
+    await until(() => came('beat') > beats + 3)
     expect([lost >= 3, sent.length - before]).toEqual([true, 0])
   })
 })
@@ -462,11 +473,18 @@ describe('lines that come and go', () => {
       load = resolve
     })
     const { url } = await world({ authorize: () => loads.then(() => 'write' as const) })
-    const client = connects(url, { clock: hurried })
+    const clock = new HandClock()
+    const { transport, came } = losing(url, {}, clock)
+    const client = connects(url, { transport, clock })
     const statuses: string[] = []
     client.on('status', status => statuses.push(status))
     const opened = client.open('doc')
-    await new Promise(resolve => setTimeout(resolve, 2_000)) // twenty seconds to this client: longer than it waits for a sign of life
+    clock.pass(0)
+    await until(() => client.status === 'online')
+    // Twenty seconds: longer than it waits for a sign of life. It asks for one meanwhile, and that answer may take its time.
+    for (let s = 0; s < 4; s++) clock.pass(1_000)
+    await until(() => came('alive') > 0 || client.status !== 'online')
+    for (let s = 4; s < 20; s++) clock.pass(1_000)
     load()
     expect((await opened).status).toBe('saved')
     expect(statuses).toEqual(['online'])
