@@ -340,10 +340,11 @@ export class Sequencer {
     for (const { text } of call.bodies.values()) bytes += text.length
     this.io.tell({ kind: 'appended', entries: call.bodies.size, bytes, ms: this.now() - call.since })
     if (!this.take(reply)) return
+    const offered = this.call?.offered ?? [] // less what was found while commits were let go
     this.call = null
     this.recount()
     // The log drops a number it has had before. Where that was this very edit, its commit is the answer.
-    for (const waiting of call.offered) {
+    for (const waiting of offered) {
       const { author, seq, position } = waiting.submission
       if (this.sameOrLater(author, seq, position.version) !== 'same') this.refuseSeq(waiting)
     }
@@ -406,16 +407,18 @@ export class Sequencer {
   }
 
   /**
-   * Lets go of the commits up to `horizon`. What waits is held against them for the last time: whether it has come in by another way
-   * could not be told later, nor could it be rebased over them.
+   * Lets go of the commits up to `horizon`. What waits or is on its way is held against them for the last time: whether it has come in by
+   * another way could not be told later, nor could it be rebased over them.
    */
   private forget(horizon: Version): void {
     const { type, history, head } = this
     if (horizon <= history.floor || type === null) return
-    const still: Waiting[] = []
-    for (const waiting of this.queue)
-      if (this.isNew(waiting)) still.push({ ...waiting, at: head, op: rebase(type, history, waiting.op, waiting.at) })
-    this.queue = still
+    const carried = (waitings: readonly Waiting[]): Waiting[] =>
+      waitings
+        .filter(waiting => this.isNew(waiting))
+        .map(waiting => ({ ...waiting, at: head, op: rebase(type, history, waiting.op, waiting.at) }))
+    this.queue = carried(this.queue)
+    if (this.call !== null) this.call = { ...this.call, offered: carried(this.call.offered) }
     history.drop(horizon)
   }
 
