@@ -276,6 +276,22 @@ describe('a line to Redis breaks', () => {
     })
     await vi.waitFor(() => expect(heard.some(({ epoch }) => epoch !== writer.at.epoch)).toBe(true), patience)
   })
+
+  it('a listener learns from a repeated announcement that its log is empty again', async () => {
+    const redis = await server()
+    const store = storeAt(redis.url)
+    const heard = await follow(store)
+    const writer = await Writer.open(store)
+    const meta = 'inkwell:{doc}:meta'
+    const empty = await redis.do(client => client.hgetall(meta))
+    await writer.write(entry(ann, 1))
+    await vi.waitFor(() => expect(versions(heard)).toContain(1), patience)
+    await redis.do(async client => {
+      await client.multi().flushall().hset(meta, empty).exec()
+      await client.client('KILL', 'TYPE', 'PUBSUB')
+    })
+    await vi.waitFor(() => expect(heard.some(({ epoch }) => epoch !== writer.at.epoch)).toBe(true), patience)
+  })
 })
 
 describe('durability', () => {
@@ -494,6 +510,41 @@ describe('presence on several nodes', () => {
     await vi.waitFor(async () => expect(await listed(other)).toEqual(['p1']), patience)
     await redis.do(client => client.flushall())
     await vi.waitFor(async () => expect(await listed(other)).toEqual(['p1']), patience)
+  })
+
+  it('a node that could only begin to say that it closes leaves nobody behind', async () => {
+    const redis = await server()
+    const [store, other] = [storeAt(redis.url, { presenceLease: lease }), storeAt(redis.url, { presenceLease: lease })]
+    const news = await watch(other)
+    store.presence.show(doc, appearance('goes'))
+    await vi.waitFor(async () => expect(await listed(other)).toEqual(['goes']), patience)
+    await redis.do(client => client.call('ACL', 'SETUSER', 'default', '-smembers')) // so that its grave is not found
+    await store.close()
+    expect(goneOf(news)).toEqual([])
+    await redis.do(client => client.call('ACL', 'SETUSER', 'default', '+smembers'))
+    await vi.waitFor(() => expect(goneOf(news)).toEqual(['goes']), patience)
+    const left = (): Promise<string[]> => redis.do(client => client.keys('*documents:*'))
+    await vi.waitFor(async () => expect(await left()).toEqual([]), patience)
+  })
+
+  it('[P7] by default a dead node’s people are shown, and its clients counted, for ten seconds at most', async () => {
+    const redis = await server()
+    const store = redisStore(redis.url)
+    ends.push(() => store.close())
+    store.presence.show(doc, appearance('p1'))
+    await store.presence.list(doc)
+    await store.seats.take('ann', 'client', 5)
+    for (const leases of ['leases', 'hosts']) {
+      const words = [['time'], ['zrange', `inkwell:{nodes}:${leases}`, '0', '-1', 'WITHSCORES']]
+      const answer = await redis.do(client => client.multi(words).exec())
+      const [[, [seconds, microseconds]], [, [, until]]] = answer as unknown as [
+        [null, [string, string]],
+        [null, [string, string]],
+      ]
+      const left = Number(until) - 1_000 * Number(seconds) - Number(microseconds) / 1_000
+      expect(left).toBeGreaterThan(0)
+      expect(left).toBeLessThanOrEqual(10_000)
+    }
   })
 
   it('when everybody has left, nothing of them is kept', async () => {

@@ -319,8 +319,9 @@ export class RedisLog implements Log {
   async #repeat(doc: DocId): Promise<void> {
     const { read, keys, rooms, hardening } = this.#parts
     const reply = await read.run<LastReply>(scripts.last, [keys.meta(doc), keys.log(doc)], [])
-    if (reply[0] === 'epoch') {
-      // Nothing is there any more: a frame of no known history makes everybody look.
+    const last = reply[3]?.[0]
+    if (reply[0] === 'epoch' || last === undefined) {
+      // Nothing is there, not yet or not any more: a frame of no known history makes everybody look.
       return rooms.announcements.tell(doc, {
         kind: 'entries',
         epoch: freshEpoch(),
@@ -330,8 +331,7 @@ export class RedisLog implements Log {
         durable: 0,
       })
     }
-    const [, epoch, durable, [last]] = reply
-    if (last === undefined) return
+    const [, epoch, durable] = reply
     const announcement = announcementOf(epoch, durable, last)
     rooms.announcements.tell(
       doc,

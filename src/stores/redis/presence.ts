@@ -129,10 +129,10 @@ export class RedisPresence implements PresenceBoard {
     for (const outbox of this.#outboxes.values()) outbox.waiting = []
     try {
       await Promise.all([...this.#outboxes.values()].map(({ sending }) => sending))
-      await this.#parts.wire.call(redis => redis.zrem(this.#parts.keys.leases, node))
+      await this.#renew('', false, node) // from now on it has a grave, so whatever happens to us somebody looks after it
       await this.#bury(node, true)
     } catch {
-      // Then the lease runs out.
+      // Then the lease runs out, or the grave is looked after by another node.
     }
   }
 
