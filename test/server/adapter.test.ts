@@ -2,6 +2,7 @@
 // the Redis between them befalls neither a server nor a document.
 
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createShardedAdapter } from '@socket.io/redis-adapter'
@@ -216,6 +217,27 @@ describe('an application’s namespace on two servers', () => {
     for (const name of rooms) a.server.io.of('/chat').to(name).emit('to', name)
     for (const [i, pair] of clients.entries()) for (const client of pair) await hears(client, ['to', rooms[i]])
     expect(await a.server.io.of('/chat').fetchSockets()).toHaveLength(8)
+  })
+
+  it.each([
+    ['one server', false],
+    ['a cluster', true],
+  ])('over %s, as a user of Redis with no more rights than docs/OPERATIONS.md names', async (_, isCluster) => {
+    const cluster = isCluster ? await startCluster() : null
+    const servers = cluster?.nodes ?? [await RedisServer.start()]
+    afterwards(() => Promise.all(servers.map(server => server.discard())))
+    const page = readFileSync(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8')
+    const [, always, clustered] = /its user needs those channels and (.*?); in a\s+cluster(.*?)too\./s.exec(page)!
+    const commands = [...(isCluster ? always + clustered! : always!).matchAll(/`([\w|]+)`/g)].map(([, command]) => `+${command}`)
+    const prefix = `world${++worlds}:`
+    const user = ['app', 'on', '>secret', 'resetchannels', `&${prefix}socket.io#*`, '-@all', ...commands]
+    for (const server of servers) await server.do(client => client.call('ACL', 'SETUSER', ...user))
+    const url = (cluster?.url ?? servers[0]!.url).replace('://', '://app:secret@')
+    const made = [0, 1].map(() => node(redisAdapter({ url, prefix, callLimit: 600 })))
+    const [a, b] = (await Promise.all(made)) as [Node, Node]
+    const bob = await inRoom(b.url)
+    await reaches(a, bob)
+    expect(await a.server.io.of('/chat').fetchSockets()).toHaveLength(1)
   })
 
   it('over a master that sentinels watch, before and after it has died', async () => {

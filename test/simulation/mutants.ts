@@ -66,7 +66,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R6',
-    seed: 18,
+    seed: 20,
     without: 'telling a joiner which of its edits a snapshot holds',
     edits: [
       {
@@ -90,7 +90,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R9',
-    seed: 279,
+    seed: 2,
     without: 'comparing the commit of an own edit with the edit in flight',
     edits: [{ file: 'src/ot/queue.ts', find: 'own === 0 && type.equals(units[0]!.op, commit)', put: 'own === 0' }],
   },
