@@ -17,6 +17,7 @@ import { type DraftCause, type DraftJson, type DraftNote, type Drafts, dropDraft
 import { Emitter } from './emitter.ts'
 import { closedHere, diverged, InkwellError, parsed, storageFailed } from './errors.ts'
 import { Keeper, type Place } from './keeper.ts'
+import { nearby } from './nearby.ts'
 import { Appearance, type Peer, Peers } from './peers.ts'
 import { type Kept, type Restored, schema } from './record.ts'
 import {
@@ -54,7 +55,7 @@ export interface Change<O> {
 
 /** An edit of mine that is not in the document. */
 export interface Draft<S, O> extends DraftNote {
-  /** The edit as it was made, on `before`. */
+  /** The edit as it was made, on `before`: of a text of more than 16,384 UTF-16 units the 1,024 around it, else the whole. */
   readonly op: O
   readonly before: S
   /** Makes the edit again in the document as it is now, and takes the draft off the list. @throws {InkwellError} when it cannot be edited */
@@ -669,19 +670,16 @@ export class LiveDocument<S, O> implements Document<S, O> {
           source: undefined,
         })
       case 'commit':
-        this.keeper?.moved(task.op)
-        this.remember(task.version, task.author, task.op)
-        this.peers.commit(task.version, task.op, task.author)
-        this.appearance.commit(task.op, task.author === this.session.author)
+      case 'skip': {
+        const { version, op } = task
+        const author = task.kind === 'commit' ? task.author : null
+        this.keeper?.moved(op)
+        this.remember(version, author, op)
+        this.peers.commit(version, op, author)
+        this.appearance.commit(op, author !== null && author === this.session.author)
         this.peersMoved = true
         return
-      case 'skip':
-        this.keeper?.moved(task.op)
-        this.remember(task.version, null, task.op)
-        this.peers.commit(task.version, task.op, null)
-        this.appearance.commit(task.op, false)
-        this.peersMoved = true
-        return
+      }
       case 'diverged':
         return this.diverged(task.position, task.expected, task.found)
       case 'reset':
@@ -931,13 +929,14 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private handBack({ cause, refusal, op, before }: SessionDraft<S, O>): void {
     const error = refusal === null ? null : new InkwellError(refusal)
     this.tellDraft(cause, error, op, before)
-    const reason = 'An edit was taken out of the document and handed back as a draft.'
+    const reason = 'An edit was handed back as a draft.'
     this.rejectWaiters(error ?? new InkwellError({ code: 'bad-seq', advice: 'stop', message: reason }))
   }
 
-  private tellDraft(cause: DraftCause, error: InkwellError | null, op: O, before: S): void {
+  private tellDraft(cause: DraftCause, error: InkwellError | null, made: O, on: S): void {
     const { type, id, port } = this
-    if (type.isNoop(op)) return
+    if (type.isNoop(made)) return
+    const { op, before } = nearby(made, on)
     const json: DraftJson = {
       schema,
       id: port.draftId(),

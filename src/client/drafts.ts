@@ -22,7 +22,7 @@ export interface DraftJson {
   readonly error: Pick<InkwellError, 'code' | 'message' | 'advice'> | null
   /** What the edit put in; empty for documents that are no text. */
   readonly text: string
-  /** What the edit was made on, and the edit. */
+  /** What the edit was made on, of a long text only what lay around it, and the edit. */
   readonly before: Json
   readonly op: Json
 }

@@ -105,7 +105,7 @@ export class Keeper<S, O> {
 
   /** Why edits or drafts of mine are not on the disk; null when all are there, as they are or as they were. */
   get lacking(): { readonly error: unknown } | null {
-    return this.safe === this.made ? null : { error: this.trouble?.error ?? 'it is not written yet' }
+    return this.safe === this.made ? null : { error: this.trouble?.error ?? 'not written' }
   }
 
   // ---- what happens to the document
@@ -213,7 +213,7 @@ export class Keeper<S, O> {
 
   /** Behind a writing that hangs none is to wait: each is whole. */
   private retry(): void {
-    if (this.writing === null && this.unanswered === 0) this.write(false)
+    if (this.unanswered === 0) this.write(false)
     else this.retryLater()
   }
 

@@ -6,6 +6,7 @@ import { applyAll } from '../ot/queue.ts'
 import type { DocumentType, Json } from '../ot/type.ts'
 import { chainOf, epochOf, positive, whole } from '../protocol/fields.ts'
 import type { DocId, Position, Seq, Version } from '../protocol/ids.ts'
+import { nearby } from './nearby.ts'
 import { Pile } from './pile.ts'
 import { type Confirmed, openSession, type Session, type Draft as SessionDraft, type Unit } from './session.ts'
 import type { Changes, Records } from './storage.ts'
@@ -220,10 +221,10 @@ export class Scribe<S, O> {
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
-const doubtToJson = <S, O>(type: DocumentType<S, O>, { op, before }: SessionDraft<S, O>): Json => [
-  type.snapshotToJson(before),
-  type.opToJson(op),
-]
+const doubtToJson = <S, O>(type: DocumentType<S, O>, doubt: SessionDraft<S, O>): Json => {
+  const { op, before } = nearby(doubt.op, doubt.before)
+  return [type.snapshotToJson(before), type.opToJson(op)]
+}
 
 // ---- reading
 

@@ -754,6 +754,41 @@ describe('drafts', () => {
     expect([again.drafts, second.client.drafts, disk.under('draft/')]).toEqual([[], [], []])
   })
 
+  it('[P5] [P3] of a long text keep what was typed and what lay around it, and find their places again in what the text has become', async () => {
+    const lines = Array.from({ length: 20_000 }, (_, i) => `line ${i} of a long text 🙂\n`)
+    const long = lines.join('')
+    const at = world({ limits: { documentLength: long.length + 10 } })
+    const disk = new HandDisk()
+    const first = at.page(disk)
+    const ben = await at.client('ben').client.open('doc')
+    const doc = await opened(at, first)
+    doc.insert(0, long, { undo: 'never' })
+    await landed(at)
+    const place = long.indexOf('line 9000 ')
+    for (let i = 0; i < 50; i++) {
+      const back = new Promise(resolve => doc.on('draft', resolve))
+      doc.replace(place, place + 4, `much too long ${i}`)
+      await landed(at)
+      await back
+    }
+    await written(at)
+    const kept = [...disk.boxes.values()].flatMap(records => [...records].filter(([key]) => key.startsWith('draft/')))
+    expect(kept.length).toBe(50)
+    expect(Math.max(...kept.map(([, text]) => text.length))).toBeLessThan(4_096)
+    first.die()
+
+    const second = at.page(disk)
+    const again = await opened(at, second)
+    await landed(at)
+    ben.delete(0, 1_000)
+    ben.insert(0, 'Another beginning.\n')
+    await landed(at)
+    again.drafts[7]!.restore()
+    const became = `Another beginning.\n${long.slice(1_000, place)}much too long 7${long.slice(place + 4)}`
+    await landed(at)
+    expect([again.text === became, (await read(at)) === became, again.drafts.length]).toEqual([true, true, 49])
+  })
+
   it('[P3] a draft that cannot be put back stays, here and on the disk', async () => {
     const at = world({ limits: { documentLength: 12 } })
     const disk = new HandDisk()
