@@ -94,8 +94,8 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => ne
 /** Milliseconds without a line after which the application is told: the hiccup of a restart is not worth a word. */
 const unreachableAfter = 10_000
 
-/** Milliseconds for opening the storage. Without it the client would never say hello. */
-const storageWithin = 5_000
+/** Milliseconds for opening the storage, with the two seconds that a pen may be waited for. Without it the client would never say hello. */
+const storageWithin = 7_000
 
 const noAttempt = 'no attempt has come to an end'
 
@@ -281,7 +281,7 @@ class LiveClient implements Client {
 
   private async moveIn(url: string, open: OpenStorage, key: ClientKey): Promise<Home> {
     const storage = await open(url)
-    return { storage, pen: await takePen(storage, () => [...this.asked], { key, box: newKey() }, this.tell) }
+    return { storage, pen: await takePen(storage, this.clock, () => [...this.asked], { key, box: newKey() }, this.tell) }
   }
 
   private readonly tell: Tell = (what, error) => this.events.emit('error', storageDamaged(what, error))

@@ -9,6 +9,7 @@
 import type { DocumentType } from '../ot/type.ts'
 import { keyOf } from '../protocol/fields.ts'
 import type { ClientKey, DocId, Seq } from '../protocol/ids.ts'
+import type { Clock } from './clock.ts'
 import { type DraftJson, keepDraft, readDrafts } from './drafts.ts'
 import type { Place } from './keeper.ts'
 import {
@@ -108,12 +109,18 @@ const textOf = <S, O>({ session, right }: Restored<S, O>): Restored<S, O> => {
 const usable = ({ entries, damaged }: Inventory): boolean =>
   damaged.length === 0 && [...entries.values()].every(({ sound }) => sound)
 
+/** Milliseconds to wait for a pen with unsent edits of a document that is opened: a page reloaded may be there before the old one is gone. */
+const adoptWithin = 2_000
+
+/** How much it is worth that it holds unsent edits of a document that is opened. */
+const missed = 8
+
 /** How much a writer who opens these documents would miss it, were it left lying. */
 const worth = ({ entries, drafts }: Inventory, wanted: readonly DocId[]): number => {
   const all = [...entries.values()]
   const mine = wanted.flatMap(doc => entries.get(doc) ?? [])
   return (
-    8 * Number(mine.some(({ unsent }) => unsent)) +
+    missed * Number(mine.some(({ unsent }) => unsent)) +
     4 * Number(all.some(({ unsent }) => unsent)) +
     2 * Number(mine.length > 0) +
     Number(all.length + drafts > 0)
@@ -123,6 +130,7 @@ const worth = ({ entries, drafts }: Inventory, wanted: readonly DocId[]): number
 /** Takes up the free pen that would be missed most by whoever opens `wanted`; a new one with `key` where none is free. */
 export const takePen = async (
   storage: ClientStorage,
+  clock: Clock,
   wanted: () => readonly DocId[],
   fresh: { readonly key: ClientKey; readonly box: string },
   tell: Tell,
@@ -133,12 +141,29 @@ export const takePen = async (
     if (there !== null && usable(there)) found.push({ box, value: worth(there, wanted()) })
   }
   found.sort((a, b) => b.value - a.value)
-  for (const { box } of found) {
-    const held = await storage.hold(box)
-    if (held === null) continue
+  const reach = async (box: string, until?: AbortSignal): Promise<Pen | null> => {
+    const held = await storage.hold(box, until)
+    if (held === null) return null
     const there = await inventory(storage, box) // now that nobody else writes to it
     if (there !== null && usable(there)) return Pen.open(storage, held, there, tell)
     await held.letGo(false)
+    return null
+  }
+  const worthWaiting = found.filter(({ value }) => value >= missed).map(({ box }) => box)
+  for (const box of worthWaiting) {
+    const pen = await reach(box)
+    if (pen !== null) return pen
+  }
+  const [best] = worthWaiting
+  if (best !== undefined) {
+    const waiting = new AbortController()
+    const stop = clock.after(adoptWithin, () => waiting.abort())
+    const pen = await reach(best, waiting.signal).finally(stop)
+    if (pen !== null) return pen
+  }
+  for (const { box } of found) {
+    const pen = await reach(box)
+    if (pen !== null) return pen
   }
   const held = await storage.hold(fresh.box)
   if (held === null) throw new Error(`the new box ${fresh.box} is held by somebody else`)

@@ -6,6 +6,8 @@ import type { Box, Changes, ClientStorage, Records } from '../../src/client/stor
 export class HandDisk {
   readonly boxes = new Map<string, Map<string, string>>()
   readonly holders = new Map<string, HandStorage>()
+  /** Those who wait for boxes to fall free. */
+  queue: { readonly box: string; look(): void }[] = []
   /** UTF-16 units written so far. */
   written = 0
 
@@ -22,6 +24,11 @@ export class HandDisk {
   become(earlier: ReadonlyMap<string, Map<string, string>>): void {
     this.boxes.clear()
     for (const [name, records] of earlier) this.boxes.set(name, records)
+  }
+
+  free(box: string): void {
+    this.holders.delete(box)
+    for (const waiting of this.queue.filter(each => each.box === box)) waiting.look()
   }
 
   /** All records of a box under a prefix. */
@@ -61,8 +68,9 @@ export class HandStorage implements ClientStorage {
     return new Map([...(this.disk.boxes.get(box) ?? [])].filter(([key]) => key.startsWith(prefix)))
   }
 
-  async hold(name: string): Promise<Box | null> {
+  async hold(name: string, until?: AbortSignal): Promise<Box | null> {
     this.beforeHold()
+    if (until !== undefined && this.disk.holders.has(name)) await this.free(name, until)
     if (this.dead || this.disk.holders.has(name)) return null
     this.disk.holders.set(name, this)
     return {
@@ -70,13 +78,28 @@ export class HandStorage implements ClientStorage {
       write: changes => this.write(name, changes),
       letGo: async emptied => {
         if (emptied) this.disk.boxes.delete(name)
-        if (this.disk.holders.get(name) === this) this.disk.holders.delete(name)
+        if (this.disk.holders.get(name) === this) this.disk.free(name)
       },
     }
   }
 
+  /** Until nobody holds the box, or it is waited for no more. */
+  private free(box: string, until: AbortSignal): Promise<void> {
+    return new Promise(resolve => {
+      const waiting = {
+        box,
+        look: () => {
+          this.disk.queue = this.disk.queue.filter(each => each !== waiting)
+          resolve()
+        },
+      }
+      this.disk.queue.push(waiting)
+      until.addEventListener('abort', waiting.look)
+    })
+  }
+
   async close(): Promise<void> {
-    for (const [box, holder] of this.disk.holders) if (holder === this) this.disk.holders.delete(box)
+    for (const [box, holder] of this.disk.holders) if (holder === this) this.disk.free(box)
   }
 
   private write(box: string, changes: Changes): Promise<void> {

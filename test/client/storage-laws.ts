@@ -76,6 +76,26 @@ export const storageLaws: readonly StorageLaw[] = [
     },
   },
   {
+    title: 'a box that is waited for comes to whoever waits when its holder lets go, and not once the waiting is called off',
+    async check(page) {
+      const [first, second] = [await page(), await page()]
+      const box = await held(first, 'one')
+      await box.write([['a', '1']])
+      const vain = new AbortController()
+      const never = second.hold('one', vain.signal)
+      vain.abort()
+      must((await never) === null, 'a waiting that was called off had the box')
+      const waiting = second.hold('one', new AbortController().signal)
+      must((await Promise.race([waiting, second.read('one', '')])) !== null, 'it did not wait')
+      await box.letGo(false)
+      const again = await waiting
+      if (again === null) throw new Error('it was let go, and whoever waited does not have it')
+      await again.write([['b', '2']])
+      must((await first.hold('one')) === null, 'two pages hold one box')
+      await Promise.all([first.close(), second.close()])
+    },
+  },
+  {
     title: 'of many that reach for a box at the same time, one has it',
     async check(page) {
       const pages = await Promise.all(Array.from({ length: 8 }, () => page()))

@@ -255,6 +255,30 @@ describe('several pages', () => {
     expect(new Set(docs.map(doc => doc.author)).size).toBe(3)
   })
 
+  it('[P3] a page opened before the old one has let go of its pen waits for it a moment, if it holds unsent edits of what is opened', async () => {
+    const at = world()
+    const disk = new HandDisk()
+    const first = at.page(disk)
+    const doc = await opened(at, first)
+    first.cut()
+    doc.insert(0, 'unsent')
+    await written(at)
+    const second = at.page(disk, false)
+    const opening = second.client.open('doc')
+    await at.calm()
+    first.die()
+    const again = await opening
+    expect([again.text, again.status, disk.boxes.size]).toEqual(['unsent', 'offline', 1])
+
+    const third = at.page(disk, false)
+    const waiting = third.client.open('doc')
+    await at.calm()
+    at.clock.pass(2_000) // the second page is there to stay
+    await at.calm()
+    const other = await waiting
+    expect([other.text, other.status, disk.boxes.size]).toEqual(['', 'offline', 2])
+  })
+
   it('[R12] a pen that was found good is looked at again once it is held', async () => {
     const at = world()
     const disk = new HandDisk()

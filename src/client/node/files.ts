@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import { copyFile, type FileHandle, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Sign, type Signs, signsIn } from '../../process/life.ts'
 import { soundPrefix } from '../record.ts'
 import type { Box, Changes, ClientStorage, OpenStorage, Records } from '../storage.ts'
@@ -36,6 +37,9 @@ export const fileStorage =
 const fileName = /^([A-Za-z0-9_-]+)\.([0-9a-f]{16})\.pen$/
 const unfinished = /\.([0-9a-f]{16})\.pen\.next$/
 
+/** Milliseconds between two looks at a box that is waited for: nothing tells when a process is gone. */
+const lookAgainAfter = 50
+
 class FileStorage implements ClientStorage {
   private readonly directory: string
   private readonly signs: Signs
@@ -55,10 +59,14 @@ class FileStorage implements ClientStorage {
     return new Map([...records].filter(([key]) => key.startsWith(prefix)))
   }
 
-  async hold(name: string): Promise<Box | null> {
+  async hold(name: string, until?: AbortSignal): Promise<Box | null> {
     if (this.held.has(name)) return null
     const sign = await this.signs.give() // before the file bears it: nobody must take this process for dead
-    const box = await this.take(name, sign)
+    let box = await this.take(name, sign)
+    while (box === null && until?.aborted === false) {
+      await sleep(lookAgainAfter)
+      box = await this.take(name, sign)
+    }
     if (box === null) await sign.end()
     else this.held.set(name, box)
     return box
