@@ -97,6 +97,15 @@ const unreachableAfter = 10_000
 /** Milliseconds for opening the storage, with the two seconds that a pen may be waited for. Without it the client would never say hello. */
 const storageWithin = 7_000
 
+/**
+ * Milliseconds after which, while there is a line, it is looked again for what pages have left that ended meanwhile; half of it more or
+ * less by chance, so that the tabs of one browser do not look all at once.
+ */
+const errandsPause = 20_000
+
+/** Milliseconds in which what nobody here has open must be safe; else it is left to the next errands, and keeps no other waiting. */
+const sendWithin = 60_000
+
 const noAttempt = 'no attempt has come to an end'
 
 /** A pen and the storage that it lies in. */
@@ -110,6 +119,7 @@ class LiveClient implements Client {
   user: User | null = null
 
   private readonly clock: Clock
+  private readonly random: () => number
   private readonly events = new Emitter<ClientEvents>()
   private readonly documents = new Map<DocId, LiveDocument<unknown, unknown>>()
   /** Those on their way out of the storage. */
@@ -127,6 +137,9 @@ class LiveClient implements Client {
   private readonly isStandIn: boolean
   private readonly standIn: (pen: Pen, storage: ClientStorage) => LiveClient
   private errands: Promise<void> | null = null
+  private stopErrandsPause = (): void => {}
+  /** Boxes that could not be brought home, of which the application has been told. */
+  private readonly failedBoxes = new Set<string>()
   private helper: LiveClient | null = null
   private readonly stopLeaving: () => void
   /** The last edit of documents closed: one opened again must not give its edits numbers that others may have yet (R12). */
@@ -149,6 +162,7 @@ class LiveClient implements Client {
     const { token, transports = ['websocket'], path = '/socket.io/', clock = systemClock, random = Math.random } = options
     const { surroundings = usual } = options
     this.clock = clock
+    this.random = random
     if (options.key !== undefined && options.storage !== undefined) throw new TypeError('give a key or a storage: that has one')
     const key = options.key === undefined ? newKey() : parsed(() => keyOf(options.key))
     this.book = new Drafts(document => {
@@ -286,28 +300,45 @@ class LiveClient implements Client {
 
   private readonly tell: Tell = (what, error) => this.events.emit('error', storageDamaged(what, error))
 
-  /** There is a line: what is kept and belongs to nobody here is sent. */
+  /** There is a line: what is kept and belongs to nobody here is sent, and looked for again as long as there is one. */
   private async runErrands(): Promise<void> {
+    this.stopErrandsPause()
+    const home = this.home && (await this.home)
     const calledOff = () => this.closing !== null || this.author === null
     try {
-      const home = this.home && (await this.home)
       if (home === null || calledOff()) return
       const { storage, pen: own } = home
       await this.sendUnsent(own)
       const found = (drafts: readonly DraftJson[]) => this.book.add(drafts)
       const send = (pen: Pen) => this.sendFor(pen, storage)
-      await runErrands({ storage, own, types: this.types, tell: this.tell, send, found, calledOff })
+      const failed = (box: string, error: unknown) => this.boxFailed(box, error)
+      await runErrands({ storage, own, types: this.types, tell: this.tell, failed, send, found, calledOff })
     } catch (error) {
-      this.events.emit('error', storageFailed(error))
+      this.boxFailed('', error)
     } finally {
       this.errands = null
+      if (home !== null && !calledOff()) {
+        this.stopErrandsPause = this.clock.after(errandsPause * (0.5 + this.random()), () => this.goOnErrands())
+      }
     }
+  }
+
+  private goOnErrands(): void {
+    this.errands ??= this.runErrands()
+  }
+
+  /** It is tried again and again, and told of once. */
+  private boxFailed(box: string, error: unknown): void {
+    if (this.failedBoxes.has(box)) return
+    this.failedBoxes.add(box)
+    this.events.emit('error', storageFailed(error))
   }
 
   /** Sends what another pen has left, on a line of its own, under that pen's key. */
   private async sendFor(pen: Pen, storage: ClientStorage): Promise<void> {
-    if (pen.unsent.length === 0 || this.closing !== null) return
+    if (!pen.unsent.some(([, type]) => this.types.has(type)) || this.closing !== null) return
     this.helper = this.standIn(pen, storage)
+    for (const type of this.types.values()) this.helper.types.set(type.name, type)
     this.helper.on('error', error => {
       if (error.code === 'storage-failed' || error.code === 'storage-damaged') this.events.emit('error', error)
     })
@@ -321,9 +352,9 @@ class LiveClient implements Client {
     const send = async (doc: DocId, type: DocumentType<unknown, unknown>) => {
       this.unasked.add(doc)
       try {
-        await (await this.start(doc, type)).settled()
+        await inTime(this.clock, sendWithin, (await this.start(doc, type)).settled(), 'sending')
       } catch {
-        // Handed back as a draft, or the client is closed: the writer has been told, or what is unsent waits on.
+        // Handed back as a draft, or the client is closed: the writer has been told, or what is unsent waits on. So it does after a minute.
       }
       if (this.unasked.delete(doc)) await this.documents.get(doc)?.close()
     }
@@ -361,6 +392,7 @@ class LiveClient implements Client {
     this.renewal?.down()
     await this.helper?.close()
     await this.errands
+    this.stopErrandsPause()
     this.line.close()
     this.outageOver()
     this.stopLeaving()
@@ -394,13 +426,14 @@ class LiveClient implements Client {
         this.renewal?.up(event.welcome.expiresIn)
         this.become('online')
         for (const document of this.all) document.up(event.welcome.author)
-        if (!this.isStandIn) this.errands ??= this.runErrands()
+        if (!this.isStandIn) this.goOnErrands()
         return
       case 'message':
         return this.receive(event.message)
       case 'down': {
         const wasUp = this.author !== null
         this.author = null
+        this.stopErrandsPause()
         this.renewal?.down()
         this.away = true
         const error = event.refusal === null ? null : new InkwellError(event.refusal)

@@ -13,6 +13,8 @@ export interface Errands {
   readonly own: Pen
   readonly types: Types
   readonly tell: Tell
+  /** A box could not be brought home; the others are, and this one is tried again with the next errands. */
+  failed(box: string, error: unknown): void
   /** Sends what a pen holds; resolves when that is safe or has been handed back, or when it has been called off. */
   send(pen: Pen): Promise<void>
   /** These drafts are in my own box now. */
@@ -21,18 +23,28 @@ export interface Errands {
 }
 
 export const runErrands = async (errands: Errands): Promise<void> => {
-  const { storage, own, tell, calledOff } = errands
+  const { storage, own, calledOff } = errands
   for (const name of await storage.boxes()) {
     if (calledOff()) return
-    const box = name === own.name ? null : await storage.hold(name)
-    if (box === null) continue
-    let emptied = false
+    if (name === own.name) continue
     try {
-      const there = await inventory(storage, name)
-      if (there !== null) emptied = await bringHome(errands, await Pen.open(storage, box, there, tell))
-    } finally {
-      await box.letGo(emptied)
+      await visit(errands, name)
+    } catch (error) {
+      errands.failed(name, error)
     }
+  }
+}
+
+const visit = async (errands: Errands, name: string): Promise<void> => {
+  const { storage, tell } = errands
+  const box = await storage.hold(name)
+  if (box === null) return
+  let emptied = false
+  try {
+    const there = await inventory(storage, name)
+    if (there !== null) emptied = await bringHome(errands, await Pen.open(storage, box, there, tell))
+  } finally {
+    await box.letGo(emptied)
   }
 }
 

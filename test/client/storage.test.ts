@@ -295,6 +295,38 @@ describe('several pages', () => {
     expect([again.text, again.author === doc.author]).toEqual(['a', false])
   })
 
+  it('[P2] [P3] a page whose line never breaks sends what another one leaves that dies meanwhile, also behind a box that fails', async () => {
+    const at = world()
+    const disk = new HandDisk()
+    const there = at.page(disk)
+    await opened(at, there, 'other')
+    const [bad, gone] = [at.page(disk), at.page(disk)]
+    for (const page of [bad, gone]) {
+      const doc = await opened(at, page)
+      page.cut()
+      doc.insert(0, page === bad ? 'later' : 'sent')
+      await written(at)
+    }
+    await landed(at)
+    const [, badBox] = [...disk.boxes.keys()]
+    const { read: readBox } = there.storage
+    there.storage.read = async (box, prefix) => {
+      if (box === badBox) throw new Error('the disk has a scratch')
+      return readBox.call(there.storage, box, prefix)
+    }
+    bad.die()
+    gone.die()
+    for (let i = 0; i < 3; i++) {
+      at.clock.pass(30_000)
+      await landed(at)
+    }
+    expect([await read(at), disk.boxes.size, there.errors]).toEqual(['sent', 2, ['storage-failed']])
+    there.storage.read = readBox
+    at.clock.pass(30_000)
+    await landed(at)
+    expect([(await read(at)).length, disk.boxes.size]).toEqual([9, 1])
+  })
+
   it('keep the texts that were in the boxes they bring home', async () => {
     const at = world()
     const disk = new HandDisk()
