@@ -61,7 +61,7 @@ class BrowserStorage implements ClientStorage {
     return new Map(keys.map((key, i) => [(key as [string, string])[1], values[i] as string]))
   }
 
-  hold(name: string, until?: AbortSignal): Promise<Box | null> {
+  hold(name: string, within = 0): Promise<Box | null> {
     return new Promise((resolve, reject) => {
       const holding = (lock: Lock | null): Promise<void> | undefined => {
         if (lock === null) {
@@ -80,10 +80,10 @@ class BrowserStorage implements ClientStorage {
           })
         })
       }
-      const how: LockOptions = until === undefined ? { ifAvailable: true } : { signal: until }
+      const how: LockOptions = within === 0 ? { ifAvailable: true } : { signal: AbortSignal.timeout(within) }
       navigator.locks
         .request(`${this.name} ${name}`, how, holding)
-        .catch(error => (until?.aborted ? resolve(null) : reject(error)))
+        .catch(error => (how.signal?.aborted ? resolve(null) : reject(error)))
     })
   }
 

@@ -9,7 +9,6 @@
 import type { DocumentType } from '../ot/type.ts'
 import { keyOf } from '../protocol/fields.ts'
 import type { ClientKey, DocId, Seq } from '../protocol/ids.ts'
-import type { Clock } from './clock.ts'
 import { type DraftJson, keepDraft, readDrafts } from './drafts.ts'
 import type { Place } from './keeper.ts'
 import {
@@ -130,7 +129,6 @@ const worth = ({ entries, drafts }: Inventory, wanted: readonly DocId[]): number
 /** Takes up the free pen that would be missed most by whoever opens `wanted`; a new one with `key` where none is free. */
 export const takePen = async (
   storage: ClientStorage,
-  clock: Clock,
   wanted: () => readonly DocId[],
   fresh: { readonly key: ClientKey; readonly box: string },
   tell: Tell,
@@ -141,8 +139,8 @@ export const takePen = async (
     if (there !== null && usable(there)) found.push({ box, value: worth(there, wanted()) })
   }
   found.sort((a, b) => b.value - a.value)
-  const reach = async (box: string, until?: AbortSignal): Promise<Pen | null> => {
-    const held = await storage.hold(box, until)
+  const reach = async (box: string, within = 0): Promise<Pen | null> => {
+    const held = await storage.hold(box, within)
     if (held === null) return null
     const there = await inventory(storage, box) // now that nobody else writes to it
     if (there !== null && usable(there)) return Pen.open(storage, held, there, tell)
@@ -156,9 +154,7 @@ export const takePen = async (
   }
   const [best] = worthWaiting
   if (best !== undefined) {
-    const waiting = new AbortController()
-    const stop = clock.after(adoptWithin, () => waiting.abort())
-    const pen = await reach(best, waiting.signal).finally(stop)
+    const pen = await reach(best, adoptWithin)
     if (pen !== null) return pen
   }
   for (const { box } of found) {
@@ -207,7 +203,7 @@ export class Pen {
   }
 
   /** Documents with edits that are not known to be safe, and their types. */
-  get unsent(): readonly (readonly [doc: DocId, type: string])[] {
+  get unsent(): (readonly [doc: DocId, type: string])[] {
     return [...this.entries].flatMap(([doc, { unsent, type }]) => (unsent ? [[doc, type] as const] : []))
   }
 

@@ -157,6 +157,9 @@ export type SessionEffect<S, O> =
 
 export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly SessionEffect<S, O>[]]
 
+/** Milliseconds before a document with edits of mine asks again whether there is room for it on the connection. */
+const roomPause = 5_000
+
 /** Milliseconds before trying again what the server refused for the moment without saying for how long. */
 const retryPause = 1_000
 
@@ -460,7 +463,7 @@ class Run<S, O> {
   }
 
   private refused(message: Refused): void {
-    const { link, units, doc } = this.state
+    const { link, units, confirmed, doc } = this.state
     const { refusal } = message
     if (
       (link.kind === 'joining' || link.kind === 'leaving') &&
@@ -472,6 +475,9 @@ class Run<S, O> {
       this.effects.push({ kind: 'refused', refusal })
       if (refusal.advice === 'retry' || refusal.advice === 'slow-down')
         return this.rejoinLater(refusal.after ?? retryPause, link.trust)
+      // Nothing is wrong with the edits: there is room for them when another document is closed.
+      if (refusal.code === 'too-many-documents' && units.length + confirmed.length > 0)
+        return this.joinLater(roomPause, link.trust)
       return this.end(refusal)
     }
     if (link.kind !== 'live' || message.handle !== link.handle) return

@@ -14,9 +14,9 @@ export interface ClientStorage {
   read(box: string, prefix: string): Promise<Records>
   /**
    * Takes a box into one's hands, made anew where there is none. It stays there until it is let go, or this page or process ends,
-   * however it ends. Null: somebody else holds it, with `until` for as long as that was not aborted: so long it is waited for.
+   * however it ends. Null: somebody else holds it, after waiting `within` milliseconds (0) for it.
    */
-  hold(box: string, until?: AbortSignal): Promise<Box | null>
+  hold(box: string, within?: number): Promise<Box | null>
   /** Boxes still held are let go. */
   close(): Promise<void>
 }

@@ -1,6 +1,7 @@
 // A storage in the hand of a test: it is slow, full, or forgets, when the test says so.
 // Invariant: what a write brings is on the disk as a whole or not at all, in the order of writes, and only once it is committed.
 
+import { type Clock, systemClock } from '../../src/client/clock.ts'
 import type { Box, Changes, ClientStorage, Records } from '../../src/client/storage.ts'
 
 export class HandDisk {
@@ -12,8 +13,8 @@ export class HandDisk {
   written = 0
 
   /** What one page sees of it. */
-  storage(): HandStorage {
-    return new HandStorage(this)
+  storage(clock: Clock = systemClock): HandStorage {
+    return new HandStorage(this, clock)
   }
 
   copy(): Map<string, Map<string, string>> {
@@ -54,10 +55,12 @@ export class HandStorage implements ClientStorage {
   /** Every write that was committed. */
   readonly history: Changes[] = []
   private readonly disk: HandDisk
+  private readonly clock: Clock
   private dead = false
 
-  constructor(disk: HandDisk) {
+  constructor(disk: HandDisk, clock: Clock) {
     this.disk = disk
+    this.clock = clock
   }
 
   async boxes(): Promise<readonly string[]> {
@@ -68,9 +71,9 @@ export class HandStorage implements ClientStorage {
     return new Map([...(this.disk.boxes.get(box) ?? [])].filter(([key]) => key.startsWith(prefix)))
   }
 
-  async hold(name: string, until?: AbortSignal): Promise<Box | null> {
+  async hold(name: string, within = 0): Promise<Box | null> {
     this.beforeHold()
-    if (until !== undefined && this.disk.holders.has(name)) await this.free(name, until)
+    if (within > 0 && this.disk.holders.has(name)) await this.free(name, within)
     if (this.dead || this.disk.holders.has(name)) return null
     this.disk.holders.set(name, this)
     return {
@@ -84,7 +87,7 @@ export class HandStorage implements ClientStorage {
   }
 
   /** Until nobody holds the box, or it is waited for no more. */
-  private free(box: string, until: AbortSignal): Promise<void> {
+  private free(box: string, within: number): Promise<void> {
     return new Promise(resolve => {
       const waiting = {
         box,
@@ -94,7 +97,7 @@ export class HandStorage implements ClientStorage {
         },
       }
       this.disk.queue.push(waiting)
-      until.addEventListener('abort', waiting.look)
+      this.clock.after(within, waiting.look)
     })
   }
 

@@ -202,7 +202,7 @@ export class HandPage {
 
   constructor(world: HandWorld, disk: HandDisk, online: boolean) {
     this.online = online
-    this.storage = disk.storage()
+    this.storage = disk.storage(world.clock)
     const transport: Transport = (listen, hello) => {
       const line = new HandLine(world, '' as AuthorId, listen, hello)
       this.lines.push(line)

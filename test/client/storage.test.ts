@@ -188,6 +188,50 @@ describe('a page that is opened again', () => {
     expect(again.text).toBe('later')
   })
 
+  it('[P2] [P3] more documents edited without a line than the server lets a connection join are all sent, and none comes back as a draft', async () => {
+    const at = world({ limits: { documentsPerConnection: 17 } })
+    const disk = new HandDisk()
+    const first = at.page(disk)
+    const names = Array.from({ length: 40 }, (_, i) => `note${i}`)
+    for (const id of names) await (await opened(at, first, id)).close()
+    await landed(at)
+    first.cut()
+    for (const id of names) {
+      const doc = await opened(at, first, id)
+      doc.insert(0, id)
+      await doc.close()
+    }
+    first.die()
+    const second = at.page(disk)
+    for (const id of ['a', 'b', 'c', 'd']) await opened(at, second, id)
+    for (let i = 0; i < 10; i++) await landed(at)
+    expect(second.client.drafts).toEqual([])
+    expect(await Promise.all(names.map(id => read(at, id)))).toEqual(names)
+  })
+
+  it('[P2] [P3] a document with unsent edits that is one too many waits until another is closed', async () => {
+    const at = world({ limits: { documentsPerConnection: 2 } })
+    const page = at.page(new HandDisk())
+    const names = ['a', 'b', 'c']
+    for (const id of names) {
+      const doc = await opened(at, page, id)
+      doc.insert(0, 'kept, ')
+      await landed(at)
+      await doc.close()
+    }
+    page.cut()
+    const docs: TextDocument[] = []
+    for (const id of names) docs.push(await opened(at, page, id))
+    for (const doc of docs) doc.insert(6, 'unsent')
+    await page.rise()
+    await landed(at)
+    expect([docs.map(({ status }) => status), page.client.drafts]).toEqual([['saved', 'saved', 'offline'], []])
+    await docs[0]!.close()
+    at.clock.pass(5_000)
+    await landed(at)
+    expect([docs[2]!.status, await read(at, 'c')]).toEqual(['saved', 'kept, unsent'])
+  })
+
   it('a reader who could not write cannot write without a line either', async () => {
     let right: Right = 'write'
     const at = world({ right: () => right })

@@ -59,11 +59,11 @@ class FileStorage implements ClientStorage {
     return new Map([...records].filter(([key]) => key.startsWith(prefix)))
   }
 
-  async hold(name: string, until?: AbortSignal): Promise<Box | null> {
+  async hold(name: string, within = 0): Promise<Box | null> {
     if (this.held.has(name)) return null
     const sign = await this.signs.give() // before the file bears it: nobody must take this process for dead
     let box = await this.take(name, sign)
-    while (box === null && until?.aborted === false) {
+    for (let waited = 0; box === null && waited < within; waited += lookAgainAfter) {
       await sleep(lookAgainAfter)
       box = await this.take(name, sign)
     }
