@@ -2,8 +2,10 @@
 // Invariant: nodes share nothing but what is in Redis, so any of them can die at any instant.
 
 import type { ConnectionOptions } from 'node:tls'
+import type { Cluster, Redis } from 'ioredis'
 import type { Finding, Store } from '../engine/ports.ts'
 import type { Json } from '../ot/type.ts'
+import type { DocId } from '../protocol/ids.ts'
 import type { ApplicationAdapter } from './adapter.ts'
 import { Feed } from './feed.ts'
 import { RedisAdapter } from './redis/adapter.ts'
@@ -16,7 +18,7 @@ import { redisNotices } from './redis/notices.ts'
 import { RedisPresence } from './redis/presence.ts'
 import { Rooms, signalMark } from './redis/rooms.ts'
 import { RedisSeats } from './redis/seats.ts'
-import { Wire, type WireOptions } from './redis/wire.ts'
+import { Saying, Wire, type WireOptions } from './redis/wire.ts'
 import { signalText } from './signals.ts'
 
 export interface RedisOptions {
@@ -57,6 +59,7 @@ export const redisAdapter = (where: string | RedisAdapterOptions): ApplicationAd
   return new RedisAdapter(address, name, prefix ?? options.prefix ?? 'inkwell:', { callLimit, tls, natMap })
 }
 
+const signalsWaiting = 4_194_304 // bytes that Redis has not taken yet: of a second ago nobody wants to know
 const controlsWaiting = 1_000 // messages behind one that has no answer; the next are not said
 
 /** A store in Redis. It connects in the background; `ready()`, and every call, rejects while Redis is away. @throws on a faulty address */
@@ -88,19 +91,22 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
 
   const seats = new RedisSeats({ wire: read, keys, lease: given.presenceLease ?? 9_000 })
 
-  /** At most once: what cannot be said now is not said. */
-  const say = async (channel: string, text: string): Promise<void> => {
-    await read
-      .call(redis => (publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text)))
-      .catch(() => {})
-  }
+  const signalling = new Saying(read, lines, signalsWaiting)
+  const publishing = (channel: string, text: string) => (redis: Redis | Cluster) =>
+    publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text)
+  const unsaid = (): void => {} // at most once: what cannot be said now is not said
+  const signal = (doc: DocId, text: string): void =>
+    void signalling.say(Buffer.byteLength(text), publishing(keys.channel(doc), text)).catch(unsaid)
   /** One control message after the other: a cluster's client sends what it has sent to the wrong server again, behind what came later. */
   let telling: Promise<void> = Promise.resolve()
   let untold = 0
   const tell = (text: string): void => {
     if (untold >= controlsWaiting) return
     untold++
-    telling = telling.then(() => say(keys.control, text)).finally(() => untold--)
+    telling = telling
+      .then(() => read.call(publishing(keys.control, text)))
+      .then(unsaid, unsaid)
+      .finally(() => untold--)
   }
   const controls = new Feed<'control', Json>()
   /** Kept once somebody has listened: every node listens as long as it lives. */
@@ -156,7 +162,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     notices: redisNotices(read, keys),
     seats,
     signals: {
-      send: (doc, payload) => void say(keys.channel(doc), `${signalMark}${signalText(payload)}`),
+      send: (doc, payload) => signal(doc, `${signalMark}${signalText(payload)}`),
       async subscribe(doc, listener) {
         const stop = rooms.signals.subscribe(doc, listener)
         try {

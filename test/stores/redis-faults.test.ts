@@ -585,6 +585,24 @@ describe('what nodes and applications say', () => {
     expect(() => stores[0]!.signals.send(doc, 'x'.repeat(131_073))).toThrow(RangeError)
   })
 
+  it('while Redis stands still only so much of it waits as is named; what is more is never said', async () => {
+    const redis = await server()
+    const store = storeAt(redis.url, { callLimit: 60_000 }) // nothing is given up meanwhile
+    const heard: Json[] = []
+    await store.signals.subscribe(doc, payload => heard.push(payload))
+    await store.signals.subscribe('other' as DocId, payload => heard.push(payload))
+    redis.stop()
+    for (let i = 0; i < 100; i++) store.signals.send(doc, `${i} ${'x'.repeat(100_000)}`)
+    redis.go()
+    await vi.waitFor(() => {
+      store.signals.send('other' as DocId, 'over') // behind whatever has waited
+      expect(heard).toContain('over')
+    }, patience)
+    expect(heard.filter(word => word !== 'over').map(word => Number.parseInt(String(word), 10))).toEqual(
+      Array.from({ length: 41 }, (_, i) => i), // of a hundred kilobytes each, in 4 MiB
+    )
+  })
+
   it.each<[string, () => Promise<{ readonly url: string; readonly nodes: readonly RedisServer[] }>]>([
     [
       'one server',

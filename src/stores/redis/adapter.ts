@@ -5,7 +5,7 @@ import type { ApplicationAdapter } from '../adapter.ts'
 import type { Address } from './address.ts'
 import { Channels } from './channels.ts'
 import { Keys } from './keys.ts'
-import { lineLimit, Wire, type WireOptions } from './wire.ts'
+import { Saying, Wire, type WireOptions } from './wire.ts'
 
 /** Bytes of messages that Redis has not taken yet. A page wants to know what is going on, not what went on some seconds ago. */
 const mostWaiting = 4_194_304
@@ -23,10 +23,9 @@ export class RedisAdapter implements ApplicationAdapter {
   readonly prefix: string
   readonly #wire: Wire
   readonly #channels: Channels
-  readonly #lineLimit: number
+  readonly #saying: Saying
   readonly #unheard = new Set<Listening>()
   readonly #watchers: ((away: Error | null) => void)[] = []
-  #waiting = 0
   #away = false
   /** How often something did not get through since the last look. */
   #failures = 0
@@ -39,34 +38,17 @@ export class RedisAdapter implements ApplicationAdapter {
     this.prefix = new Keys(prefix, 'db' in address ? address.db : 0).application
     this.#wire = new Wire(address, name, 'application', options)
     this.#channels = new Channels(this.#wire, server => this.#wire.listener(server), { sharded: 'always', lingering: 0 })
-    this.#lineLimit = lineLimit(options.callLimit)
+    this.#saying = new Saying(this.#wire, options, mostWaiting)
     this.#wire.whenLost(() => this.#lost(new Error(`the connection to ${name} is gone`)))
   }
 
   get waiting(): number {
-    return this.#waiting
+    return this.#saying.waiting
   }
 
   say(channel: string, message: string | Uint8Array): void {
-    const bytes = Buffer.byteLength(message)
-    if (this.#waiting + bytes > mostWaiting)
-      return this.#lost(new Error(`${this.#waiting} bytes wait for ${this.name}; the limit is ${mostWaiting}`))
-    this.#waiting += bytes
     const words = typeof message === 'string' ? message : Buffer.from(message.buffer, message.byteOffset, message.byteLength)
-    const taken = (): void => {
-      this.#waiting -= bytes
-    }
-    let given = false
-    const said = this.#wire.call(redis => {
-      given = true
-      return redis.spublish(channel, words)
-    })
-    said.then(taken, error => {
-      this.#lost(error)
-      // The client holds it until it gives up the line, and then forgets it without a word.
-      if (given) setTimeout(taken, this.#lineLimit).unref()
-      else taken()
-    })
+    this.#saying.say(Buffer.byteLength(message), redis => redis.spublish(channel, words)).catch(error => this.#lost(error))
   }
 
   hear(channel: string, listener: (message: Buffer) => void): () => void {

@@ -236,3 +236,44 @@ export class Wire {
     })
   }
 }
+
+/** What is said over a wire to whoever listens now, at most once: what waits until Redis has taken it is bounded, the rest is not said. */
+export class Saying {
+  readonly #wire: Wire
+  readonly #lineLimit: number
+  readonly #most: number
+  #waiting = 0
+
+  /** @param most bytes that may wait */
+  constructor(wire: Wire, { callLimit }: Pick<WireOptions, 'callLimit'>, most: number) {
+    this.#wire = wire
+    this.#lineLimit = lineLimit(callLimit)
+    this.#most = most
+  }
+
+  /** Bytes that Redis has not taken yet. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** @throws {RedisAway} when it was not said, or nobody knows */
+  async say(bytes: number, publish: (client: Client) => Promise<unknown>): Promise<void> {
+    if (this.#waiting + bytes > this.#most)
+      throw new RedisAway(`${this.#waiting} bytes wait for Redis; the limit is ${this.#most}`)
+    this.#waiting += bytes
+    const taken = (): void => {
+      this.#waiting -= bytes
+    }
+    let given = false
+    const said = this.#wire.call(client => {
+      given = true
+      return publish(client)
+    })
+    await said.then(taken, error => {
+      // The client holds it until it gives up the line, and then forgets it without a word.
+      if (given) setTimeout(taken, this.#lineLimit).unref()
+      else taken()
+      throw error
+    })
+  }
+}
