@@ -1,11 +1,14 @@
 // The parts of the Redis store that need no Redis: addresses, names, what settings promise, shared answers.
 
 import { describe, expect, it, vi } from 'vitest'
-import type { DocId } from '../../src/protocol/ids.ts'
+import type { Entry } from '../../src/engine/ports.ts'
+import type { AuthorId, Chain, DocId, Epoch } from '../../src/protocol/ids.ts'
 import { readAddress } from '../../src/stores/redis/address.ts'
-import { promisedBy, readSettings, type ServerSettings } from '../../src/stores/redis/durability.ts'
+import { Hardening, promisedBy, readSettings, type ServerSettings } from '../../src/stores/redis/durability.ts'
 import { Flights } from '../../src/stores/redis/flights.ts'
+import { Heard } from '../../src/stores/redis/heard.ts'
 import { Keys, slotOf } from '../../src/stores/redis/keys.ts'
+import { type LogParts, RedisLog } from '../../src/stores/redis/log.ts'
 import { RedisPresence } from '../../src/stores/redis/presence.ts'
 import { Rooms } from '../../src/stores/redis/rooms.ts'
 import type { Wire } from '../../src/stores/redis/wire.ts'
@@ -197,6 +200,126 @@ describe('a shared answer', () => {
     const failing = Array.from({ length: 3 }, () => flights.share('q', () => Promise.reject(new Error('away'))))
     for (const each of failing) await expect(each).rejects.toThrow('away')
     await expect(flights.share('q', async () => 7)).resolves.toBe(7)
+  })
+})
+
+describe('what was heard of a document', () => {
+  const chainOf = (version: number): Chain => String(version).padStart(16, '0') as Chain
+  const place = (version: number) => ({ epoch: 'epoch' as Epoch, version, chain: chainOf(version) })
+  const entriesAfter = (from: number, count: number): Entry[] =>
+    Array.from({ length: count }, (_, i) => ({ author: 'ann' as AuthorId, seq: from + i + 1, body: 'x', ...place(from + i + 1) }))
+  const hears = (heard: Heard, from: number, count: number): void =>
+    heard.hear({
+      kind: 'entries',
+      epoch: 'epoch' as Epoch,
+      from,
+      chain: chainOf(from),
+      entries: entriesAfter(from, count),
+      durable: 0,
+    })
+
+  it('is kept for a turn and forgotten with the next, and what comes then goes on from there', () => {
+    const heard = new Heard()
+    hears(heard, 7, 3)
+    heard.turn()
+    hears(heard, 10, 2)
+    expect(heard.between(place(7), place(12))).toEqual(entriesAfter(7, 5))
+    heard.turn()
+    expect(heard.between(place(7), place(12))).toBeNull()
+    expect(heard.between(place(10), place(12))).toEqual(entriesAfter(10, 2))
+    heard.turn()
+    expect(heard.between(place(10), place(12))).toBeNull()
+    hears(heard, 10, 2) // repeated
+    expect(heard.between(place(10), place(12))).toBeNull()
+    hears(heard, 12, 1)
+    expect(heard.between(place(12), place(13))).toEqual(entriesAfter(12, 1))
+  })
+
+  it('of a new history is not counted as that of the old one', () => {
+    const heard = new Heard()
+    hears(heard, 0, 9)
+    heard.turn()
+    heard.hear({
+      kind: 'entries',
+      epoch: 'another' as Epoch,
+      from: 0,
+      chain: chainOf(0),
+      entries: entriesAfter(0, 2),
+      durable: 0,
+    })
+    heard.turn()
+    expect(heard.between({ ...place(0), epoch: 'another' as Epoch }, place(2))).toEqual(entriesAfter(0, 2))
+  })
+
+  it('is forgotten by a log whose document stays open', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const turn = vi.spyOn(Heard.prototype, 'turn')
+      const rooms = new Rooms({ listen: async () => () => {} }, new Keys('inkwell:', 0))
+      const log = new RedisLog({ rooms } as unknown as LogParts)
+      const stop = await log.subscribe('doc' as DocId, () => {})
+      for (let minute = 0; minute < 6; minute++) vi.advanceTimersByTime(10_000)
+      expect(turn).toHaveBeenCalledTimes(6)
+      stop()
+      vi.advanceTimersByTime(60_000)
+      expect(turn).toHaveBeenCalledTimes(6)
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+      vi.restoreAllMocks()
+    }
+  })
+})
+
+describe('what another node writes', () => {
+  const at = (version: number) => ({ epoch: 'epoch' as Epoch, version, chain: String(version).padStart(16, '0') as Chain })
+
+  it('is looked after by that node as long as it says so, however long it writes; by others when it says no more', async () => {
+    vi.useFakeTimers()
+    try {
+      const hardened: unknown[] = []
+      const server = {
+        options: {},
+        set: async () => 'OK',
+        wait: async () => 1,
+        info: async () => 'redis_version:7.0.15',
+        config: async () => [],
+      }
+      const wire = {
+        whenLost: () => {},
+        whenMapped: () => {},
+        slots: null,
+        servers: async () => [server],
+        inTime: (answer: unknown) => answer,
+        run: async (_script: unknown, _keys: unknown, [, version]: unknown[]) => {
+          hardened.push(version)
+          return []
+        },
+        close: () => {},
+      } as unknown as Wire
+      const keys = new Keys('inkwell:', 0)
+      const hardening = new Hardening({
+        append: wire,
+        keys,
+        publish: 'PUBLISH',
+        replicas: 1,
+        volatile: false,
+        witness: () => wire,
+      })
+      await hardening.known()
+      const doc = 'doc' as DocId
+      for (let version = 1; version <= 10; version++) {
+        hardening.note(doc, at(version), false)
+        if (version > 1) hardening.reached(doc, at(version - 1))
+        await vi.advanceTimersByTimeAsync(1_000)
+      }
+      expect(hardened).toEqual([])
+      await vi.advanceTimersByTimeAsync(3_000)
+      expect(hardened).toEqual([10])
+      hardening.close()
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })
 

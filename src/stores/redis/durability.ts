@@ -130,7 +130,8 @@ interface Owing {
   /** The newest place that is known. */
   newest: Place | null
   own: boolean
-  readonly since: number
+  /** When it began, or somebody last said that something of it is durable. */
+  since: number
   /** Places that a look has passed, oldest first, and the number of that look. */
   readonly passed: { readonly look: number; readonly place: Place; readonly own: boolean }[]
 }
@@ -229,6 +230,7 @@ export class Hardening {
       owing.passed.shift()
     if (owing.newest !== null && owing.newest.epoch === epoch && owing.newest.version <= version) owing.newest = null
     if (owing.newest === null && owing.passed.length === 0) this.#owing.delete(doc)
+    else if ((owing.newest ?? owing.passed.at(-1)?.place)?.epoch === epoch) owing.since = Date.now() // somebody cares for it
   }
 
   close(): void {

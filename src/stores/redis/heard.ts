@@ -14,24 +14,27 @@ export class Heard {
   #from: Version = 0
   #entries: Entry[] = []
   #bytes = 0
+  /** Up to here it was heard before the last turn. */
+  #turned: Version = 0
   #waiting: { readonly version: Version; readonly wake: () => void } | null = null
 
   hear({ epoch, from, chain, entries }: Extract<Announcement, { kind: 'entries' }>): void {
-    const last = this.#entries.at(-1)
-    const continues = last !== undefined && epoch === this.#epoch && from === last.version && chain === last.chain
+    const last = this.#entries.at(-1) ?? { version: this.#from, chain: this.#before }
+    const continues = epoch === this.#epoch && from === last.version && chain === last.chain
     if (!continues) {
-      if (last !== undefined && epoch === this.#epoch && from + entries.length <= last.version) return // repeated
+      if (epoch === this.#epoch && from + entries.length <= last.version) return // repeated
       this.#epoch = epoch
       this.#from = from
       this.#before = chain
       this.#entries = []
       this.#bytes = 0
+      this.#turned = from
     }
     for (const entry of entries) {
       this.#entries.push(entry)
       this.#bytes += entry.body.length
     }
-    if (this.#entries.length > bounds.entries || this.#bytes > bounds.bytes) this.#forget()
+    if (this.#entries.length > bounds.entries || this.#bytes > bounds.bytes) this.#forget(Math.ceil(this.#entries.length / 2))
     if (this.#waiting !== null && from + entries.length >= this.#waiting.version) this.#waiting.wake()
   }
 
@@ -60,10 +63,18 @@ export class Heard {
     return version === this.#from ? this.#before : this.#entries[version - this.#from - 1]?.chain
   }
 
-  #forget(): void {
-    const gone = this.#entries.splice(0, Math.ceil(this.#entries.length / 2))
-    this.#from = gone.at(-1)!.version
-    this.#before = gone.at(-1)!.chain
+  /** Forgets what was heard before the last turn: appends that it could serve are over. */
+  turn(): void {
+    this.#forget(this.#turned - this.#from)
+    this.#turned = this.#from + this.#entries.length
+  }
+
+  #forget(count: number): void {
+    const gone = this.#entries.splice(0, Math.max(0, count))
+    const last = gone.at(-1)
+    if (last === undefined) return
+    this.#from = last.version
+    this.#before = last.chain
     for (const { body } of gone) this.#bytes -= body.length
   }
 }

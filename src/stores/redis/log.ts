@@ -18,6 +18,7 @@ const bytesAtFirst = 65_536 // of entries in a script's answer: a quiet document
 const bytesAtOnce = 524_288 // of entries in an answer to a long read: a millisecond of Redis' time, that others wait for
 const stretchesAtOnce = { fewest: 4, most: 2_000 }
 const feedDelay = 5 // ms that the feed may be behind the answer to an append before the log is read instead
+const heardFor = 10_000 // ms, or twice that, for which an append may need what was heard: longer than a call lasts
 const betweenTurns = 2 // ms from one append of a node to its next in the same document; what 500 calls a second cost Redis is little
 const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
 const readAttempts = 5 // a reader that is overtaken by a trim begins again
@@ -50,6 +51,7 @@ export class RedisLog implements Log {
   readonly #subscriptions = new Set<() => void>()
   readonly #following = new Map<DocId, Following>()
   readonly #writing = new Set<Promise<unknown>>()
+  #forgetting: NodeJS.Timeout | null = null
   #closed = false
 
   constructor(parts: LogParts) {
@@ -205,11 +207,21 @@ export class RedisLog implements Log {
     }
     const own = following
     own.followers++
+    this.#forget()
     return () => {
       if (--own.followers > 0) return
       own.stop()
       this.#following.delete(doc)
     }
+  }
+
+  /** What was heard is for appends under way, and does not stay for as long as a document is open. */
+  #forget(): void {
+    this.#forgetting ??= setTimeout(() => {
+      this.#forgetting = null
+      for (const { heard } of this.#following.values()) heard.turn()
+      if (this.#following.size > 0) this.#forget()
+    }, heardFor).unref()
   }
 
   #heed(doc: DocId, heard: Heard, announcement: Announcement): void {
