@@ -40,7 +40,7 @@ const plain = (address: Address, { tls }: WireOptions) => ({
 })
 
 /** Milliseconds after which a line has given up a command, or has been given up with it. */
-export const lineLimit = (callLimit: number): number => 3 * callLimit
+const lineLimit = (callLimit: number): number => 3 * callLimit
 
 const bounded = ({ callLimit }: WireOptions) => ({
   replyMapping: 'legacy' as const,
