@@ -140,6 +140,8 @@ class LiveClient implements Client {
   private readonly isStandIn: boolean
   private readonly standIn: (pen: Pen, storage: ClientStorage) => LiveClient
   private errands: Promise<void> | null = null
+  /** Documents that closed because the user may no longer read them. */
+  private readonly forbidden = new Set<DocId>()
   private stopErrandsPause = (): void => {}
   /** Boxes that could not be brought home, of which the application has been told. */
   private readonly failedBoxes = new Set<string>()
@@ -263,7 +265,15 @@ class LiveClient implements Client {
     this.documents.delete(id)
     this.numbers.set(id, last)
     pen?.closed(id, last, end === 'unsent')
-    if (end === 'forbidden') void pen?.forget(id).catch(error => this.events.emit('error', storageFailed(error)))
+    if (end !== 'forbidden') {
+      this.forbidden.delete(id)
+      return
+    }
+    this.forbidden.add(id)
+    // The draft may be the only copy of what was unsent: the text goes when that is written.
+    const gone = pen?.keepDrafts(this.book.of(id)).then(() => pen.forget(id))
+    gone?.catch(error => this.events.emit('error', storageFailed(error)))
+    if (!this.isStandIn && this.author !== null) this.goOnErrands()
   }
 
   get drafts(): readonly DraftNote[] {
@@ -315,7 +325,17 @@ class LiveClient implements Client {
       const found = (drafts: readonly DraftJson[]) => this.book.add(drafts)
       const send = (pen: Pen) => this.sendFor(pen, storage)
       const failed = (box: string, error: unknown) => this.boxFailed(box, error)
-      await runErrands({ storage, own, types: this.types, tell: this.tell, failed, send, found, calledOff })
+      await runErrands({
+        storage,
+        own,
+        types: this.types,
+        tell: this.tell,
+        failed,
+        send,
+        forbidden: this.forbidden,
+        found,
+        calledOff,
+      })
     } catch (error) {
       this.boxFailed('', error)
     } finally {
@@ -338,8 +358,8 @@ class LiveClient implements Client {
   }
 
   /** Sends what another pen has left, on a line of its own, under that pen's key. */
-  private async sendFor(pen: Pen, storage: ClientStorage): Promise<void> {
-    if (!pen.unsent.some(([, type]) => this.types.has(type)) || this.closing !== null) return
+  private async sendFor(pen: Pen, storage: ClientStorage): Promise<readonly DraftJson[]> {
+    if (!pen.unsent.some(([, type]) => this.types.has(type)) || this.closing !== null) return []
     this.helper = this.standIn(pen, storage)
     for (const type of this.types.values()) this.helper.types.set(type.name, type)
     this.helper.on('error', error => {
@@ -347,7 +367,9 @@ class LiveClient implements Client {
     })
     await this.helper.sendUnsent(pen)
     await this.helper.close()
+    const drafts = this.helper.book.all
     this.helper = null
+    return drafts
   }
 
   /** Opens every document of this pen with edits that may not be safe, and closes it when they are, unless it has been asked for. */

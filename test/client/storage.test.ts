@@ -954,6 +954,54 @@ describe('drafts', () => {
     expect(disk.under('draft/')).toHaveLength(1)
   })
 
+  it('[P3] of a page that is gone stay in its box until the one that is there could write them down', async () => {
+    const at = world({ limits: { documentLength: 12 } })
+    const disk = new HandDisk()
+    const there = at.page(disk)
+    await opened(at, there, 'other')
+    await landed(at)
+    const gone = at.page(disk)
+    const doc = await opened(at, gone)
+    await landed(at)
+    gone.cut()
+    doc.insert(0, 'much too long for it')
+    await written(at)
+    there.storage.full = 'growing'
+    gone.die()
+    for (let i = 0; i < 3; i++) {
+      at.clock.pass(30_000)
+      await landed(at)
+    }
+    expect(disk.boxes.size).toBe(2)
+    there.storage.full = 'no'
+    for (let i = 0; i < 3; i++) {
+      at.clock.pass(30_000)
+      await landed(at)
+    }
+    expect([there.client.drafts.map(({ text }) => text), disk.boxes.size]).toEqual([['much too long for it'], 1])
+    expect(disk.under('draft/')).toHaveLength(1)
+  })
+
+  it('[P6] the text of a document that may no longer be read goes from the boxes of pages that are gone as well', async () => {
+    let right: Right = 'write'
+    const at = world({ right: () => right })
+    const disk = new HandDisk()
+    const [there, gone] = [at.page(disk), at.page(disk)]
+    for (const page of [there, gone]) await opened(at, page)
+    await landed(at)
+    await there.client.close()
+    gone.die()
+    expect(disk.under('doc/')).toHaveLength(2)
+    right = 'none'
+    const again = at.page(disk)
+    const opening = again.client.open('doc').catch(error => error.code)
+    await landed(at)
+    expect(await opening).toBe('forbidden')
+    at.clock.pass(30_000)
+    await landed(at)
+    expect([disk.under('doc/'), disk.boxes.size]).toEqual([[], 1])
+  })
+
   it('of a page that is gone for good come to the page that is there', async () => {
     const at = world({ limits: { documentLength: 12 } })
     const disk = new HandDisk()
