@@ -27,7 +27,7 @@ interface Node {
 const nodeOn = async (redis: string, options: ServerOptions = {}): Promise<Node> => {
   const log: { msg: string }[] = []
   const logger = pino({ level: 'debug' }, { write: line => log.push(JSON.parse(line)) })
-  const server = await serverWith({ store: redisStore({ url: redis, callLimit: 600 }), logger, ...options })
+  const server = await serverWith({ store: redisStore({ url: redis, callLimit: 2_000 }), logger, ...options })
   const { url } = await server.listen(0)
   return { server, url, failures: () => log.filter(({ msg }) => msg === 'store-failed').length }
 }
