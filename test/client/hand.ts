@@ -266,7 +266,7 @@ export interface HandOptions {
 export class HandWorld {
   readonly clock = new HandClock()
   readonly engine: Engine
-  private readonly store = memoryStore()
+  readonly store = memoryStore()
   private ids = 0
 
   constructor({ limits = {}, right = () => 'write', types = [textType] }: HandOptions = {}) {
