@@ -97,6 +97,7 @@ const begin = (doc: TextDocument) => {
   })
   doc.on('kept', kept => {
     if (kept) keeps = true
+    find('status').dataset.kept = String(kept)
     status(doc.status)
   })
   doc.on('change', ({ origin }) => {

@@ -119,6 +119,17 @@ const kill = async (context: BrowserContext, page: Page): Promise<void> => {
   await page.close()
 }
 
+/** Whether the page says that all that was typed is written. */
+const kept = (page: Page): Promise<string | null> => page.locator('#status').getAttribute('data-kept')
+
+/** Until the browser has taken back the locks of pages that are gone. */
+const allFree = async (context: BrowserContext, url: string): Promise<void> => {
+  const page = await context.newPage()
+  await page.goto(`${url}/v1/documents/letter`)
+  await expect.poll(() => page.evaluate(async () => (await navigator.locks.query()).held?.length), patient).toBe(0)
+  await page.close()
+}
+
 test.each(storageLaws.map(({ title }, i) => [title, i] as const))('IndexedDB with Web Locks: %s', async (_, i) => {
   const url = await serving({ demo: pages })
   const context = await browser.newContext()
@@ -165,7 +176,7 @@ test('[P2] [P3] typed without a line, tab closed, opened again without a line, a
 
   const second = await opens()
   await expect.poll(() => second.text(), patient).toBe('Dear Ben, this is written in a tunnel')
-  expect(await second.status()).toBe(offline)
+  await expect.poll(() => second.status(), patient).toBe(offline)
   await second.press('Control+End')
   await second.type(', and on the other side of it')
   gate.let()
@@ -184,10 +195,11 @@ test('[P2] [P3] a page killed while its writer types: what it said was kept is t
   gate.shut()
   await expect.poll(() => first.status(), patient).toBe(offline)
   await first.type('every word of this is kept')
-  await first.page.waitForTimeout(1_000) // ten times as long as may be lost
+  await expect.poll(() => kept(first.page), patient).toBe('true')
   const typing = first.type(' and of this perhaps a part').catch(() => {}) // the page goes in the midst of it
   await kill(context, first.page)
   await typing
+  await allFree(context, gate.url)
 
   const second = await opens()
   await expect.poll(() => second.text(), patient).toMatch(/^every word of this is kept/)
@@ -213,9 +225,10 @@ test('[P2] [P3] two tabs on one document, both without a line and both killed: o
   await right.focus()
   await right.press('Control+End')
   await right.type('right')
-  await right.page.waitForTimeout(1_000) // ten times as long as may be lost
+  for (const tab of [left, right]) await expect.poll(() => kept(tab.page), patient).toBe('true')
   await kill(context, left.page)
   await kill(context, right.page)
+  await allFree(context, gate.url)
   const again = await opens()
   await expect.poll(() => again.text(), patient).toMatch(/^(left\||\|right)$/)
   gate.let()
@@ -253,6 +266,7 @@ test('[P3] a page reloaded without a line, again and again, is the same page eac
     await ada.press('Control+End')
     await ada.type(`,${i}`)
     text += `,${i}`
+    await expect.poll(() => kept(ada.page), patient).toBe('true')
     await ada.page.reload()
     await expect.poll(() => ada.text(), patient).toBe(text)
   }
