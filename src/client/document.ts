@@ -763,8 +763,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
   }
 
   private tellProgress(): void {
-    const { progress, toldProgress: told } = this
-    if (progress.typed === told.typed && progress.sent === told.sent && progress.sequenced === told.sequenced) return
+    const { progress } = this
+    if (JSON.stringify(progress) === JSON.stringify(this.toldProgress)) return
     this.toldProgress = progress
     this.events.emit('progress', progress)
   }
@@ -1070,11 +1070,6 @@ const requirePosition = (at: number, least: number, most: number): void => {
 }
 
 const requireWellFormed = (text: string): void => {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code < 0xd800 || code > 0xdfff) continue
-    const next = text.charCodeAt(i + 1)
-    if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) throw new RangeError(`the text has a lone surrogate at offset ${i}`)
-    i++
-  }
+  const at = text.search(/\p{Cs}/u)
+  if (at >= 0) throw new RangeError(`the text has a lone surrogate at offset ${at}`)
 }
