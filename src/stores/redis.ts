@@ -95,8 +95,20 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   const publishing = (channel: string, text: string) => (redis: Redis | Cluster) =>
     publish === 'PUBLISH' ? redis.publish(channel, text) : redis.spublish(channel, text)
   const unsaid = (): void => {} // at most once: what cannot be said now is not said
-  const signal = (doc: DocId, text: string): void =>
-    void signalling.say(Buffer.byteLength(text), publishing(keys.channel(doc), text)).catch(unsaid)
+  /** On a cluster: the last signal of each document that is on its way. The next follows it, as control messages do, and for their reason. */
+  const signalled = new Map<DocId, Promise<void>>()
+  const signal = (doc: DocId, text: string): void => {
+    const say = publishing(keys.channel(doc), text)
+    const before = signalled.get(doc)
+    const said = signalling
+      .say(Buffer.byteLength(text), redis => (before === undefined ? say(redis) : before.then(() => say(redis))))
+      .catch(unsaid)
+    if (publish === 'PUBLISH') return
+    signalled.set(doc, said)
+    void said.then(() => {
+      if (signalled.get(doc) === said) signalled.delete(doc)
+    })
+  }
   /** One control message after the other: a cluster's client sends what it has sent to the wrong server again, behind what came later. */
   let telling: Promise<void> = Promise.resolve()
   let untold = 0
