@@ -336,8 +336,6 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.type = type
     this.port = port
     const session = restored?.session ?? openSession(type, id)
-    // The record knows less than has been sent, or was handed back: the storage had failed when the document was closed.
-    const isOld = seq > session.seq
     this.session = { ...session, seq: Math.max(session.seq, seq) }
     this.seen = this.session.shown
     this.undoStack = new UndoStack(type, this.seen instanceof Text ? { touches: touchesText as (undo: O, op: O) => boolean } : {})
@@ -348,7 +346,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.opened.catch(nothing) // whoever waits for it is told; nobody has to
     this.opening = opening
     this.over = new Promise(resolve => (this.tellOver = resolve))
-    const sound = isOld && place !== null && place.sound !== null ? false : (place?.sound ?? null)
+    // A record that knows less than has been sent, or was handed back, is old: the storage had failed when the document was closed.
+    const sound = (place?.sound ?? null) && seq <= session.seq
     this.keeper = place && this.keeps({ ...place, sound })
     this.toldKept = this.kept
     if (restored !== null) this.takeUp(restored, sound ?? true)
@@ -793,7 +792,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     await keeper.flush()
     const { lacking } = keeper
     if (lacking !== null && !this.handedBack && this.session.units.length > 0) {
-      this.handBackUnsent(storageFailed(lacking.error))
+      this.handBackUnsent(storageFailed(lacking))
       await keeper.flush() // perhaps there is room for that
     }
     if (keeper.lacking === null) return false
@@ -907,7 +906,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private diverged(position: Position, expected: string, found: string): void {
     const { type, id } = this
     const commits = this.recent.slice(-commitsReported).map(commit => ({ ...commit, op: type.opToJson(commit.op) }))
-    this.events.emit('error', diverged(`version ${position.version}: hash ${found} where the server has ${expected}`))
+    this.events.emit('error', diverged(`version ${position.version}: hash ${found}, not ${expected}`))
     this.events.emit('diverged', { document: id, position, expected, found, commits })
   }
 
@@ -929,7 +928,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private handBack({ cause, refusal, op, before }: SessionDraft<S, O>): void {
     const error = refusal === null ? null : new InkwellError(refusal)
     this.tellDraft(cause, error, op, before)
-    const reason = 'An edit was handed back as a draft.'
+    const reason = 'The edit was handed back.'
     this.rejectWaiters(error ?? new InkwellError({ code: 'bad-seq', advice: 'stop', message: reason }))
   }
 
@@ -1027,7 +1026,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private seenText(): Text {
     if (this.seen instanceof Text) return this.seen
-    throw new TypeError(`a document of type ${this.type.name} is no text: use snapshot and apply`)
+    throw new TypeError(`a document of type ${this.type.name} is no text`)
   }
 }
 
@@ -1049,12 +1048,9 @@ const componentBytes = 10
 const fits = (op: Json, limit: number): boolean => {
   if (!Array.isArray(op)) return JSON.stringify(op).length * 3 + frameBytes <= limit
   let bytes = frameBytes
-  for (const part of op as readonly Json[]) bytes += componentBytes + (typeof part === 'string' ? sizeOfText(part) : 0)
+  for (const part of op as readonly Json[]) bytes += componentBytes + (typeof part === 'string' ? utf8Length(part) : 0)
   return bytes <= limit
 }
-
-/** UTF-8 bytes; counted exactly only where the answer can depend on it. */
-const sizeOfText = (text: string): number => (text.length < 4_096 ? text.length * 3 : utf8Length(text))
 
 /** @throws {InkwellError} when the state is no JSON object */
 const sizeOfState = (state: PresenceState): number => {

@@ -57,7 +57,7 @@ export const storageFailed = (why: unknown): InkwellError =>
     code: 'storage-failed',
     advice: 'retry',
     message: 'What is typed is not kept on this device for now.',
-    detail: why instanceof Error ? `${why.name}: ${why.message}` : String(why),
+    detail: String(why),
   })
 
 /** @param what the record that cannot be read */
@@ -65,6 +65,6 @@ export const storageDamaged = (what: string, why: Error): InkwellError =>
   new InkwellError({
     code: 'storage-damaged',
     advice: 'stop',
-    message: 'Something that was kept on this device cannot be read. It has been set aside.',
+    message: 'What was kept on this device cannot be read.',
     detail: `${what}: ${why.message}`,
   })

@@ -104,8 +104,8 @@ export class Keeper<S, O> {
   }
 
   /** Why edits or drafts of mine are not on the disk; null when all are there, as they are or as they were. */
-  get lacking(): { readonly error: unknown } | null {
-    return this.safe === this.made ? null : { error: this.trouble?.error ?? 'not written' }
+  get lacking(): unknown {
+    return this.safe === this.made ? null : (this.trouble?.error ?? 'not written')
   }
 
   // ---- what happens to the document
