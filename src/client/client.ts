@@ -265,10 +265,8 @@ class LiveClient implements Client {
     this.documents.delete(id)
     this.numbers.set(id, last)
     pen?.closed(id, last, end === 'unsent')
-    if (end !== 'forbidden') {
-      this.forbidden.delete(id)
-      return
-    }
+    this.forbidden.delete(id)
+    if (end !== 'forbidden') return
     this.forbidden.add(id)
     // The draft may be the only copy of what was unsent: the text goes when that is written.
     const gone = pen?.keepDrafts(this.book.of(id)).then(() => pen.forget(id))
@@ -322,18 +320,15 @@ class LiveClient implements Client {
       if (home === null || calledOff()) return
       const { storage, pen: own } = home
       await this.sendUnsent(own)
-      const found = (drafts: readonly DraftJson[]) => this.book.add(drafts)
-      const send = (pen: Pen) => this.sendFor(pen, storage)
-      const failed = (box: string, error: unknown) => this.boxFailed(box, error)
       await runErrands({
         storage,
         own,
         types: this.types,
         tell: this.tell,
-        failed,
-        send,
+        failed: this.boxFailed,
+        send: pen => this.sendFor(pen, storage),
         forbidden: this.forbidden,
-        found,
+        found: drafts => this.book.add(drafts),
         calledOff,
       })
     } catch (error) {
@@ -341,20 +336,19 @@ class LiveClient implements Client {
     } finally {
       this.errands = null
       if (home !== null && !calledOff()) {
-        this.stopErrandsPause = this.clock.after(errandsPause * (0.5 + this.random()), () => this.goOnErrands())
+        this.stopErrandsPause = this.clock.after(errandsPause * (0.5 + this.random()), this.goOnErrands)
       }
     }
   }
 
-  private goOnErrands(): void {
+  private readonly goOnErrands = (): void => {
     this.errands ??= this.runErrands()
   }
 
   /** It is tried again and again, and told of once. */
-  private boxFailed(box: string, error: unknown): void {
-    if (this.failedBoxes.has(box)) return
+  private readonly boxFailed = (box: string, error: unknown): void => {
+    if (!this.failedBoxes.has(box)) this.events.emit('error', storageFailed(error))
     this.failedBoxes.add(box)
-    this.events.emit('error', storageFailed(error))
   }
 
   /** Sends what another pen has left, on a line of its own, under that pen's key. */
@@ -367,9 +361,9 @@ class LiveClient implements Client {
     })
     await this.helper.sendUnsent(pen)
     await this.helper.close()
-    const drafts = this.helper.book.all
+    const { all } = this.helper.book
     this.helper = null
-    return drafts
+    return all
   }
 
   /** Opens every document of this pen with edits that may not be safe, and closes it when they are, unless it has been asked for. */
@@ -383,10 +377,10 @@ class LiveClient implements Client {
       }
       if (this.unasked.delete(doc)) await this.documents.get(doc)?.close()
     }
-    const waiting = pen.unsent
+    const waiting = pen.unsent.values() // one list, from which each takes the next
     const inTurn = async () => {
-      for (let next = waiting.shift(); next !== undefined && this.closing === null; next = waiting.shift()) {
-        const [doc, name] = next
+      for (const [doc, name] of waiting) {
+        if (this.closing !== null) return
         const type = this.types.get(name)
         if (type !== undefined && !this.documents.has(doc) && !this.starting.has(doc)) await send(doc, type)
       }

@@ -58,8 +58,7 @@ const visit = async (errands: Errands, name: string): Promise<void> => {
 const bringHome = async ({ storage, own, types, send, forbidden, found, calledOff }: Errands, pen: Pen): Promise<boolean> => {
   const handedBack = await send(pen)
   // Written to mine before it leaves the other: should this page end in between, there are two of them, and they have one name.
-  const written = readDrafts(await storage.read(pen.name, draftPrefix), () => {})
-  const drafts = [...new Map([...handedBack, ...written].map(draft => [draft.id, draft])).values()]
+  const drafts = [...handedBack, ...readDrafts(await storage.read(pen.name, draftPrefix), () => {})] // some twice: they have names
   await own.keepDrafts(drafts)
   found(drafts)
   await pen.write(drafts.flatMap(dropDraft))

@@ -139,30 +139,15 @@ export const takePen = async (
     if (there !== null && usable(there)) found.push({ box, value: worth(there, wanted()) })
   }
   found.sort((a, b) => b.value - a.value)
-  const reach = async (box: string, within = 0): Promise<Pen | null> => {
-    const held = await storage.hold(box, within)
-    if (held === null) return null
+  for (const [i, { box, value }] of found.entries()) {
+    const held = await storage.hold(box, i === 0 && value >= missed ? adoptWithin : 0)
+    if (held === null) continue
     const there = await inventory(storage, box) // now that nobody else writes to it
     if (there !== null && usable(there)) return Pen.open(storage, held, there, tell)
     await held.letGo(false)
-    return null
-  }
-  const worthWaiting = found.filter(({ value }) => value >= missed).map(({ box }) => box)
-  for (const box of worthWaiting) {
-    const pen = await reach(box)
-    if (pen !== null) return pen
-  }
-  const [best] = worthWaiting
-  if (best !== undefined) {
-    const pen = await reach(best, adoptWithin)
-    if (pen !== null) return pen
-  }
-  for (const { box } of found) {
-    const pen = await reach(box)
-    if (pen !== null) return pen
   }
   const held = await storage.hold(fresh.box)
-  if (held === null) throw new Error(`the new box ${fresh.box} is held by somebody else`)
+  if (held === null) throw new Error('the new box is held by somebody else')
   await held.write([[keyRecord, fresh.key]])
   return Pen.open(storage, held, { key: fresh.key, entries: new Map(), drafts: 0, damaged: [] }, tell)
 }
