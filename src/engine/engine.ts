@@ -21,8 +21,14 @@ class Hub implements Engine {
   private lastHandle = 0
   private draining = false
 
+  private diverged = 0
+
   constructor(options: EngineOptions) {
-    this.options = options
+    const observe: EngineOptions['observe'] = event => {
+      if (event.kind === 'diverged') this.diverged++
+      options.observe(event)
+    }
+    this.options = { ...options, observe }
   }
 
   connect(who: { readonly author: AuthorId; readonly user: User }, outlet: Outlet): Connection {
@@ -34,7 +40,7 @@ class Hub implements Engine {
   get counts(): Engine['counts'] {
     let joined = 0
     for (const place of this.documents.values()) joined += place.document.memberCount
-    return { documents: this.documents.size, connections: this.conversations.size, joined }
+    return { documents: this.documents.size, connections: this.conversations.size, joined, diverged: this.diverged }
   }
 
   get accepting(): boolean {

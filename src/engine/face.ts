@@ -50,8 +50,13 @@ export interface Engine {
   ): Promise<{ readonly epoch: Epoch; readonly version: Version; readonly value: Json; readonly type: string } | null>
   /** Commits in (after, after + limit]; a refusal when they are no longer kept. */
   commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal>
-  /** How much is in memory now. */
-  readonly counts: { readonly documents: number; readonly connections: number; readonly joined: number }
+  /** How much is in memory now; and how often, since the start, a client has found that its text was not the server's. */
+  readonly counts: {
+    readonly documents: number
+    readonly connections: number
+    readonly joined: number
+    readonly diverged: number
+  }
   /** Stops: nothing new is accepted (`draining`), what is under way is finished and made durable. */
   close(): Promise<void>
 }

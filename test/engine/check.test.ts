@@ -95,6 +95,7 @@ test('[P1] a node whose text a client does not have looks into the log, and mend
   await ada.say({ kind: 'join', doc: notes, type: 'text', position: null, diverged: true })
   expect(joinedBy(ada.news().find(message => message.kind === 'joined')!).content).toMatchObject({ value: 'cBa' })
   expect(here.events).toContainEqual(expect.objectContaining({ kind: 'diverged', version: 3 }))
+  expect(here.engine.counts.diverged).toBe(1)
   here.clock.pass(1_000)
   await here.flow()
   expect(damages(here.events)).toEqual([{ kind: 'damaged', doc: notes, where: 'memory', version: 3, mended: true }])
