@@ -118,6 +118,7 @@ describe('names in Redis', () => {
 
 const sound: ServerSettings = {
   version: [7, 0],
+  holed: null,
   appendonly: true,
   appendfsync: 'everysec',
   fsyncWhileRewriting: true,
@@ -147,6 +148,7 @@ describe('what Redis can promise', () => {
     ['one of a cluster without a file', [sound, { ...sound, appendonly: false }], own, 'memory', 'at once', ['fault']],
     ['one that evicts', [{ ...sound, evicts: 'allkeys-lru' }], own, 'disk', 'watch', ['fault']],
     ['an old one', [{ ...sound, version: [6, 2] }], own, 'disk', 'watch', ['fault']],
+    ['one with holes', [{ ...sound, holed: { release: '7.2.4', mended: '7.2.16' } }], own, 'disk', 'watch', ['warning']],
     ['a replica', [{ ...sound, replica: true }], own, 'disk', 'watch', ['fault']],
   ])('%s', (_, servers, asked, durability, rule, severities) => {
     const promised = promisedBy(servers, asked)
@@ -159,12 +161,29 @@ describe('what Redis can promise', () => {
     const info = '# Server\r\nredis_version:7.4.1\r\nrole:master\r\naof_enabled:1\r\nmaxmemory_policy:volatile-lru\r\n'
     expect(readSettings(info, null)).toEqual({
       version: [7, 4],
+      holed: { release: '7.4.1', mended: '7.4.11' },
       appendonly: true,
       appendfsync: null,
       fsyncWhileRewriting: false,
       evicts: 'volatile-lru',
       replica: false,
     })
+  })
+
+  it.each([
+    ['7.2.15', '7.2.16'],
+    ['7.2.16', null],
+    ['7.4.10', '7.4.11'],
+    ['8.2.0', '8.2.9'],
+    ['8.10.0', '8.10.1'],
+    ['8.10.2', null],
+    ['8.0.4', null], // no release mends it, distributions do, and the number does not tell
+    ['7.0.15', null],
+    ['', null],
+  ])('[P5] of Redis %j it is known whether it has holes, and that %j has none', (release, mended) => {
+    const { holed } = readSettings(`redis_version:${release}\r\n`, null)
+    expect(holed?.mended ?? null).toBe(mended)
+    expect(readSettings(`redis_version:${release}\r\nserver_name:valkey\r\n`, null).holed).toBeNull()
   })
 })
 

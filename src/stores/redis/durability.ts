@@ -4,6 +4,7 @@
 import type { Redis } from 'ioredis'
 import type { Durability, Finding } from '../../engine/ports.ts'
 import type { Chain, DocId, Epoch, Version } from '../../protocol/ids.ts'
+import { mendedBy } from './advisories.ts'
 import { type Keys, slotOf } from './keys.ts'
 import * as scripts from './scripts.ts'
 import { RedisAway, type Wire } from './wire.ts'
@@ -11,6 +12,8 @@ import { RedisAway, type Wire } from './wire.ts'
 /** What one server says of itself. Null: it does not tell. */
 export interface ServerSettings {
   readonly version: readonly [major: number, minor: number]
+  /** A release with holes that are published, and the one without them. */
+  readonly holed: { readonly release: string; readonly mended: string } | null
   readonly appendonly: boolean
   readonly appendfsync: 'always' | 'everysec' | 'no' | null
   readonly fsyncWhileRewriting: boolean
@@ -43,11 +46,14 @@ interface Promised {
 
 export const readSettings = (info: string, config: Readonly<Record<string, string>> | null): ServerSettings => {
   const says = infoOf(info)
-  const [major = 0, minor = 0] = (says.redis_version ?? '').split('.').map(Number)
+  const release = says.redis_version ?? ''
+  const [major = 0, minor = 0] = release.split('.').map(Number)
+  const mended = mendedBy(release, says.server_name)
   const policy = config?.['maxmemory-policy'] ?? says.maxmemory_policy ?? null
   const fsync = config?.appendfsync
   return {
     version: [major, minor],
+    holed: mended === null ? null : { release, mended },
     appendonly: config?.appendonly === undefined ? says.aof_enabled === '1' : config.appendonly === 'yes',
     appendfsync: fsync === 'always' || fsync === 'everysec' || fsync === 'no' ? fsync : null,
     fsyncWhileRewriting: config?.['no-appendfsync-on-rewrite'] === 'no',
@@ -70,12 +76,18 @@ export const promisedBy = (
   const find = (severity: Finding['severity'], sentence: string, mend: string): void =>
     void findings.set(sentence, { severity, sentence, mend })
   const lossy = volatile || replicas > 0 ? 'warning' : 'fault'
-  for (const { version, appendonly, appendfsync, evicts, replica } of servers) {
+  for (const { version, holed, appendonly, appendfsync, evicts, replica } of servers) {
     if (version[0] < 7)
       find(
         'fault',
         `Redis ${version.join('.')} is older than 7.0, with which nothing here has been tested`,
         'use Redis 7.0 or later',
+      )
+    if (holed !== null)
+      find(
+        'warning',
+        `Redis ${holed.release} has holes that are published`,
+        `use Redis ${holed.mended} or later, or see whether your distribution has mended it under this number`,
       )
     if (!appendonly)
       find(
