@@ -1235,6 +1235,15 @@ const seatCases: readonly Case[] = [
   ],
 ]
 
+const reopenSeats: Case = [
+  '[P5] nobody sits in a store that was closed and is opened again, and nobody new is kept out',
+  async world => {
+    deepStrictEqual([await world.store.seats.take('ann', 'a', 1), await world.store.seats.take('ann', 'b', 1)], [true, false])
+    world.store = await world.parts.reopen!()
+    await world.eventually(async () => await world.store.seats.take('ann', 'b', 1), 'the seat of before')
+  },
+]
+
 const besideSeats: readonly Case[] = [
   [
     '[P5] seats on two servers are counted together; a client that sits on both counts once, and until it has left both',
@@ -1292,7 +1301,7 @@ export const storeLaws = (
   })
   return [
     ...logCases.map(law),
-    ...(can.reopen ? [...reopenCases, reopenNotices].map(law) : []),
+    ...(can.reopen ? [...reopenCases, reopenNotices, reopenSeats].map(law) : []),
     ...(can.durableUpTo ? handCases.map(law) : []),
     ...(can.lose ? loseCases.map(law) : []),
     ...(can.beside ? [...besideCases, besideNotices, ...besideSeats].map(law) : []),

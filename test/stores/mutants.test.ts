@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { StoreUnderLaw } from '../../src/testing/index.ts'
 import { storeLaws } from '../../src/testing/index.ts'
 
-type Source = 'memory.ts' | 'feed.ts' | 'presence.ts' | 'signals.ts' | 'notices.ts'
+type Source = 'memory.ts' | 'feed.ts' | 'presence.ts' | 'signals.ts' | 'notices.ts' | 'seats.ts'
 type Memory = typeof import('../../src/stores/memory.ts')
 
 /** What is wrong with the copy: in this file, this text, which must occur, became that one. */
@@ -369,13 +369,33 @@ const faults: readonly Fault[] = [
     'if (!hanging.has(copy.key)) hanging.set(copy.key, copy)',
   ],
   ['each store has a board of its own', 'memory.ts', 'notices: core.notices', 'notices: localNotices()'],
+  // seats
+  ['anybody gets a seat', 'seats.ts', '>= most) return false', '>= most) return true'],
+  ['one seat too many', 'seats.ts', '>= most) return false', '> most) return false'],
+  ['a client that has a seat may lose it', 'seats.ts', 'if (nodes !== undefined) nodes.add(node)\n      else if', 'if'],
+  [
+    'a user’s clients are forgotten with the next',
+    'seats.ts',
+    'else clients.set(client,',
+    'else if (clients.size > 9) clients.set(client,',
+  ],
+  ['a seat is not given back', 'seats.ts', 'if (nodes.size === 0) clients.delete(client)', ''],
+  ['a seat on both is given back by one', 'seats.ts', 'if (nodes.size === 0) clients', 'clients'],
+  [
+    'a client on two nodes sits on one',
+    'seats.ts',
+    'if (nodes !== undefined) nodes.add(node)',
+    'if (nodes !== undefined) nodes.size',
+  ],
+  ['whoever closes keeps the seats', 'memory.ts', 'seats.close()', ''],
+  ['each store counts for itself', 'memory.ts', 'localSeats(core.benches)', 'localSeats()'],
 ]
 
 const home = new URL('../../src/stores/', import.meta.url).pathname
 const workshop = mkdtempSync(join(tmpdir(), 'inkwell-mutants-'))
 afterAll(() => rmSync(workshop, { recursive: true }))
 
-const sources: readonly Source[] = ['memory.ts', 'feed.ts', 'presence.ts', 'signals.ts', 'notices.ts']
+const sources: readonly Source[] = ['memory.ts', 'feed.ts', 'presence.ts', 'signals.ts', 'notices.ts', 'seats.ts']
 
 /** The memory store, built from a copy of its sources with one fault in it. */
 const build = async (name: string, fault: Fault | null): Promise<Memory> => {
@@ -401,7 +421,10 @@ const broken = async ({ MemoryLog, memoryStore }: Memory): Promise<string | null
       const store = memoryStore({}, core)
       return {
         store,
-        reopen: async () => memoryStore({}, core),
+        async reopen() {
+          await store.close()
+          return memoryStore({}, core)
+        },
         beside: async () => memoryStore({}, core),
         durableUpTo: async (doc, version) => core.durableUpTo(doc, version),
         lose: async (doc, to) => core.lose(doc, to),
