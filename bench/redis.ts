@@ -337,7 +337,7 @@ const nodeOn = (store: RedisStore): { readonly engine: Engine; joins(count: numb
         wanted = { count: joined + count, done }
         for (let i = 0; i < count; i++)
           engine
-            .connect({ author: id() as AuthorId, user: { id: `u${i}` } }, { open: true, behind: false })
+            .connect({ author: id() as AuthorId, user: { id: `u${i}` } }, { name: `line${i}`, open: true, behind: false })
             .receive({ kind: 'join', doc, type: textType.name, position: null })
       }),
   }

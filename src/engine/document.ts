@@ -92,7 +92,7 @@ export class LiveDocument {
     await this.subscribed(store.signals.subscribe(this.id, said => this.guard('signal', () => this.signalled(said))))
     const opened = await this.inTime(this.openLog())
     const { types, limits, clock } = this.options
-    this.sequencer = new Sequencer(types, limits, this.io(), () => clock.now(), opened)
+    this.sequencer = new Sequencer(types, limits, this.io(), clock, opened)
     this.tellOpened(opened)
     for (const announcement of early) this.sequencer.announced(announcement)
   }
@@ -135,6 +135,21 @@ export class LiveDocument {
     return sequencer === null || (sequencer.idle && sequencer.durableVersion === sequencer.head)
   }
 
+  /** Members who do not read as fast as commits come. */
+  get laggards(): number {
+    return this.lagging.size
+  }
+
+  /** Edits that have come and have no version yet. */
+  get pending(): number {
+    return this.sequencer?.pending ?? 0
+  }
+
+  /** When the oldest edit came that has a version and is not durable yet; null: all are durable. */
+  get undurableSince(): number | null {
+    return this.sequencer?.undurableSince ?? null
+  }
+
   get version(): Version {
     return this.sequencer?.head ?? 0
   }
@@ -162,6 +177,7 @@ export class LiveDocument {
   /** Answers the join and from then on sends everything that happens. A refusal when the document cannot be joined so. */
   async join(member: Member, message: Join, type: Type): Promise<Refusal | null> {
     const { position } = message
+    const since = this.ticks()
     // Another node may have told the client what this one has not heard yet, be it a tail or another history.
     if (position !== null && !(await this.whenOpen(sequencer => sequencer.holds(position)))) await this.caughtUp()
     await this.everybodyListed()
@@ -169,14 +185,14 @@ export class LiveDocument {
       const { outlet } = member
       const answer = await this.whenOpen(sequencer =>
         // A client that asks for many documents at once gets the next one when it has read the one before.
-        outlet.open && outlet.behind ? 'later' : this.admit(sequencer, member, message, type),
+        outlet.open && outlet.behind ? 'later' : this.admit(sequencer, member, message, type, since),
       )
       if (answer !== 'later') return answer
       await new Promise<void>(resolve => this.options.clock.after(this.options.limits.presenceTick, resolve))
     }
   }
 
-  private admit(sequencer: Sequencer, member: Member, message: Join, type: Type): Refusal | null {
+  private admit(sequencer: Sequencer, member: Member, message: Join, type: Type, since: number): Refusal | null {
     if (!member.outlet.open || member.gone()) return null
     const { right, peer } = member
     if (right === null) return refusal('unavailable')
@@ -195,10 +211,11 @@ export class LiveDocument {
     const { position, diverged } = message
     if (diverged) {
       this.suspect = true
-      this.options.observe({ kind: 'diverged', doc: this.id, author: member.author, version: sequencer.head })
+      this.options.observe({ kind: 'diverged', ...this.whose(member), version: sequencer.head })
     }
     const known = position !== null && sequencer.holds(position) ? sequencer.since(position.version) : null
-    const caughtUp = known && missed(type, known, member.author, sequencer.position, this.options.limits)
+    const content =
+      (known && missed(type, known, member.author, sequencer.position, this.options.limits)) ?? this.snapshot(sequencer, member)
     this.send([member.outlet], {
       kind: 'joined',
       doc: this.id,
@@ -208,7 +225,14 @@ export class LiveDocument {
       people: this.people.count,
       peers: this.people.known().filter(entry => entry.peer !== peer),
       durable: sequencer.durableVersion,
-      content: caughtUp ?? this.snapshot(sequencer, member),
+      content,
+    })
+    this.options.observe({
+      kind: 'joined',
+      ...this.whose(member),
+      content: content.kind,
+      version: sequencer.head,
+      ms: this.ticks() - since,
     })
     if (!this.alarms.has('beat')) this.alarm('beat', this.options.limits.beat, () => this.beat())
     return null
@@ -224,11 +248,12 @@ export class LiveDocument {
   }
 
   private oust(member: Member, why: Refusal): void {
-    this.leave(member)
+    this.leave(member, why)
     member.ousted(why)
   }
 
-  leave(member: Member): void {
+  /** `why`: it is put out; null: it goes. */
+  leave(member: Member, why: Refusal | null = null): void {
     if (!this.members.delete(member)) return
     this.outlets = null
     this.unhardened.delete(member)
@@ -236,6 +261,7 @@ export class LiveDocument {
     this.passedBy.delete(member)
     this.lagging.delete(member)
     this.people.gone(member.peer)
+    this.options.observe({ kind: 'left', ...this.whose(member), code: why?.code ?? null })
     this.options.store.presence.remove(this.id, member.peer)
     this.soonTellPresence()
     if (this.members.size === 0) this.silence('beat')
@@ -246,7 +272,15 @@ export class LiveDocument {
     if (member.right !== 'write') return refusal('forbidden', 'writing')
     if (this.sequencer === null || !this.sequencer.open) return refusal('unknown-position', 'the document is being opened anew')
     const { seq, position, op } = message
-    return this.sequencer.submit({ author: member.author, seq, position, op, user: member.user.id, from: member })
+    return this.sequencer.submit({
+      author: member.author,
+      seq,
+      position,
+      op,
+      user: member.user.id,
+      connection: member.outlet.name,
+      from: member,
+    })
   }
 
   /** The first news goes to the others at once; what a member says of itself within a tick after that goes together at its end. */
@@ -414,6 +448,7 @@ export class LiveDocument {
   private deliver(from: Version, commits: readonly Commit[]): void {
     const { sequencer } = this
     if (sequencer === null) return
+    const since = this.ticks()
     const type = sequencer.type!
     const { position, durableVersion: durable } = sequencer
     if (position.version > durable) {
@@ -423,10 +458,18 @@ export class LiveDocument {
         if (version !== undefined) this.unhardened.set(member, version)
       }
     }
-    this.options.observe({ kind: 'delivered', doc: this.id, commits: commits.length, readers: this.members.size })
     const wire = commits.map(commit => wireCommit(type, commit))
     for (const member of this.members) if (member.outlet.behind && !this.lagging.has(member)) this.lagging.set(member, from)
-    this.send(this.keepingUp(), { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
+    const readers = this.keepingUp()
+    this.send(readers, { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
+    this.options.observe({
+      kind: 'delivered',
+      doc: this.id,
+      commits: commits.length,
+      readers: readers.length,
+      behind: this.lagging.size,
+      ms: this.ticks() - since,
+    })
     if (this.lagging.size > 0) this.soonLaggards()
     const now = this.options.clock.now()
     for (const { author } of commits) this.people.wrote(author, now)
@@ -485,8 +528,9 @@ export class LiveDocument {
   private refuse(submission: Submission, no: Refusal): void {
     const member = submission.from as Member
     if (!this.members.has(member)) return
-    this.options.observe({ kind: 'refused', doc: this.id, author: member.author, code: no.code, detail: no.detail ?? null })
-    this.send([member.outlet], { kind: 'refused', doc: this.id, handle: this.handle, seq: submission.seq, refusal: no })
+    const { seq } = submission
+    this.options.observe({ kind: 'refused', ...this.whose(member), seq, code: no.code, detail: no.detail ?? null })
+    this.send([member.outlet], { kind: 'refused', doc: this.id, handle: this.handle, seq, refusal: no })
   }
 
   private disrupt(reason: string): void {
@@ -676,6 +720,15 @@ export class LiveDocument {
   /** All who have been sent every commit so far. */
   private keepingUp(): readonly Outlet[] {
     return this.lagging.size === 0 ? this.everybody() : this.outletsOf(member => !this.lagging.has(member))
+  }
+
+  private whose({ author, user, outlet }: Member) {
+    return { doc: this.id, author, user: user.id, connection: outlet.name }
+  }
+
+  private ticks(): number {
+    const { clock } = this.options
+    return clock.ticks?.() ?? clock.now()
   }
 
   private everybody(): readonly Outlet[] {

@@ -38,9 +38,17 @@ class Hub implements Engine {
   }
 
   get counts(): Engine['counts'] {
-    let joined = 0
-    for (const place of this.documents.values()) joined += place.document.memberCount
-    return { documents: this.documents.size, connections: this.conversations.size, joined, diverged: this.diverged }
+    const counts = { joined: 0, lagging: 0, waiting: 0 }
+    let undurableSince: number | null = null
+    for (const { document } of this.documents.values()) {
+      counts.joined += document.memberCount
+      counts.lagging += document.laggards
+      counts.waiting += document.pending
+      const since = document.undurableSince
+      if (since !== null && (undurableSince === null || since < undurableSince)) undurableSince = since
+    }
+    const { diverged } = this
+    return { documents: this.documents.size, connections: this.conversations.size, ...counts, diverged, undurableSince }
   }
 
   get accepting(): boolean {
@@ -311,7 +319,8 @@ class Conversation implements Connection {
   }
 
   private refuse(doc: DocId | null, handle: Handle | null, seq: Seq | null, why: Refusal): void {
-    this.options.observe({ kind: 'refused', doc, author: this.author, code: why.code, detail: why.detail ?? null })
+    const who = { author: this.author, user: this.user.id, connection: this.outlet.name }
+    this.options.observe({ kind: 'refused', doc, ...who, seq, code: why.code, detail: why.detail ?? null })
     if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'refused', doc, handle, seq, refusal: why })
   }
 

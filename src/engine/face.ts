@@ -11,6 +11,8 @@ import type { Clock, Store } from './ports.ts'
 
 /** One client's end of the line, opaque to the engine: the gateway made it and knows how to write to it. */
 export interface Outlet {
+  /** What logs call it; nothing that lets anybody in. */
+  readonly name: string
   /** False once the client is gone; the engine then writes no more to it. */
   readonly open: boolean
   /** True while so much waits for the client that what need not arrive is better left out. */
@@ -56,6 +58,12 @@ export interface Engine {
     readonly connections: number
     readonly joined: number
     readonly diverged: number
+    /** Members of documents who do not read as fast as commits come. */
+    readonly lagging: number
+    /** Edits that have come and have no version yet. */
+    readonly waiting: number
+    /** When the oldest edit came that has a version and is not durable yet, in milliseconds since 1970; null: all are durable. */
+    readonly undurableSince: number | null
   }
   /** Stops: nothing new is accepted (`draining`), what is under way is finished and made durable. */
   close(): Promise<void>

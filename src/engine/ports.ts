@@ -208,6 +208,14 @@ export interface Finding {
   readonly mend: string
 }
 
+/** A connection of a store to what it stands on. */
+export interface StoreLine {
+  readonly name: string
+  readonly up: boolean
+  /** How often it has been lost since the start. */
+  readonly losses: number
+}
+
 /** A log, a presence board, a notice board, the seats and the channels between nodes behind one door. */
 export interface Store {
   readonly log: Log
@@ -224,6 +232,8 @@ export interface Store {
   ready(): Promise<void>
   /** What was found in the settings of what the store stands on; a store that stands on nothing of the kind has none. */
   findings?(): Promise<readonly Finding[]>
+  /** The connections on which it stands, as they are now; a store without any has none to tell of. */
+  lines?(): readonly StoreLine[]
   close(): Promise<void>
 }
 
@@ -232,6 +242,8 @@ export interface Store {
 /** Time for the engine: milliseconds since 1970, and one-shot alarms. */
 export interface Clock {
   now(): number
+  /** Milliseconds, with fractions, of a clock that only goes on: for measuring. Without it `now` serves. */
+  ticks?(): number
   /** Calls once after `ms`; returns how to call it off. */
   after(ms: number, call: () => void): () => void
 }

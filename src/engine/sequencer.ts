@@ -10,7 +10,7 @@ import { type Last, type Mark, readState, type State, writeState } from './check
 import { type Body, baseOf, type Commit, derive, History, readBody, rebase, type Type, writeBody } from './entry.ts'
 import type { EngineEvent } from './events.ts'
 import type { Limits } from './limits.ts'
-import type { Announcement, Checkpoint, Entry, LogReply, NewEntry, Opened } from './ports.ts'
+import type { Announcement, Checkpoint, Clock, Entry, LogReply, NewEntry, Opened } from './ports.ts'
 
 /** What the sequencer asks of the world. Each call is answered later through the method of the same row, or never. */
 export interface SequencerIo {
@@ -46,6 +46,8 @@ export interface Submission {
   readonly position: Position
   readonly op: unknown
   readonly user: string
+  /** The name of the line on which it came. */
+  readonly connection: string
   readonly from: unknown
 }
 
@@ -55,6 +57,8 @@ interface Waiting {
   readonly at: Version
   readonly op: unknown
   readonly time: number
+  /** The same moment, for measuring. */
+  readonly ticks: number
 }
 
 /** An edit that this node has delivered and that a failover took out of the log (R11). */
@@ -80,6 +84,8 @@ interface Own {
   readonly text: string
   readonly body: Body
   readonly op: unknown
+  /** As it came to this node; null: it was lost, and is offered again. */
+  readonly waiting: Waiting | null
 }
 
 /** How far a checkpoint has come (R3): the horizon is raised, then a state taken, then stored once it is durable. */
@@ -96,7 +102,9 @@ export class Sequencer {
   private readonly types: readonly Type[]
   private readonly limits: Limits
   private readonly io: SequencerIo
+  private readonly clock: Pick<Clock, 'now' | 'ticks'>
   private readonly now: () => number
+  private readonly ticks: () => number
 
   epoch: Epoch
   /** Null until somebody has said of which type the document is to be. */
@@ -127,11 +135,13 @@ export class Sequencer {
   private savedVersion: Version = 0
   private bytesSinceSaved = 0
 
-  constructor(types: readonly Type[], limits: Limits, io: SequencerIo, now: () => number, opened: Opened) {
+  constructor(types: readonly Type[], limits: Limits, io: SequencerIo, clock: Pick<Clock, 'now' | 'ticks'>, opened: Opened) {
     this.types = types
     this.limits = limits
     this.io = io
-    this.now = now
+    this.clock = clock
+    this.now = () => clock.now()
+    this.ticks = () => clock.ticks?.() ?? clock.now()
     this.epoch = opened.epoch
     this.history = new History(0, emptyChain)
     this.load(opened)
@@ -177,6 +187,17 @@ export class Sequencer {
   /** Nothing is under way or waiting. */
   get idle(): boolean {
     return this.queue.length === 0 && this.call === null && this.lost === null && this.reading === null && !this.reopening
+  }
+
+  /** Edits that have come and have no version yet. */
+  get pending(): number {
+    return this.queue.length + (this.call?.offered.length ?? 0)
+  }
+
+  /** When the oldest commit came that is not durable; null: all are. */
+  get undurableSince(): number | null {
+    const next = Math.max(this.durableVersion, this.history.floor) + 1
+    return next <= this.head && !this.reopening ? this.history.at(next).time : null
   }
 
   lastOf(author: AuthorId): Last | null {
@@ -245,7 +266,7 @@ export class Sequencer {
       return refusal('too-many-waiting', `${waiting} wait; the limit is ${this.limits.submissionsWaiting}`)
     this.waiting.set(author, waiting + 1)
     this.growth += growth
-    this.queue.push({ submission, at: history.head, op, time: this.now() })
+    this.queue.push({ submission, at: history.head, op, time: this.now(), ticks: this.ticks() })
     this.pump()
     return null
   }
@@ -274,11 +295,11 @@ export class Sequencer {
     const entries: NewEntry[] = []
     const bodies = new Map<string, Own>()
     const base = this.history.head
-    const offer = (author: AuthorId, seq: Seq, op: unknown, user: string, time: number) => {
+    const offer = (author: AuthorId, seq: Seq, op: unknown, user: string, time: number, waiting: Waiting | null) => {
       const body: Body = { base, op: type.opToJson(op), user, time, type: base === 0 ? type.name : null }
       const text = writeBody(body)
       const key = keyOf(author, seq)
-      if (!bodies.has(key)) bodies.set(key, { text, body, op })
+      if (!bodies.has(key)) bodies.set(key, { text, body, op, waiting })
       entries.push({ author, seq, body: text })
     }
     for (const waiting of this.queue) {
@@ -290,16 +311,16 @@ export class Sequencer {
       }
       const op = rebase(type, this.history, waiting.op, waiting.at)
       offered.push({ ...waiting, at: base, op })
-      offer(author, seq, op, user, waiting.time)
+      offer(author, seq, op, user, waiting.time, waiting)
     }
     this.queue = []
     this.recount()
     this.dropOvertaken(type)
     const first = this.lost?.units[0]
-    if (first !== undefined) offer(first.author, first.seq, first.op, first.user, first.time)
+    if (first !== undefined) offer(first.author, first.seq, first.op, first.user, first.time, null)
     if (entries.length === 0) return
     const ticket = ++this.lastTicket
-    this.call = { ticket, since: this.now(), offered, bodies }
+    this.call = { ticket, since: this.ticks(), offered, bodies }
     this.recount()
     this.io.append(ticket, this.position, entries)
   }
@@ -338,7 +359,7 @@ export class Sequencer {
     if (!reply.ok) return this.resync(reply.reason)
     let bytes = 0
     for (const { text } of call.bodies.values()) bytes += text.length
-    this.io.tell({ kind: 'appended', entries: call.bodies.size, bytes, ms: this.now() - call.since })
+    this.io.tell({ kind: 'appended', entries: call.bodies.size, bytes, ms: this.ticks() - call.since })
     if (!this.take(reply)) return
     const offered = this.call?.offered ?? [] // less what was found while commits were let go
     this.call = null
@@ -465,7 +486,7 @@ export class Sequencer {
   /** The single door: what the log holds after my head becomes commits, for me and for everybody here. */
   private ingest(entries: readonly Entry[], durable: Version): void {
     const from = this.head
-    for (const entry of entries) if (entry.version > this.head) this.commit(entry)
+    for (const entry of entries) if (entry.version > this.head) this.admit(entry)
     const hardened = this.nowDurable(durable)
     // Commits carry the durable version along, so it is told by itself only when nothing else is.
     if (this.head > from) this.io.deliver(from, this.history.after(from))
@@ -473,8 +494,22 @@ export class Sequencer {
     this.advanceSaving()
   }
 
-  private commit(entry: Entry): void {
+  private admit(entry: Entry): void {
     const own = this.ownOf(entry)
+    this.commit(entry, own)
+    const { author, seq, version } = entry
+    const came = own?.waiting ?? (this.inDoubt ? this.queued(author, seq) : undefined)
+    const facts = { author, seq, version }
+    if (came === undefined) return this.io.tell({ kind: 'heard', ...facts, ms: this.now() - this.history.at(version).time })
+    const { user, connection } = came.submission
+    this.io.tell({ kind: 'committed', ...facts, user, connection, ms: this.ticks() - came.ticks })
+  }
+
+  private queued(author: AuthorId, seq: Seq): Waiting | undefined {
+    return this.queue.find(({ submission }) => submission.author === author && submission.seq === seq)
+  }
+
+  private commit(entry: Entry, own?: Own): void {
     const body = own?.body ?? readBody(entry.body)
     if (body.type !== null && this.head === 0) this.becomes(body.type)
     const type = this.type
@@ -613,7 +648,7 @@ export class Sequencer {
   /** Whether the log, read anew, leads to the value that is held here; null where it has come to another place meanwhile. */
   confirms(opened: Opened): boolean | null {
     const { type } = this
-    const other = new Sequencer(this.types, this.limits, this.io, this.now, opened)
+    const other = new Sequencer(this.types, this.limits, this.io, this.clock, opened)
     if (type === null || other.type !== type || other.head > this.head || !this.holds(other.position)) return null
     const value = this.history.after(other.head).reduce((at, commit) => type.apply(at, commit.op), other.value)
     return (type.hash?.(value) ?? null) === this.hash

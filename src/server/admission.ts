@@ -12,6 +12,7 @@ import { addressOf } from './address.ts'
 import type { Logger } from './log.ts'
 import type { LineLimits } from './options.ts'
 import { costOf, type Pace, paceOf, pauseFor, type Rate, spend } from './pace.ts'
+import type { Tally } from './tally.ts'
 
 type Engine = Server['engine']
 interface EngineSocket {
@@ -55,6 +56,7 @@ export interface AdmissionParts {
   readonly seats: Seats
   readonly clock: Clock
   readonly log: Logger
+  readonly tally: Tally
   /** Ends a line at once. */
   readonly cut: (line: object) => void
 }
@@ -216,6 +218,7 @@ export class Admission {
   private charge(conn: EngineSocket, bytes: number): void {
     const caller = this.callers.get(conn)
     if (caller === undefined) return
+    this.parts.tally.receivedBytes += bytes
     const now = this.parts.clock.now()
     caller.until = spend(caller.until, costOf(bytes, this.ofLine), now)
     const user = caller.client?.user

@@ -7,6 +7,7 @@ const longestTimeout = 2 ** 31 - 1 // ms; Node rings a longer one at once
 
 export const systemClock: Clock = {
   now: Date.now,
+  ticks: () => performance.now(),
   after: (ms, call) => {
     let timer: NodeJS.Timeout
     const wait = (left: number): void => {

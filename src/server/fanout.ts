@@ -2,6 +2,7 @@
 // Invariant: what is delivered to one socket leaves in the order in which it was delivered, and what waits for a socket that does not
 // read is bounded.
 
+import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'socket.io'
 import type { Outlet } from '../engine/index.ts'
@@ -10,6 +11,7 @@ import type { AuthorId } from '../protocol/ids.ts'
 import { jsonEvent } from '../protocol/json.ts'
 import type { ServerMessage, Welcome } from '../protocol/messages.ts'
 import type { Bearer } from './identity.ts'
+import type { Tally } from './tally.ts'
 
 /** In which of its two forms an endpoint speaks the protocol. */
 export type Form = 'binary' | 'json'
@@ -39,6 +41,7 @@ export interface LineBounds {
 
 /** A line to one client. Socket.IO's own packets go the same way, so the order of all is one. */
 export class Line implements Outlet {
+  readonly name: string
   readonly form: Form
   readonly author: AuthorId
   /** Who speaks here, by his latest token. */
@@ -56,13 +59,20 @@ export class Line implements Outlet {
   private standing = 0
   private readonly conn: EngineSocket
   private readonly bounds: LineBounds
+  private readonly tally: Tally
 
-  constructor(form: Form, author: AuthorId, conn: EngineSocket, bearer: Bearer, bounds: LineBounds) {
+  constructor(
+    { name, form, author, conn, bearer }: Pick<Line, 'name' | 'form' | 'author' | 'bearer'> & { conn: EngineSocket },
+    bounds: LineBounds,
+    tally: Tally,
+  ) {
+    this.name = name
     this.form = form
     this.author = author
     this.conn = conn
     this.bearer = bearer
     this.bounds = bounds
+    this.tally = tally
   }
 
   get open(): boolean {
@@ -82,8 +92,12 @@ export class Line implements Outlet {
     // One long message cuts nobody off; what is said on top of it may, since that may be any number.
     if (this.behind) {
       this.extra += bytes
-      if (this.extra > this.bounds.waitingBytes) return cut(this.conn)
+      if (this.extra > this.bounds.waitingBytes) {
+        if (this.open) this.tally.cuts.waiting++
+        return cut(this.conn)
+      }
     } else this.extra = 0
+    this.tally.sentBytes += bytes
     if (this.conn.transport.writable) this.waiting = 0
     this.waiting += bytes
     this.conn.send(packet, options)
@@ -163,9 +177,14 @@ export class Fanout {
   /** Bytes that wait for connections to which an application speaks in namespaces of its own. */
   private readonly applications = new WeakMap<EngineSocket, { waiting: number }>()
   private readonly bounds: LineBounds
+  private readonly tally: Tally
+  /** Lines have names that no other node gives: the log of all nodes is one. */
+  private readonly prefix = randomBytes(3).toString('hex')
+  private lastName = 0
 
-  constructor(bounds: LineBounds) {
+  constructor(bounds: LineBounds, tally: Tally) {
     this.bounds = bounds
+    this.tally = tally
   }
 
   /** Follows an engine.io server: what it sends in one go to one socket leaves in one system call. */
@@ -193,13 +212,17 @@ export class Fanout {
     const application = { waiting: 0 }
     this.applications.set(conn, application)
     conn.on('packetCreate', ({ data }: { readonly data?: string | Uint8Array }) => {
-      if (application.waiting > this.bounds.applicationBytes) return cut(conn)
+      if (application.waiting > this.bounds.applicationBytes) {
+        if (conn.readyState === 'open') this.tally.cuts.application++
+        return cut(conn)
+      }
       if (!conn.transport.writable && data !== undefined) application.waiting += Buffer.byteLength(data)
     })
   }
 
   open(form: Form, author: AuthorId, conn: EngineSocket, bearer: Bearer): Line {
-    const line = new Line(form, author, conn, bearer, this.bounds)
+    const name = `${this.prefix}-${(++this.lastName).toString(36)}`
+    const line = new Line({ name, form, author, conn, bearer }, this.bounds, this.tally)
     this.lines.set(conn, line)
     return line
   }
@@ -213,6 +236,8 @@ export class Fanout {
     const give = (line: Line): void => {
       if (line.open) line.write((parcels[line.form] ??= parcel[line.form](message)))
     }
+    this.tally.sent[message.kind] += lines.length
+    if ('refusal' in message) this.tally.refusals[message.refusal.code] += lines.length
     // A write is a system call, and an author has seen its own edit already: those who have not come first.
     const author = message.kind === 'commits' && lines.length > 1 ? message.commits[0]?.author : undefined
     for (const line of lines) if (line.author !== author) give(line)

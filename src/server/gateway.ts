@@ -20,6 +20,7 @@ import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
 import { Refusing } from './refusing.ts'
 import type { Subject } from './revocations.ts'
+import type { Tally } from './tally.ts'
 
 /** Who a socket is, from its hello on; `talk` from its welcome on. */
 interface Visit {
@@ -52,6 +53,7 @@ export interface GatewayParts {
   readonly fanout: Fanout
   readonly admission: Admission
   readonly allows: OriginRule
+  readonly tally: Tally
 }
 
 export class Gateway {
@@ -61,6 +63,7 @@ export class Gateway {
   private readonly fanout: Fanout
   private readonly admission: Admission
   private readonly allows: OriginRule
+  private readonly tally: Tally
   /** A connection says hello once; Socket.IO itself would take a second one while the first is being thought about. */
   private readonly greeted = new WeakSet<EngineSocket>()
   private readonly talks = new Set<Talk>()
@@ -69,13 +72,14 @@ export class Gateway {
   private draining = false
   private stopSweeping: () => void
 
-  constructor({ settings, engine, entry, fanout, admission, allows }: GatewayParts) {
+  constructor({ settings, engine, entry, fanout, admission, allows, tally }: GatewayParts) {
     this.settings = settings
     this.engine = engine
     this.entry = entry
     this.fanout = fanout
     this.admission = admission
     this.allows = allows
+    this.tally = tally
     this.stopSweeping = this.sweepLater()
   }
 
@@ -176,6 +180,7 @@ export class Gateway {
       socket.data = answer
       return undefined
     }
+    this.tally.refusals[answer.code]++
     this.settings.log.debug({ code: answer.code }, 'hello refused')
     setImmediate(() => conn.close()) // Socket.IO has written the refusal by then
     return new Refusing(answer)
@@ -215,6 +220,7 @@ export class Gateway {
     const talk: Talk = { line, connection, caller, warned: 0, malformed: 0, renewing: false, reminded: false }
     socket.data.talk = talk
     this.talks.add(talk)
+    this.tally.welcomed++
     if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
     socket.onAny(this.heard)
     socket.on('error', this.broken)
@@ -264,6 +270,7 @@ export class Gateway {
 
   private hear(talk: Talk, event: string, content: unknown): void {
     if (this.entry.overdue(talk.line.bearer, this.settings.limits.tokenGrace)) return this.dismiss(talk, expired())
+    this.tally.received[isKind(this.tally.received, event) ? event : 'malformed']++
     if (!this.inStep(talk, event, content)) return
     switch (event) {
       case 'join':
@@ -352,8 +359,12 @@ export class Gateway {
   private sweep(): void {
     const { tokenGrace, stuckTime } = this.settings.limits
     this.admission.sweep()
+    let [held, behind] = [0, 0]
     for (const talk of [...this.talks]) {
+      held += talk.line.held
+      if (talk.line.behind) behind++
       if (talk.line.stands() * sweeping > stuckTime) {
+        this.tally.cuts.stuck++
         this.settings.log.info({ user: talk.line.bearer.user.id }, 'a connection is cut: it has read nothing for too long')
         talk.line.cut()
         continue
@@ -366,6 +377,7 @@ export class Gateway {
         this.refuse(talk, { ...nothing, refusal: refusal('unauthenticated', 'the token has expired: bring another one') })
       }
     }
+    Object.assign(this.tally, { heldBytes: held, behind })
   }
 
   /** Tells why, and is done with a client, whether it reads that or not. */
@@ -394,6 +406,8 @@ export class Gateway {
     this.fanout.deliver([line], answer)
   }
 }
+
+const isKind = <T extends object>(table: T, name: string): name is keyof T & string => Object.hasOwn(table, name)
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 

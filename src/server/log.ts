@@ -36,8 +36,12 @@ export const writeDown = (log: Logger, now: () => number): ((event: EngineEvent)
   return event => {
     switch (event.kind) {
       case 'appended':
+      case 'committed':
+      case 'heard':
       case 'delivered':
         return log.trace(event, event.kind)
+      case 'joined':
+      case 'left':
       case 'opened':
       case 'evicted':
       case 'checkpointed':

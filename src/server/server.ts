@@ -2,13 +2,13 @@
 // Invariant: a server stops accepting before it finishes, finishes before it lets go of its clients, and lets go before the store closes.
 
 import { randomBytes } from 'node:crypto'
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
+import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
-import { refusal } from '../protocol/errors.ts'
+import { type Refusal, refusal } from '../protocol/errors.ts'
 import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
 import { adminSide, adminTokenFault } from './admin.ts'
@@ -24,6 +24,7 @@ import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
 import { type Health, Readiness } from './readiness.ts'
 import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
+import { newTally } from './tally.ts'
 
 export interface Listening {
   readonly port: number
@@ -95,7 +96,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   }
 
   const entry = new Entry(settings, revocations)
-  const fanout = new Fanout(limits)
+  const tally = newTally()
+  const fanout = new Fanout(limits, tally)
   const engine = createEngine({
     store,
     clock,
@@ -114,9 +116,10 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     seats: store.seats,
     clock,
     log,
+    tally,
     cut: line => cut(line as EngineSocket),
   })
-  const edge = new Gateway({ settings, engine, entry, fanout, admission, allows })
+  const edge = new Gateway({ settings, engine, entry, fanout, admission, allows, tally })
   gateway = edge
   const io = edge.endpoint('binary', settings.path)
   if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
@@ -137,9 +140,14 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
 
   const app = await httpSide({ settings, engine, entry, allows, health, draining: () => draining })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
+  const turnsAway = (request: IncomingMessage): Refusal | null => {
+    const why = draining ? refusal('draining') : admission.knock(request)
+    if (why !== null) tally.refusals[why.code]++
+    return why
+  }
   const rooms: Room[] = [
     ...ends.map(end =>
-      turningAway(request => (draining ? refusal('draining') : admission.knock(request)), {
+      turningAway(turnsAway, {
         prefix: `${end.path()}/`,
         request: (request, response) => end.engine.handleRequest(request, response),
         upgrade: (request, socket, head) => end.engine.handleUpgrade(request, socket, head),

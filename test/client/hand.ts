@@ -91,6 +91,7 @@ export class HandLine implements Line {
     this.open = true
     const line = this
     const outlet: HandOutlet = {
+      name: this.author,
       get open() {
         return line.open && line.outlet === outlet
       },

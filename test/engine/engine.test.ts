@@ -10,6 +10,9 @@ import { joinedBy, notes, type Place, place, positionOf } from './place.ts'
 const refusalsIn = (messages: readonly ServerMessage[]) =>
   messages.flatMap(message => (message.kind === 'refused' ? [[message.refusal.code, message.refusal.advice, message.seq]] : []))
 
+/** Nothing waits, nobody lags. */
+const calm = { lagging: 0, waiting: 0, undurableSince: null }
+
 /** Two people in one document with "abc" in it. */
 const two = async (options: Parameters<typeof place>[0] = {}) => {
   const here = place(options)
@@ -381,7 +384,7 @@ describe('joining at a bad moment', () => {
     await here.flow()
     here.clock.pass(120_000)
     await here.flow()
-    expect(here.engine.counts).toEqual({ documents: 0, connections: 0, joined: 0, diverged: 0 })
+    expect(here.engine.counts).toEqual({ documents: 0, connections: 0, joined: 0, diverged: 0, ...calm })
     expect(await here.hand.store.presence.subscribe(notes, () => undefined)).toBeTypeOf('function')
   })
 
@@ -541,7 +544,7 @@ describe('a document in memory', () => {
     ada.connection.close()
     ben.connection.close()
     clock.pass(500)
-    expect(engine.counts).toEqual({ documents: 1, connections: 0, joined: 0, diverged: 0 })
+    expect(engine.counts).toEqual({ documents: 1, connections: 0, joined: 0, diverged: 0, ...calm })
     clock.pass(600)
     await flow()
     expect(engine.counts.documents).toBe(0)
@@ -670,6 +673,6 @@ describe('stopping', () => {
     clock.pass(100)
     await closed
     expect(log.entries(notes, 1, 10)).toHaveLength(1)
-    expect(engine.counts).toEqual({ documents: 0, connections: 0, joined: 0, diverged: 0 })
+    expect(engine.counts).toEqual({ documents: 0, connections: 0, joined: 0, diverged: 0, ...calm })
   })
 })

@@ -89,7 +89,7 @@ export const place = (
       rights.set(author, right)
       const heard: ServerMessage[] = []
       let told = 0
-      const outlet = { open: true, behind: false, heard }
+      const outlet = { name: author, open: true, behind: false, heard }
       const connection = engine.connect({ author: author.padEnd(16, '_') as AuthorId, user: { id: author } }, outlet)
       const speaker: Speaker = {
         connection,

@@ -34,12 +34,12 @@ const overtaken = ({ landed }: { readonly landed: boolean }) => {
       disrupt: reason => refused.push(reason),
       tell: () => {},
     },
-    () => 0,
+    { now: () => 0 },
     log.open(doc),
   )
   node.adopt(textType as AnyDocumentType)
   log.subscribe(doc, announcement => node.announced(announcement))
-  node.submit({ author: ada, seq: 1 as Seq, position: node.position, op: ['ada '], user: 'ada', from: null })
+  node.submit({ author: ada, seq: 1 as Seq, position: node.position, op: ['ada '], user: 'ada', connection: 'line', from: null })
   const [offer] = offers
   if (landed) log.append(doc, offer!.at, offer!.entries)
   for (let seq = 1; seq <= 5; seq++) {

@@ -745,6 +745,7 @@ class Client {
     if (up.length === 0) return
     const node = world.pick(up)
     const outlet = {
+      name: this.name,
       open: true,
       behind: false,
       take: (message: ServerMessage) => {
