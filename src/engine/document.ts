@@ -4,11 +4,23 @@
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.ts'
 import { readServerMessage } from '../protocol/json.ts'
-import type { Join, Present, Right, ServerMessage, Signal, Signalled, Snapshot, Submit, User } from '../protocol/messages.ts'
+import type {
+  Join,
+  PeerEntry,
+  Present,
+  Right,
+  ServerMessage,
+  Signal,
+  Signalled,
+  Snapshot,
+  Submit,
+  User,
+} from '../protocol/messages.ts'
 import { missed, pieceOf, wireCommit } from './catchup.ts'
 import { readState } from './checkpoint.ts'
 import type { Commit, Type } from './entry.ts'
-import type { EngineOptions, Outlet } from './face.ts'
+import type { EngineOptions, OpenDocument, Outlet } from './face.ts'
+import { Meter } from './meter.ts'
 import { People } from './people.ts'
 import type { Announcement, Opened, PresenceNews } from './ports.ts'
 import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
@@ -69,6 +81,9 @@ export class LiveDocument {
   /** A client has found that its text is not ours. */
   private suspect = false
   private unsubscribe: (() => void)[] = []
+  private commits = 0
+  private readonly committing = new Meter()
+  private readonly delivering = new Meter()
   private closed = false
 
   constructor(id: DocId, handle: Handle, options: EngineOptions) {
@@ -152,6 +167,24 @@ export class LiveDocument {
 
   get version(): Version {
     return this.sequencer?.head ?? 0
+  }
+
+  get seen(): OpenDocument {
+    const now = this.options.clock.now()
+    return {
+      id: this.id,
+      version: this.version,
+      durable: this.sequencer?.durableVersion ?? 0,
+      members: this.members.size,
+      commits: this.commits,
+      commitsPerSecond: this.committing.perSecond(now),
+      deliveriesPerSecond: this.delivering.perSecond(now),
+    }
+  }
+
+  async everybody(limit: number): Promise<{ readonly people: number; readonly peers: readonly PeerEntry[] }> {
+    await this.everybodyListed()
+    return { people: this.people.count, peers: this.people.everybody(limit) }
   }
 
   /** Uses the sequencer once it knows its log, in the very moment in which it is known to: a tick later the log may be another one. */
@@ -459,6 +492,10 @@ export class LiveDocument {
       }
     }
     const wire = commits.map(commit => wireCommit(type, commit))
+    const now = this.options.clock.now()
+    this.commits += commits.length
+    this.committing.count(commits.length, now)
+    this.delivering.count(commits.length * this.members.size, now)
     for (const member of this.members) if (member.outlet.behind && !this.lagging.has(member)) this.lagging.set(member, from)
     const readers = this.keepingUp()
     this.send(readers, { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
@@ -471,7 +508,6 @@ export class LiveDocument {
       ms: this.ticks() - since,
     })
     if (this.lagging.size > 0) this.soonLaggards()
-    const now = this.options.clock.now()
     for (const { author } of commits) this.people.wrote(author, now)
     this.soonTellPresence()
   }
@@ -624,7 +660,7 @@ export class LiveDocument {
     const news = this.people.news()
     if (news !== null) {
       for (const member of this.members) if (member.outlet.behind) this.passedBy.add(member)
-      const abreast = this.passedBy.size === 0 ? this.everybody() : this.outletsOf(member => !this.passedBy.has(member))
+      const abreast = this.passedBy.size === 0 ? this.allOutlets() : this.outletsOf(member => !this.passedBy.has(member))
       this.send(abreast, { kind: 'presence', handle, ...news, whole: false })
     }
     if (this.passedBy.size === 0) return
@@ -719,7 +755,7 @@ export class LiveDocument {
 
   /** All who have been sent every commit so far. */
   private keepingUp(): readonly Outlet[] {
-    return this.lagging.size === 0 ? this.everybody() : this.outletsOf(member => !this.lagging.has(member))
+    return this.lagging.size === 0 ? this.allOutlets() : this.outletsOf(member => !this.lagging.has(member))
   }
 
   private whose({ author, user, outlet }: Member) {
@@ -731,7 +767,7 @@ export class LiveDocument {
     return clock.ticks?.() ?? clock.now()
   }
 
-  private everybody(): readonly Outlet[] {
+  private allOutlets(): readonly Outlet[] {
     this.outlets ??= [...this.members].map(member => member.outlet)
     return this.outlets
   }

@@ -9,7 +9,7 @@ import type { DocumentRequest, Join, Right, Signal, User } from '../protocol/mes
 import { unreachable } from '../protocol/unreachable.ts'
 import { take } from './bucket.ts'
 import { LiveDocument, type Member } from './document.ts'
-import type { CommitPage, Connection, Engine, EngineOptions, Outlet } from './face.ts'
+import type { CommitPage, Connection, Engine, EngineOptions, OpenDocument, Outlet } from './face.ts'
 
 export const createEngine = (options: EngineOptions): Engine => new Hub(options)
 
@@ -68,11 +68,21 @@ class Hub implements Engine {
     return this.visit(doc, document =>
       document.whenCurrent(sequencer => {
         const { epoch, head: version, type, horizon } = sequencer
-        if (after < horizon) return refusal('history-gone', `version ${after} is below the horizon ${horizon}`)
-        const commits = sequencer.since(after).slice(0, limit)
+        const start = after < 0 ? Math.max(horizon, version + after) : after
+        if (start < horizon) return refusal('history-gone', `version ${start} is below the horizon ${horizon}`)
+        const commits = sequencer.since(start).slice(0, limit)
         return { epoch, version, commits: commits.map(({ chain, op, ...rest }) => ({ ...rest, op: type!.opToJson(op) })) }
       }),
     )
+  }
+
+  async people(doc: DocId, limit: number): ReturnType<Engine['people']> {
+    return this.visit(doc, document => document.everybody(limit))
+  }
+
+  busiest(limit: number): readonly OpenDocument[] {
+    const all = [...this.documents.values()].map(({ document }) => document.seen)
+    return all.sort((a, b) => b.deliveriesPerSecond - a.deliveriesPerSecond || b.members - a.members).slice(0, limit)
   }
 
   /** The document, opened if it is not; it stays as long as `use` runs, and a while longer. */
@@ -307,6 +317,10 @@ class Conversation implements Connection {
       this.stays.delete(doc)
       no(why)
     })
+  }
+
+  get documents(): Connection['documents'] {
+    return [...this.stays.values()].flatMap(({ doc, right, place }) => (place === null ? [] : [{ id: doc, right }]))
   }
 
   private leave(handle: Handle): void {

@@ -4,7 +4,7 @@
 import type { AnyDocumentType, Json } from '../ot/type.ts'
 import type { Refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
-import type { DocumentRequest, Right, ServerMessage, User } from '../protocol/messages.ts'
+import type { DocumentRequest, PeerEntry, Right, ServerMessage, User } from '../protocol/messages.ts'
 import type { Observe } from './events.ts'
 import type { Limits } from './limits.ts'
 import type { Clock, Store } from './ports.ts'
@@ -40,8 +40,25 @@ export interface Connection {
   recheck(doc: DocId | null): void
   /** The same user came with another token: what others see of him may have changed, and so may his rights. */
   renew(user: User): void
+  /** The documents that it is in, with what the client may do there; null: that is not known. */
+  readonly documents: readonly { readonly id: DocId; readonly right: Right | null }[]
   /** The line is gone: leaves every document. */
   close(): void
+}
+
+/** A document open on this node, for whoever looks on. */
+export interface OpenDocument {
+  readonly id: DocId
+  readonly version: Version
+  readonly durable: Version
+  /** Connections of this node that are in it. */
+  readonly members: number
+  /** Commits since it was opened here, whoever wrote them; */
+  readonly commits: number
+  /** those of a second, over the last ten or so; */
+  readonly commitsPerSecond: number
+  /** and how many that were with each reader of this node counted by itself: what the document costs. */
+  readonly deliveriesPerSecond: number
 }
 
 export interface Engine {
@@ -50,8 +67,12 @@ export interface Engine {
   read(
     doc: DocId,
   ): Promise<{ readonly epoch: Epoch; readonly version: Version; readonly value: Json; readonly type: string } | null>
-  /** Commits in (after, after + limit]; a refusal when they are no longer kept. */
+  /** Commits in (after, after + limit], or the last `-after` of them; a refusal when they are no longer kept. */
   commits(doc: DocId, after: Version, limit: number): Promise<CommitPage | Refusal>
+  /** Who is in a document, on all nodes: how many, and up to `limit` of them. */
+  people(doc: DocId, limit: number): Promise<{ readonly people: number; readonly peers: readonly PeerEntry[] }>
+  /** The documents open here, up to `limit`, the costliest first. */
+  busiest(limit: number): readonly OpenDocument[]
   /** How much is in memory now; and how often, since the start, a client has found that its text was not the server's. */
   readonly counts: {
     readonly documents: number

@@ -121,6 +121,16 @@ export class People {
     return known
   }
 
+  /** Everybody, up to so many: for whoever looks on and is told no news. */
+  everybody(limit: number): PeerEntry[] {
+    const found: PeerEntry[] = []
+    for (const person of this.all.values()) {
+      if (found.length >= limit) break
+      found.push(peerEntry(latest(person)))
+    }
+    return found
+  }
+
   private stir(person: Person, now: number): void {
     person.active = now
     if (this.shown.has(person) || this.places === 0) return

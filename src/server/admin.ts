@@ -1,18 +1,28 @@
-// What an operator may ask of a running server: take rights back, give them back, have them looked at again.
+// What an operator may ask of a running server: take rights back and give them back, put connections out, look at what is going on.
 // Invariant: nothing is done for whoever does not say the token, nor for any page in a browser.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
+import type { Engine } from '../engine/index.ts'
+import type { Store } from '../engine/ports.ts'
+import type { Json } from '../ot/type.ts'
 import { refusal } from '../protocol/errors.ts'
 import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
+import type { Gateway, Whom } from './gateway.ts'
 import type { Logger } from './log.ts'
+import { lookingAround } from './look.ts'
 import type { Revocations } from './revocations.ts'
 
 export interface AdminParts {
   readonly log: Logger
   readonly revocations: Revocations
   readonly token: string
+  readonly engine: Engine
+  readonly edge: Gateway
+  readonly store: Store
+  /** Closes connections on all nodes; answers how many those of this one were. */
+  readonly kick: (whom: Whom) => number
 }
 
 /** Characters of an admin token, at least: nobody counts how often one is guessed. */
@@ -27,14 +37,24 @@ export const adminTokenFault = (token: string): string | null =>
       : 'has characters other than letters, digits and signs of ASCII, or white space'
 
 const subject = { user: z.string().optional(), token: z.string().optional(), document: z.string().optional() }
+const whom = z.strictObject({ connection: z.string().optional(), user: z.string().optional(), document: z.string().optional() })
+const kickWord = z.object({ kind: z.literal('kick'), node: z.string(), whom })
+
+/** What another node says of a kick; null: it says something else. */
+export const kickOf = (word: Json): { readonly node: string; readonly whom: Whom } | null => kickWord.safeParse(word).data ?? null
 const bodies = {
   revoke: z.strictObject({ ...subject, leaves: z.enum(['none', 'read']).optional(), lasts: z.number().optional() }),
   restore: z.strictObject(subject),
   recheck: z.strictObject({ user: subject.user, document: subject.document }),
 }
 
-export const adminSide = async ({ log, revocations, token }: AdminParts): Promise<FastifyInstance> => {
-  const app = sideWith(log, { bodyLimit: 16_384, requestTimeout: 30_000 }) // a user, a token's name and a document's id, escaped
+export const adminSide = async ({ log, revocations, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
+  const { kick } = parts
+  const app = sideWith(log, {
+    routerOptions: { maxParamLength: 16_384 }, // an id that is too long is told so, by name
+    bodyLimit: 16_384,
+    requestTimeout: 30_000,
+  }) // a user, a token's name and a document's id, escaped
 
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   const expected = digest(token)
@@ -62,6 +82,15 @@ export const adminSide = async ({ log, revocations, token }: AdminParts): Promis
   route('restore', bodies.restore, body => revocations.restore(body))
   route('recheck', bodies.recheck, body => revocations.recheck(body))
   app.get('/v1/revocations', async () => revocations.list())
+  app.post('/v1/kick', async request => {
+    const { success, data, error } = whom.safeParse(request.body)
+    if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
+    if (Object.keys(data).length === 0) throw new Stop(refusal('malformed', 'nobody is named'))
+    const kicked = kick(data)
+    log.info({ asked: data, kicked }, 'kick')
+    return { kicked }
+  })
+  lookingAround(app, { log, ...parts })
 
   await app.ready()
   return app

@@ -41,11 +41,15 @@ interface Client {
 
 /** One line, from its first byte to its last. */
 export interface Caller {
+  /** Where it comes from, for whoever looks on. */
+  readonly from: string
   /** While it is a stranger's: where it comes from. */
   address: string | null
   readonly since: number
   client: Client | null
   until: number
+  /** Bytes that have come over it. */
+  received: number
 }
 
 const linesOfClient = 2 // the line that it has and the one to which it moves; of a third the oldest goes
@@ -108,7 +112,7 @@ export class Admission {
     engine.on('connection', (conn: EngineSocket) => {
       const { clock, trustProxy } = this.parts
       const address = addressOf(conn.request, trustProxy)
-      this.callers.set(conn, { address, since: clock.now(), client: null, until: 0 })
+      this.callers.set(conn, { from: address, address, since: clock.now(), client: null, until: 0, received: 0 })
       this.strangers.set(address, (this.strangers.get(address) ?? 0) + 1)
       conn.on('close', this.ended)
       conn.prependListener('packet', this.packet) // before Socket.IO reads it
@@ -220,6 +224,7 @@ export class Admission {
     if (caller === undefined) return
     this.parts.tally.receivedBytes += bytes
     const now = this.parts.clock.now()
+    caller.received += bytes
     caller.until = spend(caller.until, costOf(bytes, this.ofLine), now)
     const user = caller.client?.user
     if (user !== undefined) user.until = spend(user.until, costOf(bytes, this.ofUser), now)

@@ -54,6 +54,8 @@ export class Line implements Outlet {
   private extra = 0
   /** Grows with what the socket takes; a line on which nothing moves is stuck. */
   private moves = 0
+  /** Bytes written to it so far. */
+  sent = 0
   private placeSeen = ''
   /** Looks in a row at which the line stood still. */
   private standing = 0
@@ -100,6 +102,7 @@ export class Line implements Outlet {
     this.tally.sentBytes += bytes
     if (this.conn.transport.writable) this.waiting = 0
     this.waiting += bytes
+    this.sent += bytes
     this.conn.send(packet, options)
   }
 

@@ -29,6 +29,31 @@ interface Visit {
   talk: Talk | null
 }
 
+/** Which connections an operator means: all that fit everything that is named. */
+export interface Whom {
+  readonly connection?: string | undefined
+  readonly user?: string | undefined
+  readonly document?: string | undefined
+}
+
+/** A connection as an operator sees it. */
+export interface Seen {
+  /** As the log names it. */
+  readonly id: string
+  readonly user: Bearer['user']
+  readonly author: string
+  readonly address: string
+  /** Milliseconds since 1970. */
+  readonly since: number
+  readonly form: Form
+  readonly documents: Connection['documents']
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Bytes that wait for it, and whether those are so many that it is passed by. */
+  readonly waiting: number
+  readonly behind: boolean
+}
+
 interface Talk {
   readonly line: Line
   readonly connection: Connection
@@ -158,6 +183,31 @@ export class Gateway {
 
   close(): void {
     this.stopSweeping()
+  }
+
+  /** The connections that fit, up to `limit`, and how many there are in all. */
+  seen(whom: Whom, limit: number): { readonly connections: readonly Seen[]; readonly count: number } {
+    const found = this.those(whom)
+    return { connections: found.slice(0, limit).map(seen), count: found.length }
+  }
+
+  /** Closes the connections that fit, and answers how many; who is not kept out by something else comes back. */
+  kick(whom: Whom): number {
+    const found = this.those(whom)
+    for (const { line } of found) {
+      line.close()
+      this.settings.clock.after(farewell, () => line.cut())
+    }
+    return found.length
+  }
+
+  private those({ connection, user, document }: Whom): readonly Talk[] {
+    return [...this.talks].filter(
+      talk =>
+        (connection === undefined || talk.line.name === connection) &&
+        (user === undefined || talk.line.bearer.user.id === user) &&
+        (document === undefined || talk.connection.documents.some(({ id }) => id === document)),
+    )
   }
 
   get size(): number {
@@ -408,6 +458,20 @@ export class Gateway {
 }
 
 const isKind = <T extends object>(table: T, name: string): name is keyof T & string => Object.hasOwn(table, name)
+
+const seen = ({ line, connection, caller }: Talk): Seen => ({
+  id: line.name,
+  user: line.bearer.user,
+  author: line.author,
+  address: caller.from,
+  since: caller.since,
+  form: line.form,
+  documents: connection.documents,
+  bytesIn: caller.received,
+  bytesOut: line.sent,
+  waiting: line.held,
+  behind: line.behind,
+})
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 

@@ -8,16 +8,17 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
+import type { Json } from '../ot/type.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
-import { adminSide, adminTokenFault } from './admin.ts'
+import { adminSide, adminTokenFault, kickOf } from './admin.ts'
 import { Admission } from './admission.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { Entry, type Middleware } from './entry.ts'
 import { connectionsOf, cut, type EngineSocket, Fanout, type Line } from './fanout.ts'
-import { Gateway } from './gateway.ts'
+import { Gateway, type Whom } from './gateway.ts'
 import { httpSide } from './http.ts'
 import { writeDown } from './log.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
@@ -125,6 +126,18 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
   const ends = settings.jsonPath === null ? [io] : [io, edge.endpoint('json', settings.jsonPath)]
 
+  /** Here at once, and on the other nodes as soon as they hear of it. */
+  const kick = (whom: Whom): number => {
+    const here = edge.kick(whom)
+    if (store.shared) store.control.publish({ kind: 'kick', node, whom: { ...whom } } as Json)
+    return here
+  }
+  const node = randomBytes(6).toString('base64url')
+  const stopKicking = await store.control.subscribe(word => {
+    const call = kickOf(word)
+    if (call !== null && call.node !== node) edge.kick(call.whom)
+  })
+
   let draining = false
   let closing: Promise<void> | null = null
   const asides: FastifyInstance[] = []
@@ -188,6 +201,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     else clearTimeout(hurry)
     await Promise.all(ends.map(end => end.close()))
     settings.adapter?.close()
+    stopKicking()
     edge.close()
     revocations.close()
     await Promise.all([app, ...asides].map(side => side.close()))
@@ -229,7 +243,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     listenAdmin: async (port, { token, host = '127.0.0.1' }) => {
       const fault = adminTokenFault(token)
       if (fault !== null) throw new ConfigurationError([`token: ${fault}`])
-      const side = await adminSide({ log, revocations, token })
+      const side = await adminSide({ log, revocations, token, engine, edge, store, kick })
       asides.push(side)
       await side.listen({ port, host })
       const there = listening(side.server.address() as AddressInfo)

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { ConfigurationError, memoryStore } from '../../src/server/index.ts'
-import { connects, serverWith } from './worlds.ts'
+import { connects, opens, serverWith } from './worlds.ts'
 
 const token = 'sixteen-or-more-characters'
 
@@ -67,6 +67,79 @@ describe('an operator', () => {
       status: 503,
       body: { code: 'unavailable', advice: 'retry' },
     })
+  })
+})
+
+describe('what an operator sees', () => {
+  it('[P7] is who is connected, since when, in which documents, with what traffic; and what costs most', async () => {
+    const { url, asks } = await operator()
+    const before = Date.now()
+    const ann = await opens(url, 'minutes', { token: 'ann' })
+    const bob = await opens(url, 'minutes', { token: 'bob' })
+    await opens(url, 'empty', { token: 'bob' })
+    await ann.types('hello')
+    await bob.showing('hello')
+
+    const { body } = await asks('/v1/connections')
+    const { connections, count } = body as { connections: Record<string, unknown>[]; count: number }
+    expect(count).toBe(3)
+    expect(connections.map(({ user, documents }) => [user, documents])).toEqual([
+      [{ id: 'ann' }, [{ id: 'minutes', right: 'write' }]],
+      [{ id: 'bob' }, [{ id: 'minutes', right: 'write' }]],
+      [{ id: 'bob' }, [{ id: 'empty', right: 'write' }]],
+    ])
+    for (const { address, since, bytesIn, bytesOut, form, behind } of connections) {
+      expect([address, form, behind]).toEqual(['127.0.0.1', 'binary', false])
+      expect(since).toBeGreaterThanOrEqual(before)
+      expect(bytesIn).toBeGreaterThan(50)
+      expect(bytesOut).toBeGreaterThan(50)
+    }
+    expect(await asks('/v1/connections?user=bob&document=empty&limit=1')).toMatchObject({ body: { count: 1 } })
+
+    expect((await asks('/v1/load?limit=1')).body).toMatchObject({
+      documents: 2,
+      connections: 3,
+      joined: 3,
+      busiest: [{ id: 'minutes', version: 1, durable: 1, members: 2, commits: 1 }],
+    })
+    const { busiest } = (await asks('/v1/load')).body as unknown as { busiest: { deliveriesPerSecond: number }[] }
+    expect(busiest.map(({ deliveriesPerSecond }) => deliveriesPerSecond > 0)).toEqual([true, false])
+    expect((await asks('/v1/documents')).body).toEqual({ documents: [{ id: 'minutes' }], next: null })
+    expect((await asks('/v1/documents/minutes')).body).toMatchObject({
+      ...{ id: 'minutes', type: 'text', version: 1, text: 'hello', people: 2 },
+      peers: [{ user: { id: 'ann' } }, { user: { id: 'bob' } }],
+    })
+    await ann.types('HELLO')
+    expect((await asks('/v1/documents/minutes/commits?limit=1')).body).toMatchObject({
+      version: 2,
+      commits: [{ version: 2, user: 'ann', author: ann.author }],
+    })
+    expect((await asks('/v1/documents/minutes/commits?after=0&limit=1')).body).toMatchObject({ commits: [{ version: 1 }] })
+  })
+
+  it.each([
+    ['a document that nobody has written to', '/v1/documents/none', 404, 'not-found'],
+    ['a name that no document has', '/v1/documents/%00', 400, 'bad-document-id'],
+    ['more than is ever told at once', '/v1/connections?limit=10001', 400, 'malformed'],
+    ['what there is not', '/v1/load?by=age', 400, 'malformed'],
+  ])('is not %s', async (_, path, status, code) => {
+    const { asks } = await operator()
+    expect(await asks(path)).toMatchObject({ status, body: { code } })
+  })
+
+  it('and whom he kicks has to come back; nobody else has', async () => {
+    const { url, asks } = await operator()
+    const ann = await opens(url, 'minutes', { token: 'ann' })
+    const bob = await opens(url, 'minutes', { token: 'bob' })
+    const { body } = await asks('/v1/connections?user=bob')
+    const [{ id: connection }] = (body as { connections: [{ id: string }] }).connections
+    expect((await asks('/v1/kick', {})).status).toBe(400)
+    expect(await asks('/v1/kick', { user: 'ann', connection })).toEqual({ status: 200, body: { kicked: 0 } })
+    expect(await asks('/v1/kick', { connection })).toEqual({ status: 200, body: { kicked: 1 } })
+    await bob.client.down
+    await ann.types('still here')
+    expect((await asks('/v1/kick', { document: 'minutes' })).body).toEqual({ kicked: 1 })
+    await ann.client.down
   })
 })
 
