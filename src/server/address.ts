@@ -31,3 +31,17 @@ const networkOf = (address: string): string => {
 }
 
 const longest = 45 // characters of the longest address there is; what is no address is not kept at any length
+
+/**
+ * Whether a program of this very machine asks, and by the machine's own name: not for somebody whom a proxy here brings, nor for a page
+ * whose name leads here.
+ */
+export const isLocal = ({ headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>): boolean => {
+  const from = (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+  const brought = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
+  return (
+    (from === '::1' || /^127(\.\d+){3}$/.test(from)) &&
+    brought.every(name => headers[name] === undefined) &&
+    /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/i.test(headers.host ?? '')
+  )
+}

@@ -12,11 +12,13 @@ import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
 import type { Gateway, Whom } from './gateway.ts'
 import type { Logger } from './log.ts'
 import { lookingAround } from './look.ts'
+import type { Metrics } from './metrics.ts'
 import type { Revocations } from './revocations.ts'
 
 export interface AdminParts {
   readonly log: Logger
   readonly revocations: Revocations
+  readonly metrics: Pick<Metrics, 'text' | 'contentType'>
   readonly token: string
   readonly engine: Engine
   readonly edge: Gateway
@@ -48,7 +50,7 @@ const bodies = {
   recheck: z.strictObject({ user: subject.user, document: subject.document }),
 }
 
-export const adminSide = async ({ log, revocations, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
+export const adminSide = async ({ log, revocations, metrics, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
   const { kick } = parts
   const app = sideWith(log, {
     routerOptions: { maxParamLength: 16_384 }, // an id that is too long is told so, by name
@@ -91,6 +93,7 @@ export const adminSide = async ({ log, revocations, token, ...parts }: AdminPart
     return { kicked }
   })
   lookingAround(app, { log, ...parts })
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
 
   await app.ready()
   return app

@@ -8,8 +8,10 @@ import type { Engine } from '../engine/index.ts'
 import { refusal } from '../protocol/errors.ts'
 import { docId } from '../protocol/fields.ts'
 import type { DocId } from '../protocol/ids.ts'
+import { isLocal } from './address.ts'
 import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
+import type { Metrics } from './metrics.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
 import type { Health } from './readiness.ts'
@@ -21,6 +23,8 @@ export interface HttpParts {
   readonly allows: OriginRule
   readonly health: () => Promise<Health>
   readonly draining: () => boolean
+  /** Null: they are not here. */
+  readonly metrics: () => Pick<Metrics, 'text' | 'contentType'> | null
 }
 
 const asked = 600 // s for which a browser need not ask again whether a page may ask
@@ -30,7 +34,15 @@ const pageOf = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 })
 
-export const httpSide = async ({ settings, engine, entry, allows, health, draining }: HttpParts): Promise<FastifyInstance> => {
+export const httpSide = async ({
+  settings,
+  engine,
+  entry,
+  allows,
+  health,
+  draining,
+  metrics,
+}: HttpParts): Promise<FastifyInstance> => {
   const { log, demo } = settings
 
   const app = sideWith(log, {
@@ -66,6 +78,12 @@ export const httpSide = async ({ settings, engine, entry, allows, health, draini
     const { ready, reasons } = await health()
     if (!ready) return reply.code(503).send({ status: 'unready', reasons })
     return { status: 'ok', ...(reasons.length === 0 ? {} : { reasons }) }
+  })
+
+  app.get('/metrics', async (request, reply) => {
+    const here = metrics()
+    if (here === null || !isLocal(request.raw)) throw new Stop(refusal('not-found'))
+    return reply.type(here.contentType).send(await here.text())
   })
 
   /** The document that a request names, once its sender may read it. */

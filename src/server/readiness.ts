@@ -6,6 +6,7 @@ import type { Logger } from './log.ts'
 
 const answerWithin = 2_000 // ms for the store to say that it is there
 const probePatience = 500 // ms that a probe waits for it; probes have limits of their own, 1 s in Kubernetes
+const glancePatience = 10 // ms: a scrape is not held up by a store that is slow
 const askAgainAfter = 500 // ms between two questions to a store that is away
 
 export interface ReadinessParts {
@@ -47,6 +48,16 @@ export class Readiness {
     return { ready: ms < unreadyAfter, reasons: [`store ${store} has not answered for ${Math.floor(ms / 1_000)} s`] }
   }
 
+  /** The same for whoever cannot wait: what is known after 10 ms. `up`: as far as is known the store answers. */
+  async glance(): Promise<{ readonly ready: boolean; readonly up: boolean }> {
+    const { clock, unreadyAfter } = this.#parts
+    if (this.#awaySince === null && !this.#closed) await this.#soon(this.#ask(), glancePatience)
+    const since = this.#awaySince ?? this.#asking?.since
+    if (since === undefined) return { ready: true, up: true }
+    const ms = clock.now() - since
+    return { ready: ms < unreadyAfter, up: this.#awaySince === null && ms < answerWithin }
+  }
+
   close(): void {
     this.#closed = true
     this.#callOff?.()
@@ -84,9 +95,9 @@ export class Readiness {
     })
   }
 
-  #soon(over: Promise<void>): Promise<void> {
+  #soon(over: Promise<void>, patience = probePatience): Promise<void> {
     return new Promise(resolve => {
-      over.then(resolve).finally(this.#parts.clock.after(probePatience, resolve))
+      over.then(resolve).finally(this.#parts.clock.after(patience, resolve))
     })
   }
 }

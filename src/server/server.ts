@@ -2,6 +2,7 @@
 // Invariant: a server stops accepting before it finishes, finishes before it lets go of its clients, and lets go before the store closes.
 
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -21,6 +22,7 @@ import { connectionsOf, cut, type EngineSocket, Fanout, type Line } from './fano
 import { Gateway, type Whom } from './gateway.ts'
 import { httpSide } from './http.ts'
 import { writeDown } from './log.ts'
+import { Metrics } from './metrics.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
 import { type Health, Readiness } from './readiness.ts'
@@ -58,6 +60,8 @@ export interface InkwellServer {
    */
   listenAdmin(port: number, options: { readonly token: string; readonly host?: string }): Promise<Listening>
   readonly engine: Engine
+  /** What `/metrics` answers, in Prometheus' text format: for an application that has a `/metrics` of its own. */
+  metrics(): Promise<string>
   /**
    * For an application's own namespaces, `io.of('/chat')`: its clients connect with socket.io-client and the `parser` of inkwell/client.
    * The namespace `/` is Inkwell's, and so is all of the JSON endpoint. Origins are checked here too; who may enter is for the
@@ -67,6 +71,8 @@ export interface InkwellServer {
   /** Lets into a namespace of the application's whom the option `authenticate` lets in. */
   readonly authenticate: Middleware
 }
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 const sliceSize = 256 // lines closed in one turn of the event loop
 const moving = 3_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
@@ -99,6 +105,18 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const entry = new Entry(settings, revocations)
   const tally = newTally()
   const fanout = new Fanout(limits, tally)
+  const metrics = new Metrics({
+    version,
+    counts: () => engine.counts,
+    store,
+    tally,
+    admission: () => admission.counts,
+    connections: () => edge.size,
+    draining: () => draining,
+    health: () => readiness.glance(),
+    now: () => clock.now(),
+  })
+  const writes = writeDown(log, () => clock.now())
   const engine = createEngine({
     store,
     clock,
@@ -108,7 +126,10 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     // The gateway made all outlets.
     authorize: (_user, doc, outlet) => entry.rightOf((outlet as Line).bearer, doc),
     deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message),
-    observe: writeDown(log, () => clock.now()),
+    observe: event => {
+      metrics.observe(event)
+      writes(event)
+    },
   })
   const allows = originRule(settings.origins, settings.development)
   const admission = new Admission({
@@ -151,7 +172,15 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   })
   const health = async (): Promise<Health> => (draining ? { ready: false, reasons: ['draining'] } : readiness.health())
 
-  const app = await httpSide({ settings, engine, entry, allows, health, draining: () => draining })
+  const app = await httpSide({
+    settings,
+    engine,
+    entry,
+    allows,
+    health,
+    draining: () => draining,
+    metrics: () => (asides.length === 0 ? metrics : null), // otherwise they are where the operator is
+  })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const turnsAway = (request: IncomingMessage): Refusal | null => {
     const why = draining ? refusal('draining') : admission.knock(request)
@@ -233,6 +262,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
 
   return {
     engine,
+    metrics: () => metrics.text(),
     io: io as unknown as IoServer, // the same server; its events are the application's to type
     authenticate: entry.middleware,
     drain,
@@ -243,7 +273,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     listenAdmin: async (port, { token, host = '127.0.0.1' }) => {
       const fault = adminTokenFault(token)
       if (fault !== null) throw new ConfigurationError([`token: ${fault}`])
-      const side = await adminSide({ log, revocations, token, engine, edge, store, kick })
+      const side = await adminSide({ log, revocations, metrics, token, engine, edge, store, kick })
       asides.push(side)
       await side.listen({ port, host })
       const there = listening(side.server.address() as AddressInfo)

@@ -194,6 +194,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
       await Promise.all([append, read].map(wire => wire.call(redis => redis.ping())))
     },
     findings: () => hardening.findings(),
+    lines: () => [append.line, read.line, channels.line],
     close: () => (closing ??= close()),
   }
 }

@@ -21,6 +21,7 @@ const packages: Packages = {
     'ioredis',
     'fastify',
     'jose',
+    'prom-client',
     '@socket.io/redis-adapter',
     'socket.io-adapter',
     '@codemirror/view',
@@ -123,6 +124,7 @@ const bad: Readonly<Record<string, readonly File[]>> = {
   'a path inside socket.io outside server/': [['src/cli/a.ts', "import type { X } from 'socket.io/dist/typed-events'"]],
   'an adapter of socket.io outside server/': [['src/cli/a.ts', "import { x } from '@socket.io/redis-adapter'"]],
   'jose outside server/jwt': [['src/server/gateway.ts', "import { jwtVerify } from 'jose'"]],
+  'prom-client in the engine': [['src/engine/events.ts', "import { Counter } from 'prom-client'"]],
   'what adapters of socket.io stand on outside server/': [
     ['src/stores/redis.ts', "import { MessageType } from 'socket.io-adapter'"],
   ],

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defaultLimits } from '../../src/engine/index.ts'
 import { defaultLineLimits } from '../../src/server/index.ts'
+import { between } from './page.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
@@ -34,15 +35,6 @@ const rows = (limits: readonly Documented[]): string =>
       limits.map(({ name, value, says, reason }) => `| \`${name}\` | ${value.toLocaleString('en-US')} | ${says} | ${reason} |`),
     )
     .join('\n')
-
-const mark = (name: string): readonly [string, string] => [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
-
-const between = (page: string, name: string, content: string): string => {
-  const [start, end] = mark(name)
-  const [from, to] = [page.indexOf(start), page.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`the page has no place for ${name}`)
-  return `${page.slice(0, from + start.length)}\n${content}\n${page.slice(to)}`
-}
 
 /** docs/LIMITS.md with its tables as the sources have them. */
 export const refreshLimits = (page: string): string =>

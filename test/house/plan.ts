@@ -34,6 +34,7 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
   [/^(socket\.io(-adapter)?|engine\.io|@socket\.io\/(?!component-emitter).*)$/, /^src\/server\//],
   [/^(fastify|@fastify\/.*)$/, /^src\/server\//],
   [/^jose$/, /^src\/server\/jwt\.ts$/],
+  [/^prom-client$/, /^src\/server\/metrics\.ts$/],
   [/^(socket\.io-client|engine\.io-client)$/, /^src\/client\/socketio\.ts$/],
   [/^(codemirror|@codemirror\/.*)$/, /^(src\/codemirror|demo)\//],
 ]

@@ -3,8 +3,9 @@
 // told that he may have missed something.
 
 import type { Redis } from 'ioredis'
+import type { StoreLine } from '../../engine/ports.ts'
 import { slotOf } from './keys.ts'
-import { hangUp, type Wire } from './wire.ts'
+import { hangUp, Losses, type Wire } from './wire.ts'
 
 interface Listener {
   hear(message: Buffer): void
@@ -44,6 +45,7 @@ class Line {
   #up = deferred()
   readonly #pings: NodeJS.Timeout
   readonly #moved: () => void
+  readonly #losses: Losses
 
   constructor(
     redis: Redis,
@@ -54,6 +56,7 @@ class Line {
     moved: () => void,
   ) {
     this.#redis = redis
+    this.#losses = new Losses(redis)
     this.#wire = wire
     this.#sharded = sharded
     this.#missed = missed
@@ -81,6 +84,10 @@ class Line {
 
   get isUp(): boolean {
     return this.#redis.status === 'ready'
+  }
+
+  get losses(): number {
+    return this.#losses.count
   }
 
   /** Resolves when the channel is heard. */
@@ -156,6 +163,8 @@ export class Channels {
   readonly #channels = new Map<string, Channel>()
   /** By server; the one of a single server is ''. */
   readonly #lines = new Map<string, Line>()
+  /** Of lines that are not needed any more. */
+  #formerLosses = 0
   #closed = false
   #remapping: NodeJS.Timeout | null = null
 
@@ -169,6 +178,13 @@ export class Channels {
 
   get size(): number {
     return this.#channels.size
+  }
+
+  /** All connections that hear, as one. */
+  get line(): StoreLine {
+    const lines = [...this.#lines.values()]
+    const losses = lines.reduce((sum, line) => sum + line.losses, this.#formerLosses)
+    return { name: 'feed', up: lines.every(line => line.isUp), losses }
   }
 
   /** Resolves when nothing later can be missed silently. */
@@ -261,6 +277,7 @@ export class Channels {
     const used = new Set([...this.#channels.values()].map(channel => channel.line))
     for (const [server, line] of this.#lines) {
       if (used.has(line)) continue
+      this.#formerLosses += line.losses
       this.#lines.delete(server)
       line.close()
     }

@@ -3,6 +3,7 @@
 
 import type { ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
+import type { StoreLine } from '../../engine/ports.ts'
 import type { Address, Endpoint } from './address.ts'
 import type { Script } from './scripts.ts'
 import { scripts } from './scripts.ts'
@@ -100,11 +101,33 @@ const unwatched = (address: Address, purpose: string, options: WireOptions): Cli
   }
 }
 
+/** How often a line that was up has been lost. */
+export class Losses {
+  #up = false
+  #count = 0
+
+  constructor(client: Client) {
+    client.on('ready', () => {
+      this.#up = true
+    })
+    client.on('close', () => {
+      if (this.#up) this.#count++ // an attempt to connect that fails closes too
+      this.#up = false
+    })
+  }
+
+  get count(): number {
+    return this.#count
+  }
+}
+
 /** One purpose's connection to Redis: to the server, or to every node of the cluster. */
 export class Wire {
   readonly #client: Client
   readonly #origin: { readonly address: Address; readonly options: WireOptions }
   readonly #name: string
+  readonly #purpose: string
+  readonly #losses: Losses
   readonly #limit: number
   #lastError: Error | null = null
   /** Whether it has ever been connected: until then a call waits, afterwards it fails at once while Redis is away. */
@@ -118,7 +141,9 @@ export class Wire {
     this.#origin = { address, options }
     this.#name = name
     this.#limit = options.callLimit
+    this.#purpose = purpose
     this.#client = connected(address, purpose, options)
+    this.#losses = new Losses(this.#client)
     for (const { name, keys, lua } of scripts) this.#client.defineCommand(name, { numberOfKeys: keys, lua })
     this.#client.on('error', (error: Error) => {
       this.#lastError = error
@@ -130,6 +155,10 @@ export class Wire {
         meet()
       }),
     )
+  }
+
+  get line(): StoreLine {
+    return { name: this.#purpose, up: this.#client.status === 'ready', losses: this.#losses.count }
   }
 
   whenLost(down: () => void): void {
