@@ -8,7 +8,7 @@ import { createEngine, type Engine } from '../src/engine/index.ts'
 import { defaultLimits } from '../src/engine/limits.ts'
 import type { LogReply, NewEntry } from '../src/engine/ports.ts'
 import { Text } from '../src/ot/rope.ts'
-import { textType } from '../src/ot/text.ts'
+import { servedText as textType } from '../src/ot/served.ts'
 import type { AnyDocumentType, Json } from '../src/ot/type.ts'
 import type { AuthorId, DocId, Position, Seq } from '../src/protocol/ids.ts'
 import { emptyChain } from '../src/protocol/ids.ts'
@@ -306,7 +306,7 @@ const longDocument = async (server: RedisServer, doc: DocId): Promise<void> => {
     floorChain,
   })
   if (!(await log.checkpoint(doc, { ...at, horizon: 1, pruned: 0, body: state }))) throw new Error('the checkpoint was refused')
-  for (let i = 0; i < 10_000; i++) await write([(i * 7_919) % value.length, 'y'])
+  for (let i = 0; i < 10_000; i++) await write([1 + ((i * 7_919) % value.length), 'y'])
   await close()
 }
 

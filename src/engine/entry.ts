@@ -115,17 +115,25 @@ export const derive = (
   known: unknown | undefined,
 ): Commit => {
   const { author, seq, version, chain } = entry
-  const { base, user, time } = body
-  const commit = (op: unknown): Commit => ({ version, chain, author, seq, op, user, time })
-  if (body.type !== null && body.type !== type.name) return commit(type.noop(size(history.head)))
+  return { version, chain, author, seq, op: meant(type, history, size, body, known), user: body.user, time: body.time }
+}
+
+const meant = (
+  type: Type,
+  history: History,
+  size: (version: Version) => number,
+  body: Body,
+  known: unknown | undefined,
+): unknown => {
+  if (body.type !== null && body.type !== type.name) return type.noop(size(history.head))
   let op = known
   if (op === undefined) {
     try {
-      op = type.opFromJson(body.op, size(base))
+      op = type.opFromJson(body.op, size(body.base))
     } catch (error) {
       if (!(error instanceof OpError)) throw error
-      return commit(type.noop(size(history.head)))
+      return type.noop(size(history.head))
     }
   }
-  return commit(rebase(type, history, op, base))
+  return rebase(type, history, op, body.base)
 }

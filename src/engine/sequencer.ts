@@ -510,16 +510,39 @@ export class Sequencer {
   }
 
   private commit(entry: Entry, own?: Own): void {
+    const { type, commit } = this.enter(entry, own, version => this.sizeAt(version))
+    this.value = type.apply(this.value, commit.op)
+    if (this.lost !== null) this.lost = advanceLost(type, this.lost, commit)
+  }
+
+  /** Puts the next entry into the history. The caller applies it. */
+  private enter(
+    entry: Entry,
+    own: Own | undefined,
+    sizeAt: (version: Version) => number,
+  ): { readonly type: Type; readonly commit: Commit } {
     const body = own?.body ?? readBody(entry.body)
     if (body.type !== null && this.head === 0) this.becomes(body.type)
     const type = this.type
     if (type === null) throw new Error(`entry ${entry.version} comes before the document has a type`)
-    const commit = derive(type, this.history, version => this.sizeAt(version), entry, body, own?.op)
-    this.value = type.apply(this.value, commit.op)
+    const commit = derive(type, this.history, sizeAt, entry, body, own?.op)
     this.history.push(commit)
     this.authors.set(commit.author, { seq: commit.seq, version: commit.version })
     this.bytesSinceSaved += entry.body.length
-    if (this.lost !== null) this.lost = advanceLost(type, this.lost, commit)
+    return { type, commit }
+  }
+
+  /** Commits that nobody sees one by one. */
+  private replay(entries: readonly Entry[]): void {
+    const ops: unknown[] = []
+    const sizeAt = (version: Version): number => {
+      const last = ops.at(-1)
+      return version === this.head && last !== undefined ? this.type!.targetSize(last) : this.sizeAt(version)
+    }
+    for (const entry of entries) ops.push(this.enter(entry, undefined, sizeAt).commit.op)
+    if (ops.length === 0) return
+    const type = this.type!
+    this.value = type.applyAll?.(this.value, ops) ?? ops.reduce((value, op) => type.apply(value, op), this.value)
   }
 
   private ownOf(entry: Entry): Own | undefined {
@@ -636,10 +659,12 @@ export class Sequencer {
     }
     this.bytesSinceSaved = 0
     visit?.(this.head, this.history.chain, this.value)
-    for (const entry of opened.tail) {
-      this.commit(entry)
-      visit?.(this.head, this.history.chain, this.value)
-    }
+    if (visit === undefined) this.replay(opened.tail)
+    else
+      for (const entry of opened.tail) {
+        this.commit(entry)
+        visit(this.head, this.history.chain, this.value)
+      }
     this.stable = opened.durable
     this.durableVersion = Math.min(opened.durable, this.head)
     this.history.drop(Math.min(opened.horizon, this.head))

@@ -1,12 +1,13 @@
 // A text as a value: every edit answers a new text and shares what it did not touch with the old one.
-// Invariant: no chunk and no group is empty; `length` is the sum of all chunks; nothing reachable from a Text changes.
+// Invariant: no chunk and no group is empty; `length` is the sum of all chunks; nothing reachable from a Text changes but what was
+// reckoned from it.
 import { hexOf, join, nothing, type Sum, sumOf } from './hash.ts'
 import { isWellFormed, type TextOp } from './op.ts'
 
 /** A run of neighbouring chunks, so that an edit copies one short list of chunks and one short list of groups. */
 interface Group {
-  readonly length: number
-  readonly chunks: readonly string[]
+  length: number
+  readonly chunks: string[]
   /** Of its text; found when somebody asks. */
   sum: Sum | undefined
 }
@@ -20,11 +21,12 @@ const shortGroup = 12 // chunks
 /** An immutable text in UTF-16 code units, in which an edit costs the same in one page as in a thousand. */
 export class Text {
   readonly length: number
-  private readonly groups: readonly Group[]
+  /** For this file alone. */
+  readonly groups: readonly Group[]
   private whole: string | undefined
 
-  /** Use `Text.of`. */
-  private constructor(length: number, groups: readonly Group[], whole: string | undefined) {
+  /** For this file alone; others use `Text.of`. */
+  constructor(length: number, groups: readonly Group[], whole: string | undefined) {
     this.length = length
     this.groups = groups
     this.whole = whole
@@ -122,22 +124,12 @@ export class Text {
   /** The common edit, which stays in one chunk that neither overflows nor shrinks away; undefined when it does not. */
   private withinChunk(from: number, deleted: number, op: TextOp): Text | undefined {
     const { groups } = this
-    let g = 0
-    let at = from
-    // At a border an insert goes to the end of what is before it, a delete begins in what is behind it.
-    const reach = deleted > 0 ? 1 : 0
-    while (g < groups.length && at + reach > groups[g]!.length) at -= groups[g++]!.length
-    if (g === groups.length) return undefined
+    const place = placeOf(groups, from, deleted, op.inserted.length)
+    if (place === undefined) return undefined
+    const { g, c, at } = place
     const group = groups[g]!
-    const { chunks } = group
-    let c = 0
-    while (at + reach > chunks[c]!.length) at -= chunks[c++]!.length
-    const chunk = chunks[c]!
-    const length = chunk.length - deleted + op.inserted.length
-    if (at + deleted > chunk.length || length > longestChunk || length === 0) return undefined
-    if (length < shortChunk && chunk.length >= shortChunk) return undefined
-
-    const newChunks = chunks.slice()
+    const chunk = group.chunks[c]!
+    const newChunks = group.chunks.slice()
     newChunks[c] = chunk.slice(0, at) + op.inserted + chunk.slice(at + deleted)
     const newGroups = groups.slice()
     newGroups[g] = { length: group.length - deleted + op.inserted.length, chunks: newChunks, sum: undefined }
@@ -161,6 +153,61 @@ export class Text {
     source.copy(Number.POSITIVE_INFINITY, writer)
     return new Text(op.targetLength, writer.finish(), undefined)
   }
+}
+
+/** Where an edit lies that leaves all other chunks as they are: at a place in a chunk of a group. */
+interface Place {
+  readonly g: number
+  readonly c: number
+  readonly at: number
+}
+
+/** Undefined when the edit crosses a border, or would leave a chunk that is too long or too short. */
+const placeOf = (groups: readonly Group[], from: number, deleted: number, inserted: number): Place | undefined => {
+  let g = 0
+  let at = from
+  // At a border an insert goes to the end of what is before it, a delete begins in what is behind it.
+  const reach = deleted > 0 ? 1 : 0
+  while (g < groups.length && at + reach > groups[g]!.length) at -= groups[g++]!.length
+  if (g === groups.length) return undefined
+  const { chunks } = groups[g]!
+  let c = 0
+  while (at + reach > chunks[c]!.length) at -= chunks[c++]!.length
+  const chunk = chunks[c]!
+  const length = chunk.length - deleted + inserted
+  if (at + deleted > chunk.length || length > longestChunk || length === 0) return undefined
+  if (length < shortChunk && chunk.length >= shortChunk) return undefined
+  return { g, c, at }
+}
+
+/**
+ * One op after the other. What lies between is nobody's to see, so a long history is gone through without a copy for every edit.
+ *
+ * @throws {RangeError} when an op was not made on what the one before it leads to
+ */
+export const applyAll = (start: Text, ops: readonly TextOp[]): Text => {
+  let text = start
+  let open: { readonly groups: Group[]; readonly ours: boolean[]; length: number } | null = null // copies that nobody else has are ours
+  for (const op of ops) {
+    const { edits, inserted, baseLength } = op
+    open ??= { groups: text.groups.slice(), ours: [], length: text.length }
+    const { groups, ours, length } = open
+    const place = edits.length === 3 && baseLength === length && placeOf(groups, edits[0]!, edits[1]!, inserted.length)
+    if (!place) {
+      text = new Text(length, groups, undefined).apply(op)
+      open = null
+      continue
+    }
+    const { g, c, at } = place
+    if (!ours[g]) groups[g] = { ...groups[g]!, chunks: groups[g]!.chunks.slice(), sum: undefined }
+    ours[g] = true
+    const group = groups[g]!
+    const chunk = group.chunks[c]!
+    group.chunks[c] = chunk.slice(0, at) + inserted + chunk.slice(at + edits[1]!)
+    group.length += inserted.length - edits[1]!
+    open.length = op.targetLength
+  }
+  return open === null ? text : new Text(open.length, open.groups, undefined)
 }
 
 /** Walks the chunks of a text once, from left to right. */

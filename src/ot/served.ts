@@ -1,9 +1,9 @@
-// The text type as servers have it: it composes many ops at once.
-// Invariant: in all else it is the client's. Apart from it because no page composes so many, and none should have to load how.
+// The text type as servers have it: it composes and applies many ops at once.
+// Invariant: in all else it is the client's. Apart from it because no page has so many, and none should have to load how.
 import { composeAll } from './algebra.ts'
 import type { TextOp } from './op.ts'
-import type { Text } from './rope.ts'
+import { applyAll, type Text } from './rope.ts'
 import { textType } from './text.ts'
 import type { DocumentType } from './type.ts'
 
-export const servedText: DocumentType<Text, TextOp> = { ...textType, composeAll }
+export const servedText: DocumentType<Text, TextOp> = { ...textType, composeAll, applyAll }

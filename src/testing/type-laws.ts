@@ -207,6 +207,19 @@ export function documentTypeLaws<S, O>(type: DocumentType<S, O>, sample: TypeSam
         all: all && json(all),
       }))
     }),
+    law('many ops applied at once lead to where they lead one by one', random => {
+      const { s, a, b, c } = row(random)
+      const before = JSON.stringify(text(s))
+      const all = type.applyAll?.(s, [a, b, c])
+      const one = [a, b, c].reduce((at, op) => type.apply(at, op), s)
+      must(all === undefined || (same(all, one) && JSON.stringify(text(s)) === before), () => ({
+        s: text(s),
+        a: json(a),
+        b: json(b),
+        c: json(c),
+        all: all && text(all),
+      }))
+    }),
     law('an op split again and again does in all what it does as one', random => {
       const s = sample.snapshot(random)
       const op = sample.op(random, s)

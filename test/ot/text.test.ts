@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { composeAll, mapPosition, mapSelection, transform } from '../../src/ot/algebra.ts'
 import { diff } from '../../src/ot/diff.ts'
 import { fromEdits, insert, longestText, noop, remove, replace, type TextOp, textOp, toEdits } from '../../src/ot/op.ts'
-import { Text } from '../../src/ot/rope.ts'
+import { applyAll, Text } from '../../src/ot/rope.ts'
 import { fault, snapOutward, textType } from '../../src/ot/text.ts'
 import { OpError } from '../../src/ot/type.ts'
 import { seededRandom } from '../../src/testing/type-laws.ts'
@@ -126,7 +126,7 @@ describe('a text', () => {
   })
 
   for (const name of [...sequentialTraces, 'friendsforever_flat'] as const) {
-    it(`ends as ${name} ended, op by op and composed`, () => {
+    it(`ends as ${name} ended, op by op, all at once and composed`, () => {
       const trace = sequentialTrace(name)
       let text = Text.of(trace.startContent)
       const ops = patchesOf(trace).map(([at, deleted, inserted]) => {
@@ -136,8 +136,22 @@ describe('a text', () => {
       })
       expect(text.toString()).toBe(trace.endContent)
       expect(Text.of(trace.startContent).apply(composeAll(ops)).toString()).toBe(trace.endContent)
+      const atOnce = applyAll(Text.of(trace.startContent), ops)
+      expect([atOnce.toString(), atOnce.length, atOnce.hash]).toEqual([trace.endContent, text.length, text.hash])
     })
   }
+
+  it('stays as it was while others are made of it, one edit or many at once', () => {
+    const before = 'a long text, '.repeat(20_000)
+    const text = Text.of(before).apply(insert(before.length, 5, 'x')) // no longer one string
+    const hash = text.hash
+    const ops = [...Array(500).keys()].map(i => insert(text.length + i, (i * 7_919) % text.length, 'y'))
+    const after = applyAll(text, ops)
+    expect(after.toString()).toBe(ops.reduce((at, op) => at.apply(op), text).toString())
+    expect(after.hash).toBe(Text.of(after.toString()).hash)
+    expect([text.toString(), text.hash]).toEqual([`${before.slice(0, 5)}x${before.slice(5)}`, hash])
+    expect(() => applyAll(text, [ops[0]!, ops[0]!])).toThrow(RangeError)
+  })
 })
 
 describe('a diff', () => {
