@@ -11,7 +11,14 @@ import { createHmac } from 'node:crypto'
 import { redisStore } from 'inkwell/redis'
 import { ConfigurationError, createServer, jwt } from 'inkwell/server'
 
-const { REDIS_URL = '', TOKEN_SECRET = '', ORIGINS = '', HOST = '127.0.0.1', PORT = '3000' } = process.env
+const {
+  REDIS_URL = '',
+  TOKEN_SECRET = '',
+  ORIGINS = '',
+  HOST = '127.0.0.1',
+  PORT = '3000',
+  INKWELL_TRUST_PROXY = '0',
+} = process.env
 
 const missing = [
   ...(REDIS_URL === '' ? ['REDIS_URL: where Redis is, redis://user:password@host:6379'] : []),
@@ -32,6 +39,8 @@ async function serve() {
     authenticate: jwt({ secret: TOKEN_SECRET, documents: { '*': 'write' } }),
     // Polling is for networks that break WebSockets; the proxies beside this file keep such a line at one node.
     transports: ['websocket', 'polling'],
+    // The proxies beside this file say in X-Forwarded-For who calls: limits of strangers are then those of each address.
+    trustProxy: Number(INKWELL_TRUST_PROXY),
     // Pages of other hosts than this one, https://app.example.com,https://other.example.com
     ...(ORIGINS === '' ? {} : { origins: ORIGINS.split(',') }),
   }).catch(error => (error instanceof ConfigurationError ? fail(error.faults) : Promise.reject(error)))

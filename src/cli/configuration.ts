@@ -15,7 +15,7 @@ import {
   unknownVariables,
   variablesOf,
 } from './settings.ts'
-import { documents, duration, list, port, switched, type Where, where, word } from './words.ts'
+import { documents, duration, list, port, proxies, switched, type Where, where, word } from './words.ts'
 
 export interface Serving {
   readonly port: number
@@ -25,6 +25,7 @@ export interface Serving {
   readonly logLevel: (typeof levels)[number]
   readonly origins: readonly string[] | undefined
   readonly transports: readonly ('websocket' | 'polling')[]
+  readonly trustProxy: number
   /** Null: everybody is a guest. */
   readonly jwt: JwtOptions | null
   /** Null: there is no listener for an operator. */
@@ -117,6 +118,13 @@ export const settings = {
     otherwise: 'websocket',
     shape: list.pipe(z.array(z.enum(['websocket', 'polling'], 'must be websocket, or websocket,polling')).min(1)),
   },
+  trustProxy: {
+    flag: '--trust-proxy <number>',
+    variable: 'INKWELL_TRUST_PROXY',
+    says: 'proxies in front, each of which appends to X-Forwarded-For; 0 believes no such header',
+    otherwise: '0',
+    shape: proxies,
+  },
   jwtSecret: secretSetting,
   jwtPublicKey: {
     flag: '--jwt-public-key <pem>',
@@ -180,7 +188,7 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
   const { values, sources } = reading
   const production = environment.NODE_ENV === 'production'
   const faults = [...reading.faults]
-  const { port, host, store, demo, logLevel, origins, transports, adminPort, adminHost, adminToken } = values
+  const { port, host, store, demo, logLevel, origins, transports, trustProxy, adminPort, adminHost, adminToken } = values
   const { jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtClockTolerance, jwtDocuments } = values
 
   const jwt: JwtOptions = {
@@ -221,7 +229,7 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
     faults.push(`${variable}: there is no such setting`)
   if (faults.length > 0) return faults
   return {
-    ...{ port, host, store, demo, logLevel, origins, transports },
+    ...{ port, host, store, demo, logLevel, origins, transports, trustProxy },
     jwt: given.length === 0 ? null : jwt,
     admin: adminPort === undefined || adminToken === undefined ? null : { port: adminPort, host: adminHost, token: adminToken },
   }

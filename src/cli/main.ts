@@ -71,6 +71,7 @@ const serve = async (flags: Flags): Promise<void> => {
       store: await storeOf(serving.store),
       logger: log,
       transports: serving.transports,
+      trustProxy: serving.trustProxy,
       ...(serving.jwt === null ? {} : { authenticate: jwt(serving.jwt) }),
       ...(serving.origins === undefined ? {} : { origins: serving.origins }),
       ...(serving.demo ? { demo } : {}),

@@ -11,6 +11,12 @@ export const port = z
   .transform(Number)
   .refine(port => port <= 65_535, 'must be a number from 0 to 65535')
 
+export const proxies = z
+  .string()
+  .regex(/^\d{1,2}$/, 'must be a number from 0 to 16')
+  .transform(Number)
+  .refine(proxies => proxies <= 16, 'must be a number from 0 to 16')
+
 export const word = z.string('is missing').min(1, 'must not be empty')
 
 export const list = z

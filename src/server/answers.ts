@@ -31,7 +31,7 @@ export class Stop extends Error {
 }
 
 export const sendRefusal = (reply: FastifyReply, why: Refusal): FastifyReply => {
-  if (why.advice === 'retry') reply.header('retry-after', Math.ceil((why.after ?? 1_000) / 1_000))
+  if (why.advice === 'retry' || why.advice === 'slow-down') reply.header('retry-after', Math.ceil((why.after ?? 1_000) / 1_000))
   if (why.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
   return reply.code(statuses[why.code] ?? 400).send(why)
 }

@@ -2,7 +2,7 @@
 // Invariant: every answer that is not the thing asked for is a row of the error table with the status that goes with it.
 
 import fastifyStatic from '@fastify/static'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Engine } from '../engine/index.ts'
 import { refusal } from '../protocol/errors.ts'
@@ -15,6 +15,7 @@ import type { Metrics } from './metrics.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
 import type { Health } from './readiness.ts'
+import { type Reading, Reads } from './reads.ts'
 
 export interface HttpParts {
   readonly settings: Settings
@@ -86,32 +87,44 @@ export const httpSide = async ({
     return reply.type(here.contentType).send(await here.text())
   })
 
+  const reads = new Reads(settings)
+
   /** The document that a request names, once its sender may read it. */
-  const readable = async (request: FastifyRequest): Promise<DocId> => {
-    const doc = docId((request.params as { id: unknown }).id)
+  const readable = async (request: FastifyRequest): Promise<{ readonly id: DocId; readonly reading: Reading }> => {
+    const reading = reads.begin(request.raw)
+    if ('code' in reading) throw new Stop(reading)
+    const id = docId((request.params as { id: unknown }).id)
     if (draining()) throw new Stop(refusal('draining'))
     const who = await entry.whoIs(bearerOf(request.raw), request.raw, null)
     if ('code' in who) throw new Stop(who)
-    const right = await attempt(log, 'authorize', () => entry.rightOf(who, doc))
+    const much = settings.authenticate === null ? null : reading.by(who.user.id) // guests are nobody
+    if (much !== null) throw new Stop(much)
+    const right = await attempt(log, 'authorize', () => entry.rightOf(who, id))
     if (right === 'none') throw new Stop(refusal('forbidden', 'reading'))
-    return doc
+    return { id, reading }
   }
 
-  app.get('/v1/documents/:id', async request => {
-    const id = await readable(request)
+  const send = (reply: FastifyReply, reading: Reading, answer: object): FastifyReply => {
+    const body = JSON.stringify(answer)
+    reading.answers(body.length)
+    return reply.type('application/json; charset=utf-8').send(body)
+  }
+
+  app.get('/v1/documents/:id', async (request, reply) => {
+    const { id, reading } = await readable(request)
     const found = await attempt(log, 'reading a document', () => engine.read(id))
     if (found === null) throw new Stop(refusal('not-found', 'nobody has written to this document'))
     const { epoch, version, type, value } = found
-    return { id, type, epoch, version, ...(typeof value === 'string' ? { text: value } : { value }) }
+    return send(reply, reading, { id, type, epoch, version, ...(typeof value === 'string' ? { text: value } : { value }) })
   })
 
-  app.get('/v1/documents/:id/commits', async request => {
+  app.get('/v1/documents/:id/commits', async (request, reply) => {
     const page = pageOf.safeParse(request.query)
     if (!page.success) throw new Stop(refusal('malformed', z.prettifyError(page.error)))
-    const id = await readable(request)
+    const { id, reading } = await readable(request)
     const found = await attempt(log, 'reading commits', () => engine.commits(id, page.data.after, page.data.limit))
     if ('code' in found) throw new Stop(found)
-    return { id, ...found }
+    return send(reply, reading, { id, ...found })
   })
 
   if (demo !== null) {

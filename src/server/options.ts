@@ -42,6 +42,10 @@ export interface LineLimits {
   readonly messagesPerUser: number
   /** Bytes a second from one user over all his lines to one node, or at once. */
   readonly bytesPerUser: number
+  /** Documents and pages of commits that one user may read over HTTP in a second, or at once; each 64 KiB of an answer counts as one more. */
+  readonly readsPerUser: number
+  /** The same of one address, for those who are nobody. */
+  readonly readsPerAddress: number
   /** Messages that are none, after which a connection is closed. */
   readonly malformedMessages: number
   /** Milliseconds that a line outlives its token, so that the client can bring another one. */
@@ -71,6 +75,8 @@ export const defaultLineLimits: LineLimits = {
   bytesPerLine: 2_097_152, // two of the longest messages
   messagesPerUser: 1_000, // two lines at their limit
   bytesPerUser: 4_194_304, // the same
+  readsPerUser: 100, // a program that goes through a folder of documents; 6 MiB a second of long ones
+  readsPerAddress: 500, // as many as handshakes: what a token check costs at most
   malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
   tokenGrace: 30_000, // a laptop that wakes up, an issuer that restarts
   authorizeTimeout: 5_000, // whoever waits longer for a document has gone

@@ -301,7 +301,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
             ? 'what they may do is in their tokens, and everything where those do not say'
             : 'all of them may write everywhere'
       log.info(
-        { url, store: store.name, durability, transports: settings.transports },
+        { url, store: store.name, durability, transports: settings.transports, trustProxy: settings.trustProxy },
         `listening on ${url}; edits are kept in ${store.name} and count as durable ${lasting[durability]}; ${entry}; ${rights}`,
       )
       return there

@@ -26,6 +26,7 @@ const usual = {
   logLevel: 'info',
   origins: undefined,
   transports: ['websocket'],
+  trustProxy: 0,
   jwt: null,
   admin: null,
 }
@@ -49,6 +50,7 @@ describe('what is said', () => {
       INKWELL_LOG_LEVEL: 'debug',
       INKWELL_ORIGINS: 'https://a.example, https://b.example',
       INKWELL_TRANSPORTS: 'websocket,polling',
+      INKWELL_TRUST_PROXY: '2',
     }
     expect(configurationOf({}, environment)).toEqual({
       ...usual,
@@ -58,6 +60,7 @@ describe('what is said', () => {
       logLevel: 'debug',
       origins: ['https://a.example', 'https://b.example'],
       transports: ['websocket', 'polling'],
+      trustProxy: 2,
     })
     expect(configurationOf({ store: 'embedded:/var/lib/with:colon' }, environment)).toMatchObject({
       store: { kind: 'embedded', path: '/var/lib/with:colon' },
@@ -88,6 +91,7 @@ describe('faults', () => {
       { port: '70000', store: 'postgres://x', logLevel: 'loud' },
       {
         INKWELL_TRANSPORTS: 'websocket,pigeon',
+        INKWELL_TRUST_PROXY: '17',
         INKWELL_DEMO: 'maybe',
         INKWELL_PROT: '1',
         NODE_ENV: 'production',
@@ -103,6 +107,7 @@ describe('faults', () => {
       expect.stringMatching(/^--log-level: /),
       expect.stringMatching(/^INKWELL_ORIGINS: "https:\/\/a.example\/page" is not an origin/),
       expect.stringMatching(/^INKWELL_TRANSPORTS: /),
+      expect.stringMatching(/^INKWELL_TRUST_PROXY: must be a number from 0 to 16/),
       expect.stringMatching(/^NODE_ENV: in production nobody gets in/),
       expect.stringMatching(/^INKWELL_ADMIN_TOKEN: has 5 characters/),
       expect.stringMatching(/^INKWELL_PROT: there is no such setting/),

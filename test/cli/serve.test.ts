@@ -29,6 +29,7 @@ describe('serve', () => {
       url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
       store: 'memory:',
       durability: 'memory',
+      trustProxy: 0,
     })
     expect(line.msg).toMatch(/anybody may enter/)
     expect(run.log.find(({ level }) => level === 40)?.msg).toMatch(/^ANYBODY MAY ENTER/)
@@ -40,8 +41,10 @@ describe('serve', () => {
 
   it('[P2] stops cleanly on SIGTERM while people type: every edit that was confirmed is there afterwards', async () => {
     const path = join(folder, 'data')
-    const run = inkwell(['serve', '--port', '0', '--store', `embedded:${path}`])
-    const url = (await listening(run)).url as string
+    const run = inkwell(['serve', '--port', '0', '--store', `embedded:${path}`, '--trust-proxy', '2'])
+    const line = await listening(run)
+    const url = line.url as string
+    expect(line.trustProxy).toBe(2)
     const pens = [await Pen.opens(url, 'notes'), await Pen.opens(url, 'notes'), await Pen.opens(url, 'notes', { form: 'json' })]
     let confirmed = 0
     let stopped = false

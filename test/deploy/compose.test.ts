@@ -78,7 +78,7 @@ describe('compose.yaml', () => {
   it('sets only what the programs read, and connects what listens with what is named', () => {
     const read = (source: string, pattern: RegExp): Set<string> => new Set([...source.matchAll(pattern)].map(([, name]) => name!))
     const [, node] = nodes[0]!
-    const ofNode = read(shipped('server.mjs').match(/const \{(.*)\} = process\.env/)![1]!, /(\w+) = /g)
+    const ofNode = read(shipped('server.mjs').match(/const \{([^}]*)\} = process\.env/)![1]!, /(\w+) = /g)
     expect(Object.keys(node.environment!).filter(name => !ofNode.has(name))).toEqual([])
     expect(node.environment!.REDIS_URL).toMatch(/@redis:6379$/)
     expect(redis.command).toEqual(expect.arrayContaining([redis.volumes![0]!.split(':')[1]])) // it is given the file that is mounted

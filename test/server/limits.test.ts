@@ -159,6 +159,28 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
   ],
   bytesPerLine: [10_000, world => isPaced(world, 'long')],
   bytesPerUser: [10_000, world => isPaced(world, 'long')],
+  readsPerUser: [
+    3,
+    async world => {
+      await world.member('mallory', 'read')
+      const reads = (token: string) =>
+        fetch(`${world.url}/v1/documents/shared/commits`, { headers: { authorization: `Bearer ${token}` } })
+      const answers = await Promise.all(Array.from({ length: 30 }, () => reads('mallory')))
+      await isToldToWait(answers)
+      expect((await reads('somebody')).status).toBe(200)
+      await vi.waitFor(async () => expect((await reads('mallory')).status).toBe(200), patience)
+    },
+  ],
+  readsPerAddress: [
+    3,
+    async world => {
+      const reads = (headers: Record<string, string>) => fetch(`${world.url}/v1/documents/shared`, { headers })
+      const answers = await Promise.all(Array.from({ length: 30 }, () => reads(from('203.0.113.1'))))
+      await isToldToWait(answers)
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401, 429])) // nobody has been given a text
+      expect((await reads(from('203.0.113.2'))).status).toBe(401)
+    },
+  ],
   connectTimeout: [
     300,
     async world => {
@@ -242,6 +264,16 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       is((await client.next('refused')).refusal, 'too-many-waiting')
     },
   ],
+}
+
+/** Some of these have been refused for being too many, with the time to wait in the head and in the body. */
+const isToldToWait = async (answers: readonly Response[]): Promise<void> => {
+  const no = answers.filter(({ status }) => status === 429)
+  expect(no.length).toBeGreaterThan(0)
+  expect(Number(no[0]!.headers.get('retry-after'))).toBeGreaterThan(0)
+  const why = (await no[0]!.json()) as Refusal
+  is(why, 'slow-down')
+  expect(why.after).toBeGreaterThan(0)
 }
 
 /** A line that sends far too much is told, then not shown, then refused, then cut. */
