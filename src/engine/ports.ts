@@ -47,6 +47,31 @@ export interface Opened {
   readonly tail: readonly Entry[]
   readonly durable: Version
   readonly horizon: Version
+  /** Whether somebody has removed what was there before: what another epoch had in it is then gone on purpose, and is not offered again. */
+  readonly removed?: boolean
+}
+
+/** A log without its entries. */
+export interface About {
+  readonly epoch: Epoch
+  readonly version: Version
+  readonly chain: Chain
+  readonly durable: Version
+  readonly horizon: Version
+  /** Entries at and below it are gone; the chain there is kept. */
+  readonly floor: { readonly version: Version; readonly chain: Chain }
+  /** The version of the checkpoint; 0: there is none. */
+  readonly checkpointed: Version
+  /** Whether it is being brought here from elsewhere, and cannot be opened before all of it is there. */
+  readonly planted: boolean
+}
+
+/** Where a log begins that is brought from elsewhere. */
+export interface Seed {
+  readonly epoch: Epoch
+  readonly floor: { readonly version: Version; readonly chain: Chain }
+  /** Of each author the last edit at or below the floor. */
+  readonly authors: readonly { readonly author: AuthorId; readonly seq: Seq; readonly version: Version }[]
 }
 
 /**
@@ -111,6 +136,28 @@ export interface Log {
 
   /** Listens to one document's announcements. The listener is called in order for one log; resolves once nothing later can be missed silently. */
   subscribe(doc: DocId, listener: (announcement: Announcement) => void): Promise<() => void>
+
+  /** Null: nobody has opened it, or it has been forgotten since. Does not open it. */
+  about(doc: DocId): Promise<About | null>
+
+  /**
+   * Removes everything of a document, for good; false: nothing was in it. Whoever opens it from then on finds an empty log of another
+   * epoch, which says that something was removed; whoever had it open hears that, or finds out by the epoch.
+   */
+  remove(doc: DocId): Promise<boolean>
+
+  /**
+   * Begins a log that is brought from elsewhere with the versions and chains that it has there: it takes appends from the floor on, and
+   * `open` rejects until `settle`. Where one from this epoch and floor has been begun it goes on. Null, and nothing done, when there is
+   * any other log that has something in it.
+   */
+  plant(doc: DocId, seed: Seed): Promise<About | null>
+
+  /**
+   * Ends what `plant` has begun: with a checkpoint, which a log from above version 0 needs, and without trimming anything. Whoever had
+   * the document open hears of it. False, and nothing done, when the log is not that one, or does not hold the checkpoint's position.
+   */
+  settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean>
 
   /** Ids of stored documents in ascending order after `after`, at most `limit`. */
   documents(after: DocId | null, limit: number): Promise<readonly DocId[]>

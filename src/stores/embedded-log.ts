@@ -2,13 +2,14 @@
 // Invariant: an append is answered and announced when its commit outlives this process, and counts as durable when it outlives the
 // machine; commits hold whole appends, one after the other, so a crash at any moment leaves a log that ends after some append.
 
-import type { Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Refusal } from '../engine/ports.ts'
+import type { About, Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Refusal, Seed } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Position, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
 import type { Database, Rows, Write } from './embedded-database.ts'
 import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
+import { unfinished } from './planted.ts'
 import type { AuthorRow, Head } from './rows.ts'
 import {
   afterAuthors,
@@ -120,6 +121,8 @@ class Reader {
   }
 }
 
+const start: Head['floor'] = { version: 0, chain: emptyChain }
+
 /** The writes of one commit while it is being put together. */
 class Plan {
   readonly documents = new Map<DocId, Draft>()
@@ -139,9 +142,9 @@ class Plan {
     return head === null ? null : this.#add(doc, head, head)
   }
 
-  create(doc: DocId, number: number, epoch: Epoch): void {
-    const start = { version: 0, chain: emptyChain }
-    this.#add(doc, { number, epoch, ...start, horizon: 0, floor: start, checkpointed: 0, pruned: 0 }, null)
+  create(doc: DocId, number: number, epoch: Epoch, { floor = start, removed = false, planted = false } = {}): void {
+    const horizon = floor.version
+    this.#add(doc, { number, epoch, ...floor, horizon, floor, checkpointed: 0, pruned: 0, removed, planted }, null)
   }
 
   author(draft: Draft, author: AuthorId): AuthorRow | null {
@@ -176,7 +179,7 @@ class Plan {
     for (const [doc, draft] of this.documents) {
       const key = idKey(doc)
       if (draft.head !== draft.found) this.put(heads, key, headBytes(draft.head))
-      if (draft.committed === 0 && draft.added.length > 0) this.put(names, key, Buffer.of(1))
+      if ((draft.committed === 0 || draft.found === null) && draft.head.version > 0) this.put(names, key, Buffer.of(1))
       for (const entry of draft.added) this.put(entries, entryKey(draft.head.number, entry.version), entryBytes(entry))
       for (const [author, row] of draft.authors) this.put(authors, authorKey(draft.head.number, author), authorBytes(row))
     }
@@ -203,8 +206,8 @@ export class EmbeddedLog implements Log {
   #nextNumber: number
   /** Commits that the disk has not confirmed, oldest first. */
   readonly #unflushed = new Set<Promise<void>>()
-  /** How much of a document is on disk, where that is not all of it, and the last commit that it waits for. */
-  readonly #owed = new Map<DocId, { durable: Version; last: Plan }>()
+  /** By the number of a document: how much of it is on disk, where that is not all of it, and the last commit that it waits for. */
+  readonly #owed = new Map<number, { durable: Version; last: Plan }>()
   /** What the last sync has made durable, still to be told. */
   readonly #hardened = new Map<DocId, Announcement>()
   /** Why nothing can be written any more: a disk that failed to sync, after which nobody knows what it holds. */
@@ -238,9 +241,68 @@ export class EmbeddedLog implements Log {
       })
       head = this.#read.head(doc)!
     }
+    if (head.planted) throw new Error(unfinished(doc))
+    const { epoch, version, horizon, removed } = head
     const checkpoint = this.#read.checkpoint(head)
-    const tail = this.#read.entries(head, checkpoint?.version ?? 0, head.version)
-    return { epoch: head.epoch, checkpoint, tail, durable: this.#durable(doc, head.version), horizon: head.horizon }
+    const tail = this.#read.entries(head, checkpoint?.version ?? 0, version)
+    return { epoch, checkpoint, tail, durable: this.#durable(head, version), horizon, ...(removed ? { removed } : {}) }
+  }
+
+  async about(doc: DocId): Promise<About | null> {
+    this.check('read')
+    return this.#read.head(doc) === null ? null : this.#aboutNow(doc)
+  }
+
+  /** In one step nothing leads to the rows any more; the rows themselves go in steps of their own, also when this process dies over it. */
+  async remove(doc: DocId): Promise<boolean> {
+    const removed = await this.#step(plan => {
+      const draft = plan.document(doc)
+      if (draft === null || (draft.head.version === 0 && !draft.head.planted)) return () => false
+      plan.put(this.#db.counters, orphanKey(draft.head.number), Buffer.of(1))
+      plan.remove(this.#db.names, idKey(doc))
+      this.#create(plan, doc, freshEpoch(), { removed: true })
+      return () => true
+    })
+    if (removed) this.#tellNew(doc)
+    await this.#bury()
+    return removed
+  }
+
+  plant(doc: DocId, { epoch, floor, authors }: Seed): Promise<About | null> {
+    return this.#step(plan => {
+      const head = plan.document(doc)?.head ?? null
+      const same =
+        head?.planted && head.epoch === epoch && head.floor.version === floor.version && head.floor.chain === floor.chain
+      if (head !== null && !same && (head.planted || head.version > 0)) return () => null
+      if (!same) {
+        this.#create(plan, doc, epoch, { floor, planted: true })
+        const { number } = plan.document(doc)!.head
+        for (const { author, ...row } of authors) plan.put(this.#db.authors, authorKey(number, author), authorBytes(row))
+      }
+      return () => this.#aboutNow(doc)
+    })
+  }
+
+  async settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean> {
+    const settled = await this.#step(plan => {
+      const draft = plan.document(doc)
+      if (draft === null || draft.head.epoch !== epoch) return () => false
+      const { head } = draft
+      if (!head.planted) return () => true // done before
+      if (checkpoint === null) {
+        if (head.floor.version > 0) return () => false
+      } else {
+        const { version, chain, horizon } = checkpoint
+        if (version < head.floor.version || version > draft.committed || horizon < head.floor.version) return () => false
+        if (this.#read.chain(head, version) !== chain) return () => false
+        plan.put(this.#db.checkpoints, checkpointKey(head.number), checkpointBytes(checkpoint))
+      }
+      const { version: checkpointed = 0, pruned = 0, horizon = 0 } = checkpoint ?? {}
+      draft.head = { ...head, planted: false, checkpointed, pruned, horizon: Math.max(head.horizon, horizon) }
+      return () => true
+    })
+    if (settled) this.#tellNew(doc)
+    return settled
   }
 
   append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply> {
@@ -257,7 +319,7 @@ export class EmbeddedLog implements Log {
       })
       const all = [...missed, ...draft.added.slice(from)]
       const { horizon } = draft.head
-      return () => ({ ok: true, entries: all, durable: this.#durable(doc, draft.head.version), horizon })
+      return () => ({ ok: true, entries: all, durable: this.#durable(draft.head, draft.head.version), horizon })
     })
   }
 
@@ -267,7 +329,7 @@ export class EmbeddedLog implements Log {
     const reason = this.#read.refusal(head, at)
     if (head === null || reason !== null) return { ok: false, reason: reason ?? 'epoch' }
     const entries = this.#read.entries(head, at.version, head.version)
-    return { ok: true, entries, durable: this.#durable(doc, head.version), horizon: head.horizon }
+    return { ok: true, entries, durable: this.#durable(head, head.version), horizon: head.horizon }
   }
 
   async entries(doc: DocId, after: Version, limit: number): Promise<readonly Entry[]> {
@@ -294,7 +356,7 @@ export class EmbeddedLog implements Log {
       const draft = plan.document(doc)
       if (draft === null || draft.head.epoch !== epoch) return () => null
       const { head } = draft
-      if (version > this.#durable(doc, draft.committed) || version <= horizon) return () => null // R5
+      if (version > this.#durable(head, draft.committed) || version <= horizon) return () => null // R5
       if (version < head.checkpointed || version < head.floor.version || horizon > head.horizon) return () => null // R3
       if (pruned > horizon || pruned < head.pruned) return () => null // R7: openers learn the mark from the checkpoint alone
       if (this.#read.chain(head, version) !== checkpoint.chain) return () => null // what is durable is in the tables
@@ -330,13 +392,51 @@ export class EmbeddedLog implements Log {
   }
 
   /** How much of a document is on disk, given the version up to which it is committed. */
-  #durable(doc: DocId, committed: Version): Version {
-    return this.#owed.get(doc)?.durable ?? committed
+  #durable({ number }: Head, committed: Version): Version {
+    return this.#owed.get(number)?.durable ?? committed
   }
 
-  #create(plan: Plan, doc: DocId): void {
+  #aboutNow(doc: DocId): About {
+    const head = this.#read.head(doc)!
+    const { epoch, version, chain, horizon, floor, checkpointed, planted } = head
+    return { epoch, version, chain, durable: this.#durable(head, version), horizon, floor, checkpointed, planted }
+  }
+
+  /** Whoever has the document open looks at the log. */
+  #tellNew(doc: DocId): void {
+    const head = this.#read.head(doc)
+    if (head === null) return
+    const version = this.#durable(head, head.version)
+    this.#feed.tell(doc, { kind: 'durable', epoch: head.epoch, version, chain: this.#read.chain(head, version) })
+  }
+
+  /** Removes the rows of documents that are no more. */
+  async #bury(): Promise<void> {
+    const graves = this.#db.counters.range({ start: orphanKey(0), end: orphanKey(2 ** 48 - 1) })
+    for (const { key } of graves) {
+      const number = key.readUIntBE(1, 6)
+      for (const { table, from } of [
+        { table: this.#db.entries, from: entryKey(number, 0) },
+        { table: this.#db.authors, from: authorKey(number, '') },
+        { table: this.#db.checkpoints, from: checkpointKey(number) },
+      ])
+        while (
+          await this.#step(plan => {
+            const rows = table.range({ start: from, end: afterAuthors(number), limit: sweepRows })
+            for (const row of rows) plan.remove(table, row.key)
+            return () => rows.length === sweepRows
+          })
+        ) {}
+      await this.#step(plan => {
+        plan.remove(this.#db.counters, key)
+        return () => {}
+      })
+    }
+  }
+
+  #create(plan: Plan, doc: DocId, epoch = freshEpoch(), given: Parameters<Plan['create']>[3] = {}): void {
     const number = this.#nextNumber++
-    plan.create(doc, number, freshEpoch())
+    plan.create(doc, number, epoch, given)
     plan.put(this.#db.counters, numberKey, Buffer.from(String(this.#nextNumber)))
   }
 
@@ -412,14 +512,14 @@ export class EmbeddedLog implements Log {
     for (const [doc, { head, found, committed, added }] of plan.documents) {
       if (added.length === 0) continue
       const { epoch } = head
-      const chain = found?.chain ?? emptyChain
+      const chain = found?.chain ?? head.floor.chain
       this.#feed.tell(doc, {
         kind: 'entries',
         epoch,
         from: committed,
         chain,
         entries: added,
-        durable: this.#durable(doc, head.version),
+        durable: this.#durable(head, head.version),
       })
     }
     for (const { give } of answers) give()
@@ -428,8 +528,8 @@ export class EmbeddedLog implements Log {
   /** Makes the writes, and sees to it that their durability is told. */
   #written(plan: Plan, writes: readonly Write[]): void {
     const flushed = this.#db.commit(writes)
-    for (const [doc, { committed, added }] of plan.documents) {
-      if (added.length > 0) this.#owed.set(doc, { durable: this.#owed.get(doc)?.durable ?? committed, last: plan })
+    for (const { head, committed, added } of plan.documents.values()) {
+      if (added.length > 0) this.#owed.set(head.number, { durable: this.#durable(head, committed), last: plan })
     }
     const told = flushed.then(
       () => {
@@ -444,10 +544,10 @@ export class EmbeddedLog implements Log {
   }
 
   /** The disk has everything of the document up to a head, and with it everything before. */
-  #reached(doc: DocId, { epoch, version, chain }: Head, plan: Plan): void {
-    const owed = this.#owed.get(doc)
+  #reached(doc: DocId, { number, epoch, version, chain }: Head, plan: Plan): void {
+    const owed = this.#owed.get(number)
     if (owed === undefined || version <= owed.durable) return // a later commit has said so already
-    if (owed.last === plan) this.#owed.delete(doc)
+    if (owed.last === plan) this.#owed.delete(number)
     else owed.durable = version
     // One sync answers for many commits at once; only the last of them is news.
     if (this.#hardened.size === 0) queueMicrotask(() => this.#tellDurable())
@@ -462,3 +562,10 @@ export class EmbeddedLog implements Log {
 }
 
 const numberKey = Buffer.from('next document')
+
+/** Names the number of a document whose rows are still to be removed. */
+const orphanKey = (number: number): Buffer => {
+  const key = Buffer.alloc(7)
+  key.writeUIntBE(number, 1, 6)
+  return key
+}

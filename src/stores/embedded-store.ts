@@ -32,6 +32,10 @@ export const embeddedOver = (path: string, database: (path: string) => Database)
     raiseHorizon: async (doc, epoch, horizon) => (await open()).raiseHorizon(doc, epoch, horizon),
     checkpoint: async (doc, checkpoint) => (await open()).checkpoint(doc, checkpoint),
     subscribe: async (doc, listener) => (await open()).subscribe(doc, listener),
+    about: async doc => (await open()).about(doc),
+    remove: async doc => (await open()).remove(doc),
+    plant: async (doc, seed) => (await open()).plant(doc, seed),
+    settle: async (doc, epoch, checkpoint) => (await open()).settle(doc, epoch, checkpoint),
     documents: async (after, limit) => (await open()).documents(after, limit),
     close,
   }

@@ -1,13 +1,26 @@
 // The store that forgets everything when its process ends: the readable statement of what a store is.
 // Invariant: every operation is one synchronous step, so what it checks, changes and announces cannot part.
 
-import type { Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Refusal, Store } from '../engine/ports.ts'
+import type {
+  About,
+  Announcement,
+  Checkpoint,
+  Entry,
+  Log,
+  LogReply,
+  NewEntry,
+  Opened,
+  Refusal,
+  Seed,
+  Store,
+} from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Position, Seq, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
 import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
 import { localNotices } from './notices.ts'
+import { unfinished } from './planted.ts'
 import { localPresence } from './presence.ts'
 import { type Benches, localSeats } from './seats.ts'
 import { localControl, localSignals } from './signals.ts'
@@ -38,6 +51,8 @@ interface Document {
   /** Each author's last edit, as of the log's version and as of the floor; the second is what a lost tail falls back to. */
   authors: Map<AuthorId, Row>
   readonly authorsAtFloor: Map<AuthorId, Row>
+  readonly removed: boolean
+  planted: boolean
 }
 
 const versionOf = (log: Document): Version => log.floor.version + log.entries.length
@@ -54,6 +69,9 @@ const refusal = (log: Document | undefined, at: Position): Refusal | null => {
   if (at.version < log.horizon) return 'horizon'
   return chainAt(log, at.version) === at.chain ? null : 'fork'
 }
+
+const holds = (log: Document, { version, chain, horizon }: Checkpoint): boolean =>
+  version >= log.floor.version && version <= versionOf(log) && chainAt(log, version) === chain && horizon >= log.floor.version
 
 const landed = (entry: Entry): Row => ({ seq: entry.seq, version: entry.version })
 
@@ -74,8 +92,54 @@ export class MemoryLog {
 
   open(doc: DocId): Opened {
     const log = this.#documents.get(doc) ?? this.#create(doc, this.#epochs())
+    if (log.planted) throw new Error(unfinished(doc))
     const tail = after(log, log.checkpoint?.version ?? 0)
-    return { epoch: log.epoch, checkpoint: log.checkpoint, tail, durable: log.durable, horizon: log.horizon }
+    const { epoch, checkpoint, durable, horizon, removed } = log
+    return { epoch, checkpoint, tail, durable, horizon, ...(removed ? { removed } : {}) }
+  }
+
+  about(doc: DocId): About | null {
+    const log = this.#documents.get(doc)
+    if (log === undefined) return null
+    const { epoch, durable, horizon, floor, planted } = log
+    const version = versionOf(log)
+    const checkpointed = log.checkpoint?.version ?? 0
+    return { epoch, version, chain: chainAt(log, version), durable, horizon, floor, checkpointed, planted }
+  }
+
+  remove(doc: DocId): boolean {
+    const log = this.#documents.get(doc)
+    if (log === undefined || (versionOf(log) === 0 && !log.planted)) return false
+    const { epoch } = this.#create(doc, this.#epochs(), { removed: true })
+    this.#feed.tell(doc, { kind: 'durable', epoch, version: 0, chain: emptyChain })
+    return true
+  }
+
+  plant(doc: DocId, { epoch, floor, authors }: Seed): About | null {
+    const log = this.#documents.get(doc)
+    const same = log?.planted && log.epoch === epoch && log.floor.version === floor.version && log.floor.chain === floor.chain
+    if (log !== undefined && !same && (log.planted || versionOf(log) > 0)) return null
+    if (!same) {
+      const planted = this.#create(doc, epoch, { floor, planted: true })
+      for (const { author, ...row } of authors) {
+        planted.authors.set(author, row)
+        planted.authorsAtFloor.set(author, row)
+      }
+    }
+    return this.about(doc)
+  }
+
+  settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): boolean {
+    const log = this.#documents.get(doc)
+    if (log === undefined || log.epoch !== epoch) return false
+    if (!log.planted) return true // done before
+    if (checkpoint === null ? log.floor.version > 0 : !holds(log, checkpoint)) return false
+    log.planted = false
+    log.checkpoint = checkpoint
+    log.horizon = Math.max(log.floor.version, checkpoint?.horizon ?? 0)
+    const version = versionOf(log)
+    this.#feed.tell(doc, { kind: 'durable', epoch, version: log.durable, chain: chainAt(log, Math.min(log.durable, version)) })
+    return true
   }
 
   append(doc: DocId, at: Position, entries: readonly NewEntry[]): LogReply {
@@ -187,16 +251,19 @@ export class MemoryLog {
     return log
   }
 
-  #create(doc: DocId, epoch: Epoch): Document {
+  #create(doc: DocId, epoch: Epoch, given: Partial<Pick<Document, 'floor' | 'removed' | 'planted'>> = {}): Document {
+    const floor = given.floor ?? { version: 0, chain: emptyChain }
     const log: Document = {
       epoch,
-      floor: { version: 0, chain: emptyChain },
+      floor,
       entries: [],
-      durable: 0,
-      horizon: 0,
+      durable: floor.version,
+      horizon: floor.version,
       checkpoint: null,
       authors: new Map(),
       authorsAtFloor: new Map(),
+      removed: given.removed ?? false,
+      planted: given.planted ?? false,
     }
     this.#documents.set(doc, log)
     return log
@@ -222,6 +289,10 @@ const promised = (log: MemoryLog): Log => {
     entries: async (doc, start, limit) => log.entries(doc, start, limit),
     raiseHorizon: async (doc, epoch, horizon) => log.raiseHorizon(doc, epoch, horizon),
     checkpoint: async (doc, checkpoint) => log.checkpoint(doc, checkpoint),
+    about: async doc => log.about(doc),
+    remove: async doc => log.remove(doc),
+    plant: async (doc, seed) => log.plant(doc, seed),
+    settle: async (doc, epoch, checkpoint) => log.settle(doc, epoch, checkpoint),
     async subscribe(doc, listener) {
       const stop = log.subscribe(doc, listener)
       subscriptions.add(stop)

@@ -16,6 +16,10 @@ export interface Head {
   /** Version and prune mark of the stored checkpoint; 0 and 0: there is none. */
   readonly checkpointed: Version
   readonly pruned: Version
+  /** Something of this id has been removed before this log began. */
+  readonly removed: boolean
+  /** It is being brought here from elsewhere. */
+  readonly planted: boolean
 }
 
 /** An author's last edit. */
@@ -109,12 +113,27 @@ export const headBytes = (head: Head): Buffer =>
       head.floor.chain,
       head.checkpointed,
       head.pruned,
+      ...(head.removed || head.planted ? [head.removed, head.planted] : []),
     ]),
   )
 
 export const readHead = (bytes: Buffer): Head => {
-  const [number, epoch, version, chain, horizon, floorVersion, floorChain, checkpointed, pruned] = JSON.parse(bytes.toString())
-  return { number, epoch, version, chain, horizon, floor: { version: floorVersion, chain: floorChain }, checkpointed, pruned }
+  const [number, epoch, version, chain, horizon, floorVersion, floorChain, checkpointed, pruned, removed, planted] = JSON.parse(
+    bytes.toString(),
+  )
+  const floor = { version: floorVersion, chain: floorChain }
+  return {
+    number,
+    epoch,
+    version,
+    chain,
+    horizon,
+    floor,
+    checkpointed,
+    pruned,
+    removed: removed === true,
+    planted: planted === true,
+  }
 }
 
 /** A line of JSON, then the body as it is: bodies are long and must not be parsed twice. */

@@ -2,7 +2,7 @@
 // Invariant: a law uses nothing but the store's ports and the doors that its setup opens, so every store can be held to it, by any
 // test runner.
 
-import { deepStrictEqual, notStrictEqual, ok, strictEqual, throws } from 'node:assert'
+import { deepStrictEqual, notStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert'
 import { createHash } from 'node:crypto'
 import type {
   Announcement,
@@ -746,6 +746,159 @@ const logCases: readonly Case[] = [
   ],
 ]
 
+/** A log above version 0 as it is elsewhere, with a checkpoint at version 8 and what comes after it. */
+const elsewhere = () => {
+  const epoch = 'elsewhere' as Epoch
+  const floor = { version: 5, chain: '00112233445566aa' as Chain }
+  const authors = [
+    { author: 'ann' as AuthorId, seq: 4, version: 5 },
+    { author: 'bob' as AuthorId, seq: 9, version: 2 },
+  ]
+  const kept = [...many('ann', 5, 7), entry('cem', 1)]
+  let { chain } = floor
+  const chains = kept.map(each => (chain = link(chain, each)))
+  const checkpoint: Checkpoint = { epoch, version: 8, chain: chains[2]!, horizon: 6, pruned: 2, body: 'text at 8' }
+  return { seed: { epoch, floor, authors }, kept, checkpoint, start: { epoch, ...floor } }
+}
+
+const moveCases: readonly Case[] = [
+  [
+    'what is known about a log is what it has, and asking begins none',
+    async world => {
+      const { log } = world.store
+      strictEqual(await log.about('doc' as DocId), null)
+      strictEqual(await log.about('doc' as DocId), null)
+      const page = await Page.open(world)
+      const start = { version: 0, chain: emptyChain }
+      const rest = { durable: 0, horizon: 0, floor: start, checkpointed: 0, planted: false }
+      deepStrictEqual(await log.about(page.doc), { ...page.at, ...rest })
+      const all = await page.append(...many('ann', 1, 9))
+      await page.durable()
+      await log.raiseHorizon(page.doc, page.at.epoch, 4)
+      ok(await log.checkpoint(page.doc, await page.checkpoint(8, { horizon: 3 })))
+      const floor = { version: 3, chain: all[2]!.chain }
+      deepStrictEqual(await log.about(page.doc), { ...page.at, durable: 9, horizon: 4, floor, checkpointed: 8, planted: false })
+    },
+  ],
+  [
+    'a removed document is gone for good: its log is another one, empty, and says that something was removed',
+    async world => {
+      const page = await Page.open(world)
+      const other = await Page.open(world, 'other')
+      strictEqual(await page.log.remove(page.doc), false)
+      strictEqual(await page.log.remove('never opened' as DocId), false)
+      await page.append(...many('ann', 1, 9))
+      await other.append(entry('ann', 1))
+      await page.durable()
+      await page.log.raiseHorizon(page.doc, page.at.epoch, 4)
+      ok(await page.log.checkpoint(page.doc, await page.checkpoint(8, { horizon: 3 })))
+      const before = page.at
+      strictEqual(await page.log.remove(page.doc), true)
+      strictEqual(await page.log.remove(page.doc), false)
+      const opened = await page.opened()
+      notStrictEqual(opened.epoch, before.epoch)
+      const empty = { epoch: '', checkpoint: null, tail: [], durable: 0, horizon: 0, removed: true }
+      deepStrictEqual({ ...opened, epoch: '' }, empty)
+      deepStrictEqual(await page.all(), [])
+      refused(await page.log.read(page.doc, before), 'epoch')
+      refused(await page.log.append(page.doc, before, [entry('ann', 10)]), 'epoch')
+      strictEqual(await page.log.checkpoint(page.doc, { ...(await page.checkpoint(0)), version: 8, horizon: 3 }), false)
+      deepStrictEqual(await page.log.documents(null, 9), [other.doc])
+      deepStrictEqual((await other.opened()).tail.length, 1)
+
+      page.at = epochOf(opened)
+      const again = await page.append(entry('ann', 1, 'another text'))
+      continues(epochOf(opened), again)
+      deepStrictEqual(bare(again), [entry('ann', 1, 'another text')])
+      await page.durable()
+      deepStrictEqual(await page.opened(), { ...opened, tail: again, durable: 1 })
+      deepStrictEqual(await page.log.documents(null, 9), [page.doc, other.doc])
+    },
+  ],
+  [
+    'whoever has a removed document open hears of another epoch',
+    async world => {
+      const page = await Page.open(world)
+      await page.append(...many('ann', 1, 3))
+      const feed = await world.follow(page)
+      await page.log.remove(page.doc)
+      const { epoch } = await page.opened()
+      await feed.until(() => feed.heard.some(news => news.epoch === epoch), 'news of the other log')
+      feed.stop()
+    },
+  ],
+  [
+    '[R1] a log that is brought from elsewhere has the versions, chains and authors that it had there',
+    async world => {
+      const { log } = world.store
+      const doc = 'doc' as DocId
+      const { seed, kept, checkpoint, start } = elsewhere()
+      const rest = { durable: 5, horizon: 5, checkpointed: 0, planted: true }
+      deepStrictEqual(await log.plant(doc, seed), { ...start, ...rest, floor: seed.floor })
+      await rejects(log.open(doc), 'an unfinished log')
+      const reply = accepted(await log.append(doc, start, [entry('ann', 4), entry('bob', 9), ...kept.slice(0, 2)]))
+      continues(start, reply.entries)
+      deepStrictEqual(bare(reply.entries), kept.slice(0, 2)) // R13: the others are below the floor
+
+      const on = await log.plant(doc, seed) // broken off and begun again: it goes on
+      deepStrictEqual([on?.version, on?.chain, on?.planted], [7, reply.entries.at(-1)!.chain, true])
+      strictEqual(await log.plant(doc, { ...seed, epoch: 'another' as Epoch }), null)
+      strictEqual(await log.plant(doc, { ...seed, floor: { ...seed.floor, version: 6 } }), null)
+      strictEqual(await log.settle(doc, seed.epoch, checkpoint), false, 'the log does not hold the checkpoint yet')
+      const more = accepted(await log.append(doc, after(start, reply.entries), kept.slice(2)))
+      const all = [...reply.entries, ...more.entries]
+      strictEqual(await log.settle(doc, seed.epoch, null), false, 'nobody could read it without its checkpoint')
+      strictEqual(await log.settle(doc, 'another' as Epoch, checkpoint), false)
+      strictEqual(await log.settle(doc, seed.epoch, { ...checkpoint, chain: emptyChain }), false)
+      await rejects(log.open(doc), 'an unfinished log')
+      ok(await log.settle(doc, seed.epoch, checkpoint))
+      ok(await log.settle(doc, seed.epoch, checkpoint), 'asked for again')
+
+      const opened = await log.open(doc)
+      deepStrictEqual({ ...opened, durable: 0 }, { epoch: seed.epoch, checkpoint, tail: all.slice(3), durable: 0, horizon: 6 })
+      deepStrictEqual(await log.entries(doc, 0, 99), all)
+      deepStrictEqual(await log.documents(null, 9), [doc])
+      refused(await log.read(doc, start), 'horizon')
+      const next = accepted(await log.append(doc, after(start, all), [entry('cem', 1), entry('ann', 7), entry('ann', 8)]))
+      deepStrictEqual(bare(next.entries), [entry('ann', 8)])
+      strictEqual(await log.plant(doc, seed), null, 'it is somebody’s document now')
+    },
+  ],
+  [
+    'a log that is brought from elsewhere takes the place of none in which something is written',
+    async world => {
+      const page = await Page.open(world)
+      const { seed } = elsewhere()
+      const unwritten = await Page.open(world, 'unwritten')
+      ok(await page.log.plant(unwritten.doc, seed), 'an epoch alone is in nobody’s way')
+      refused(await page.log.append(unwritten.doc, unwritten.at, [entry('ann', 1)]), 'epoch')
+      const written = await page.append(...many('ann', 1, 3))
+      strictEqual(await page.log.plant(page.doc, seed), null)
+      deepStrictEqual((await page.opened()).tail, written)
+    },
+  ],
+  [
+    'a log from version 0 needs no checkpoint; one that is not finished can be removed',
+    async world => {
+      const { log } = world.store
+      const doc = 'doc' as DocId
+      const seed = { epoch: 'elsewhere' as Epoch, floor: { version: 0, chain: emptyChain }, authors: [] }
+      const start = { epoch: seed.epoch, ...seed.floor }
+      ok(await log.plant(doc, seed))
+      await rejects(log.open(doc), 'an unfinished log')
+      strictEqual(await log.remove(doc), true)
+      deepStrictEqual((await log.open(doc)).tail, [])
+      ok(await log.plant(doc, seed))
+      const { entries } = accepted(await log.append(doc, start, many('ann', 1, 3)))
+      const feed = await world.follow(await Page.open(world, 'other'))
+      feed.stop()
+      ok(await log.settle(doc, seed.epoch, null))
+      const opened = await log.open(doc)
+      deepStrictEqual({ ...opened, durable: 0 }, { epoch: seed.epoch, checkpoint: null, tail: entries, durable: 0, horizon: 0 })
+    },
+  ],
+]
+
 const searchCases: readonly (readonly [string, (world: World, random: Chance) => Promise<void>])[] = [
   [
     'many appends in flight, from several callers at different heads, end in one log that every reply and announcement agrees with',
@@ -886,6 +1039,29 @@ const reopenCases: readonly Case[] = [
       refused(await store.log.read(page.doc, after(page.at, all.slice(0, 5))), 'horizon')
       const fresh = await store.log.open('another' as DocId)
       ok(before.every(({ epoch }) => epoch !== fresh.epoch))
+    },
+  ],
+  [
+    'a store that is closed and opened again knows what was removed, and where an import stopped',
+    async world => {
+      const page = await Page.open(world)
+      await page.append(...many('ann', 1, 5))
+      await page.durable()
+      await page.log.remove(page.doc)
+      const opened = await page.opened()
+      const { seed, kept, checkpoint, start } = elsewhere()
+      const planted = 'planted' as DocId
+      await page.log.plant(planted, seed)
+      const { entries } = accepted(await page.log.append(planted, start, kept.slice(0, 1)))
+      const store = await world.parts.reopen!()
+      world.store = store
+      deepStrictEqual(await store.log.open(page.doc), opened)
+      deepStrictEqual(await store.log.entries(page.doc, 0, 99), [])
+      await rejects(store.log.open(planted))
+      strictEqual((await store.log.plant(planted, seed))?.version, 6)
+      accepted(await store.log.append(planted, after(start, entries), [entry('bob', 9), ...kept.slice(1)]))
+      ok(await store.log.settle(planted, seed.epoch, checkpoint))
+      deepStrictEqual(bare((await store.log.open(planted)).tail), kept.slice(3))
     },
   ],
   [
@@ -1301,6 +1477,7 @@ export const storeLaws = (
   })
   return [
     ...logCases.map(law),
+    ...moveCases.map(law),
     ...(can.reopen ? [...reopenCases, reopenNotices, reopenSeats].map(law) : []),
     ...(can.durableUpTo ? handCases.map(law) : []),
     ...(can.lose ? loseCases.map(law) : []),

@@ -73,6 +73,10 @@ export const handStore = (log: MemoryLog, overhear: () => number): HandStore => 
     raiseHorizon: (doc, epoch, horizon) => later('raiseHorizon', () => log.raiseHorizon(doc, epoch, horizon)),
     checkpoint: (doc, checkpoint) => later('checkpoint', () => log.checkpoint(doc, checkpoint)),
     documents: async (after, limit) => log.documents(after, limit),
+    about: async doc => log.about(doc),
+    remove: doc => later('remove', () => log.remove(doc)),
+    plant: async (doc, seed) => log.plant(doc, seed),
+    settle: async (doc, epoch, checkpoint) => log.settle(doc, epoch, checkpoint),
     async subscribe(doc: DocId, listener) {
       const stop = log.subscribe(doc, announcement => {
         for (let copies = alive ? overhear() : 0; copies > 0; copies--) {

@@ -1,10 +1,23 @@
 // The log in Redis.
 // Invariant: what the scripts answer is the log; nothing here remembers a document.
 
-import type { Announcement, Checkpoint, Durability, Entry, Log, LogReply, NewEntry, Opened, Refusal } from '../../engine/ports.ts'
+import type {
+  About,
+  Announcement,
+  Checkpoint,
+  Durability,
+  Entry,
+  Log,
+  LogReply,
+  NewEntry,
+  Opened,
+  Refusal,
+  Seed,
+} from '../../engine/ports.ts'
 import type { Chain, DocId, Epoch, Position, Version } from '../../protocol/ids.ts'
 import { emptyChain } from '../../protocol/ids.ts'
 import { freshEpoch } from '../epoch.ts'
+import { unfinished } from '../planted.ts'
 import type { Hardening } from './durability.ts'
 import { announcementOf, entriesOf, type From, type Stretch } from './entries.ts'
 import { Flights } from './flights.ts'
@@ -21,6 +34,8 @@ const feedDelay = 5 // ms that the feed may be behind the answer to an append be
 const heardFor = 10_000 // ms, or twice that, for which an append may need what was heard: longer than a call lasts
 const betweenTurns = 2 // ms from one append of a node to its next in the same document; what 500 calls a second cost Redis is little
 const unwrittenFor = 86_400_000 // ms that the epoch of a document nobody writes to is kept: opening random ids fills no memory
+const removedFor = 7_776_000_000 // ms for which it is known that an empty document was removed: ninety days, longer than any node hangs
+const authorsAtOnce = 1_000 // planted in one call
 const readAttempts = 5 // a reader that is overtaken by a trim begins again
 
 export interface LogParts {
@@ -39,7 +54,8 @@ class Torn extends Error {
   }
 }
 
-type OpenReply = ['torn'] | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[]]
+type OpenReply = ['torn'] | ['planted'] | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[], number]
+type AboutReply = [] | [Epoch, number, Chain, number, number, number, Chain, number, number]
 type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretch[], (number | string)[]]
 type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretch[]]
 type LastReply = ['epoch'] | ['ok', Epoch, number, Stretch[]]
@@ -233,6 +249,70 @@ export class RedisLog implements Log {
     if (last !== undefined && last.version > durable) hardening.note(doc, { ...last, epoch }, false)
   }
 
+  async about(doc: DocId): Promise<About | null> {
+    const { read, keys, hardening } = this.#parts
+    await hardening.known()
+    const reply = await read.run<AboutReply>(scripts.about, [keys.meta(doc)], [])
+    if (reply.length === 0) return null
+    const [epoch, version, chain, known, horizon, floor, floorChain, checkpointed, planted] = reply
+    const durable = hardening.atOnce ? version : known
+    if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
+    return {
+      ...{ epoch, version, chain, durable, horizon, checkpointed },
+      floor: { version: floor, chain: floorChain },
+      planted: planted === 1,
+    }
+  }
+
+  remove(doc: DocId): Promise<boolean> {
+    return this.#written(async () => {
+      const { append, keys, publish } = this.#parts
+      const removed = await append.run<number>(
+        scripts.remove,
+        [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
+        [freshEpoch(), removedFor, keys.channel(doc), publish],
+      )
+      await append.call(redis => redis.zrem(keys.index(doc), doc))
+      return removed === 1
+    })
+  }
+
+  plant(doc: DocId, { epoch, floor, authors }: Seed): Promise<About | null> {
+    return this.#written(async () => {
+      const { append, keys, hardening } = this.#parts
+      await hardening.known()
+      await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
+      const begun = await append.run<number>(
+        scripts.plant,
+        [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
+        [
+          ...[epoch, floor.version, floor.chain],
+          ...authors.slice(0, authorsAtOnce).flatMap(({ author, seq, version }) => [author, `${seq} ${version}`]),
+        ],
+      )
+      if (begun === 0) return null
+      for (let i = authorsAtOnce; i < authors.length; i += authorsAtOnce) {
+        const rows = authors.slice(i, i + authorsAtOnce).flatMap(({ author, seq, version }) => [author, `${seq} ${version}`])
+        for (let at = 0; at < rows.length; at += 2)
+          await append.call(redis => redis.hsetnx(keys.authors(doc), rows[at]!, rows[at + 1]!)) // what has been appended since is later
+      }
+      return this.about(doc)
+    })
+  }
+
+  settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean> {
+    return this.#written(async () => {
+      const { append, keys, publish } = this.#parts
+      const { version = 0, chain = '', horizon = 0, pruned = 0, body = '' } = checkpoint ?? {}
+      const settled = await append.run<number>(
+        scripts.settle,
+        [keys.meta(doc), keys.log(doc), keys.checkpoint(doc)],
+        [epoch, keys.channel(doc), publish, ...(checkpoint === null ? [] : [version, chain, horizon, pruned, body])],
+      )
+      return settled === 1
+    })
+  }
+
   async documents(after: DocId | null, limit: number): Promise<readonly DocId[]> {
     const { read, keys } = this.#parts
     const found: DocId[] = []
@@ -294,7 +374,8 @@ export class RedisLog implements Log {
         [freshEpoch(), unwrittenFor, bytesAtFirst],
       )
       if (reply[0] === 'torn') throw new Torn(doc)
-      const [, epoch, version, horizon, , known, chain, fields, stretches] = reply
+      if (reply[0] === 'planted') throw new Error(unfinished(doc))
+      const [, epoch, version, horizon, , known, chain, fields, stretches, removed] = reply
       const checkpoint = checkpointOf(fields)
       const from = checkpoint ?? { version: 0, chain: emptyChain }
       const tail = await this.#rest(doc, from, version, stretches)
@@ -306,7 +387,7 @@ export class RedisLog implements Log {
       if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
       // Heals an index that a failover has taken from us; the next opening tries again.
       if (version > 0) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
-      return { epoch, checkpoint, tail, durable, horizon }
+      return { epoch, checkpoint, tail, durable, horizon, ...(removed === 1 ? { removed: true } : {}) }
     }
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
   }

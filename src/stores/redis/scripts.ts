@@ -3,15 +3,17 @@
 
 /**
  * The meta hash of a document: e epoch, v version, c chain there, h horizon, f floor (trimmed up to here), fc chain there,
- * d durable version, k checkpoint's version, p prune mark. A stream entry `<last version>-0` holds, flat, for each entry of the log
+ * d durable version, k checkpoint's version, p prune mark, x when something of this id has been removed before this log, i while it is
+ * being brought here from elsewhere. A stream entry `<last version>-0` holds, flat, for each entry of the log
  * "<chain> <seq> <author>" and the body; before the first of them stands the chain before it. So the place of an entry tells its version.
  */
 const prelude = `
 local function meta()
-  local m = redis.call('HMGET', KEYS[1], 'e', 'v', 'c', 'h', 'f', 'fc', 'd', 'k', 'p')
+  local m = redis.call('HMGET', KEYS[1], 'e', 'v', 'c', 'h', 'f', 'fc', 'd', 'k', 'p', 'x', 'i')
   if not m[1] then return nil end
   return { epoch = m[1], version = tonumber(m[2]), chain = m[3], horizon = tonumber(m[4]), floor = tonumber(m[5]),
-    floorChain = m[6], durable = tonumber(m[7]), checkpoint = tonumber(m[8]), pruned = tonumber(m[9]) }
+    floorChain = m[6], durable = tonumber(m[7]), checkpoint = tonumber(m[8]), pruned = tonumber(m[9]),
+    removed = m[10] and 1 or 0, planted = m[11] and true or false }
 end
 local function id(version) return string.format('%.0f-0', version) end
 local function chainAt(log, version)
@@ -71,11 +73,12 @@ if not log then
   redis.call('HSET', KEYS[1], 'e', ARGV[1], 'v', 0, 'c', none, 'h', 0, 'f', 0, 'fc', none, 'd', 0, 'k', 0, 'p', 0)
   log = meta()
 end
-if log.version == 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if log.planted then return { 'planted' } end
+if log.version == 0 and log.removed == 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 local checkpoint = log.checkpoint > 0 and redis.call('HMGET', KEYS[4], 'e', 'v', 'c', 'h', 'p', 'b')
 if checkpoint and not checkpoint[1] then return { 'torn' } end
 local from = checkpoint and tonumber(checkpoint[2]) or log.floor
-return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.chain, checkpoint or {}, after(from, tonumber(ARGV[3])) }
+return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.chain, checkpoint or {}, after(from, tonumber(ARGV[3])), log.removed }
 `,
 }
 
@@ -135,6 +138,78 @@ if version > log.version then
   if log.version == 0 then redis.call('PERSIST', KEYS[1]) end
 end
 return { 'ok', log.version, log.chain, durable, log.horizon, missed, taken }
+`,
+}
+
+/** KEYS meta. What is known of a document without its entries. */
+export const about: Script = {
+  name: 'inkwellAbout',
+  keys: 1,
+  lua: `${prelude}
+local log = meta()
+if not log then return {} end
+return { log.epoch, log.version, log.chain, log.durable, log.horizon, log.floor, log.floorChain, log.checkpoint, log.planted and 1 or 0 }
+`,
+}
+
+/**
+ * KEYS meta, log, authors, checkpoint. ARGV the epoch of the log that takes the place, milliseconds for which it is kept while nobody writes
+ * to it, channel, PUBLISH or SPUBLISH. Answers 1 when there was something to remove.
+ */
+export const remove: Script = {
+  name: 'inkwellRemove',
+  keys: 4,
+  lua: `${prelude}
+local log = meta()
+if log and log.epoch == ARGV[1] then return 1 end
+if not log or (log.version == 0 and not log.planted) then return 0 end
+redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4])
+local none = '0000000000000000'
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'e', ARGV[1], 'v', 0, 'c', none, 'h', 0, 'f', 0, 'fc', none, 'd', 0, 'k', 0, 'p', 0, 'x', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call(ARGV[4], ARGV[3], 'd' .. cjson.encode({ ARGV[1], '0', none }))
+return 1
+`,
+}
+
+/**
+ * KEYS meta, log, authors, checkpoint. ARGV epoch, floor and the chain there, then of each author the name and "<seq> <version>". Answers 1
+ * when a log from there has begun, now or before.
+ */
+export const plant: Script = {
+  name: 'inkwellPlant',
+  keys: 4,
+  lua: `${prelude}
+local log = meta()
+if log and (log.planted or log.version > 0) then
+  return log.planted and log.epoch == ARGV[1] and log.floor == tonumber(ARGV[2]) and log.floorChain == ARGV[3] and 1 or 0
+end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+redis.call('HSET', KEYS[1], 'e', ARGV[1], 'v', ARGV[2], 'c', ARGV[3], 'h', ARGV[2], 'f', ARGV[2], 'fc', ARGV[3], 'd', ARGV[2], 'k', 0, 'p', 0, 'i', 1)
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+return 1
+`,
+}
+
+/** KEYS meta, log, checkpoint. ARGV epoch, channel, PUBLISH or SPUBLISH; then a checkpoint's version, chain, horizon, prune mark and body. */
+export const settle: Script = {
+  name: 'inkwellSettle',
+  keys: 3,
+  lua: `${prelude}
+local log = meta()
+if not log or log.epoch ~= ARGV[1] then return 0 end
+if not log.planted then return 1 end
+if ARGV[4] then
+  local version, horizon = tonumber(ARGV[4]), tonumber(ARGV[6])
+  if version < log.floor or version > log.version or horizon < log.floor then return 0 end
+  if chainAt(log, version) ~= ARGV[5] then return 0 end
+  redis.call('HSET', KEYS[3], 'e', ARGV[1], 'v', ARGV[4], 'c', ARGV[5], 'h', ARGV[6], 'p', ARGV[7], 'b', ARGV[8])
+  redis.call('HSET', KEYS[1], 'h', ARGV[6], 'k', ARGV[4], 'p', ARGV[7])
+elseif log.floor > 0 then return 0 end
+redis.call('HDEL', KEYS[1], 'i')
+redis.call(ARGV[3], ARGV[2], 'd' .. cjson.encode({ ARGV[1], string.format('%.0f', log.durable), chainAt(log, log.durable) or log.chain }))
+return 1
 `,
 }
 
@@ -387,6 +462,10 @@ return redis.call('SMEMBERS', KEYS[1])
 
 export const scripts: readonly Script[] = [
   open,
+  about,
+  remove,
+  plant,
+  settle,
   append,
   read,
   last,
