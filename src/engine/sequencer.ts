@@ -614,7 +614,8 @@ export class Sequencer {
     const keep = (version: Version, chain: Chain, value: unknown) => {
       if (version <= before.head && before.history.chainAt(version) === chain) kept = { at: version, value }
     }
-    this.load(opened, this.resyncReason === 'horizon' ? undefined : keep)
+    const isGone = opened.removed === true && opened.epoch !== this.epoch // on purpose: it must not come back
+    this.load(opened, this.resyncReason === 'horizon' || isGone ? undefined : keep)
     const common = kept as { at: Version; value: unknown } | null
     const tail = common === null ? [] : before.history.after(common.at)
     if (
