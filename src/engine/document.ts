@@ -48,6 +48,9 @@ interface Reader {
   readonly reject: (error: unknown) => void
 }
 
+/** Who stands behind an edit of the house's own. */
+const house: Pick<Member, 'right'> = { right: 'write' }
+
 /** The highest wait between attempts at a store that does not answer, and the first. Milliseconds. */
 const retry = { first: 50, longest: 5_000 }
 
@@ -80,6 +83,7 @@ export class LiveDocument {
   private failures = 0
   /** A client has found that its text is not ours. */
   private suspect = false
+  private readonly watchers = new Set<() => void>()
   private unsubscribe: (() => void)[] = []
   private commits = 0
   private readonly committing = new Meter()
@@ -185,6 +189,25 @@ export class LiveDocument {
   async everybody(limit: number): Promise<{ readonly people: number; readonly peers: readonly PeerEntry[] }> {
     await this.everybodyListed()
     return { people: this.people.count, peers: this.people.everybody(limit) }
+  }
+
+  get durableVersion(): Version {
+    return this.sequencer?.durableVersion ?? 0
+  }
+
+  lastSeqOf(author: AuthorId): number {
+    return this.sequencer?.lastOf(author)?.seq ?? 0
+  }
+
+  /** Calls whenever there are commits, or more of them are durable. */
+  watch(changed: () => void): () => void {
+    this.watchers.add(changed)
+    return () => this.watchers.delete(changed)
+  }
+
+  /** An edit of the house's own, of nobody who is here; whether it is in shows in `lastSeqOf`. */
+  submitForHouse(edit: Omit<Submission, 'from'>): Refusal | null {
+    return this.sequencer?.submit({ ...edit, from: house }) ?? null
   }
 
   /** Uses the sequencer once it knows its log, in the very moment in which it is known to: a tick later the log may be another one. */
@@ -510,6 +533,7 @@ export class LiveDocument {
     if (this.lagging.size > 0) this.soonLaggards()
     for (const { author } of commits) this.people.wrote(author, now)
     this.soonTellPresence()
+    for (const changed of this.watchers) changed()
   }
 
   private soonLaggards(): void {
@@ -549,6 +573,7 @@ export class LiveDocument {
 
   /** Commits tell it in passing; who has waited for a tick without any is told by itself. */
   private hardened(): void {
+    for (const changed of this.watchers) changed()
     if (this.unhardened.size > 0 && !this.alarms.has('durable'))
       this.alarm('durable', this.options.limits.durableTick, () => this.tellDurable())
   }

@@ -8,8 +8,10 @@ import type { AuthorId, DocId, Handle, PeerId, Seq, Version } from '../protocol/
 import type { DocumentRequest, Join, Right, Signal, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import { take } from './bucket.ts'
+import { Canary, limitsFor } from './canary.ts'
 import { LiveDocument, type Member } from './document.ts'
-import type { CommitPage, Connection, Engine, EngineOptions, OpenDocument, Outlet } from './face.ts'
+import type { CommitPage, Connection, Engine, EngineOptions, OpenDocument, Outlet, Song } from './face.ts'
+import { isPrivate } from './ports.ts'
 
 export const createEngine = (options: EngineOptions): Engine => new Hub(options)
 
@@ -22,13 +24,16 @@ class Hub implements Engine {
   private draining = false
 
   private diverged = 0
+  private readonly canary: Canary
 
   constructor(options: EngineOptions) {
     const observe: EngineOptions['observe'] = event => {
+      if (event.doc !== null && isPrivate(event.doc)) return // no user's doing; how it goes is told by the canary
       if (event.kind === 'diverged') this.diverged++
       options.observe(event)
     }
     this.options = { ...options, observe }
+    this.canary = new Canary({ options: this.options, visit: (doc, use) => this.visit(doc, use) })
   }
 
   connect(who: { readonly author: AuthorId; readonly user: User }, outlet: Outlet): Connection {
@@ -40,7 +45,8 @@ class Hub implements Engine {
   get counts(): Engine['counts'] {
     const counts = { joined: 0, lagging: 0, waiting: 0 }
     let undurableSince: number | null = null
-    for (const { document } of this.documents.values()) {
+    const users = this.ofUsers
+    for (const document of users) {
       counts.joined += document.memberCount
       counts.lagging += document.laggards
       counts.waiting += document.pending
@@ -48,7 +54,15 @@ class Hub implements Engine {
       if (since !== null && (undurableSince === null || since < undurableSince)) undurableSince = since
     }
     const { diverged } = this
-    return { documents: this.documents.size, connections: this.conversations.size, ...counts, diverged, undurableSince }
+    return { documents: users.length, connections: this.conversations.size, ...counts, diverged, undurableSince }
+  }
+
+  private get ofUsers(): readonly LiveDocument[] {
+    return [...this.documents.values()].flatMap(({ document }) => (isPrivate(document.id) ? [] : [document]))
+  }
+
+  tryOut(): Promise<Song> {
+    return this.canary.sing()
   }
 
   get accepting(): boolean {
@@ -81,7 +95,7 @@ class Hub implements Engine {
   }
 
   busiest(limit: number): readonly OpenDocument[] {
-    const all = [...this.documents.values()].map(({ document }) => document.seen)
+    const all = this.ofUsers.map(document => document.seen)
     return all.sort((a, b) => b.deliveriesPerSecond - a.deliveriesPerSecond || b.members - a.members).slice(0, limit)
   }
 
@@ -89,7 +103,8 @@ class Hub implements Engine {
   async visit<T>(doc: DocId, use: (document: LiveDocument) => Promise<T>): Promise<T> {
     let place = this.documents.get(doc)
     if (place === undefined) {
-      const document = new LiveDocument(doc, ++this.lastHandle as Handle, this.options)
+      const options = { ...this.options, limits: limitsFor(doc, this.options.limits) }
+      const document = new LiveDocument(doc, ++this.lastHandle as Handle, options)
       place = { document, opened: document.open(), visitors: 0, evict: null }
       this.documents.set(doc, place)
     }
@@ -144,7 +159,8 @@ class Hub implements Engine {
     for (const conversation of [...this.conversations]) conversation.finish()
     // What was accepted is finished; a store that does not answer is waited for only so long.
     const deadline = clock.now() + limits.storeTimeout
-    while ([...this.documents.values()].some(place => !place.document.quiet) && clock.now() < deadline) {
+    const users = this.ofUsers
+    while (users.some(document => !document.quiet) && clock.now() < deadline) {
       await new Promise<void>(resolve => clock.after(5, resolve))
     }
     for (const conversation of [...this.conversations]) conversation.close()

@@ -73,6 +73,8 @@ export interface Engine {
   people(doc: DocId, limit: number): Promise<{ readonly people: number; readonly peers: readonly PeerEntry[] }>
   /** The documents open here, up to `limit`, the costliest first. */
   busiest(limit: number): readonly OpenDocument[]
+  /** Tries out in a document of its own whether edits are taken, ordered, announced, heard and made durable. Never rejects. */
+  tryOut(): Promise<Song>
   /** How much is in memory now; and how often, since the start, a client has found that its text was not the server's. */
   readonly counts: {
     readonly documents: number
@@ -88,6 +90,25 @@ export interface Engine {
   }
   /** Stops: nothing new is accepted (`draining`), what is under way is finished and made durable. */
   close(): Promise<void>
+}
+
+/**
+ * In this order:
+ *
+ * - `append`: the log has taken an entry and given it a version.
+ * - `announcement`: the store's feed has brought it to this node.
+ * - `hearing`: the document that is open here has made a commit of it. It was not offered through that document, so it came like another node's.
+ * - `sequence`: an edit offered to the document itself has become a commit.
+ * - `durability`: all of it counts as durable.
+ */
+export type Step = 'append' | 'announcement' | 'hearing' | 'sequence' | 'durability'
+
+/** How one try went. */
+export interface Song {
+  /** Milliseconds for which each step that came true was waited for. */
+  readonly took: { readonly [step in Step]?: number }
+  /** The first step that did not, and why. */
+  readonly failed: { readonly step: Step; readonly why: string } | null
 }
 
 export interface CommitPage {

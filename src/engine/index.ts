@@ -2,5 +2,5 @@
 
 export { createEngine } from './engine.ts'
 export type { EngineEvent } from './events.ts'
-export type { Connection, Engine, EngineOptions, Outlet } from './face.ts'
+export type { Connection, Engine, EngineOptions, Outlet, Song } from './face.ts'
 export { defaultLimits, type Limits } from './limits.ts'

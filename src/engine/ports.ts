@@ -5,6 +5,14 @@ import type { Json } from '../ot/type.ts'
 import type { AuthorId, Chain, DocId, Epoch, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
 import type { PresenceState, User } from '../protocol/messages.ts'
 
+// ---- documents of the house's own
+
+/** Before the ids of documents that are no user's: a control character, which the protocol lets into no id. */
+export const privateMark = '\u0001'
+
+/** Whether a document is the house's own; listings of documents leave it out. */
+export const isPrivate = (doc: DocId): boolean => doc.startsWith(privateMark)
+
 // ---- the log
 
 /** An edit on its way into the log. `body` is the engine's own (base, op, user, time); the store keeps it byte for byte. */
@@ -159,7 +167,7 @@ export interface Log {
    */
   settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean>
 
-  /** Ids of stored documents in ascending order after `after`, at most `limit`. */
+  /** Ids of stored documents in ascending order after `after`, at most `limit`; private ones are not among them. */
   documents(after: DocId | null, limit: number): Promise<readonly DocId[]>
 
   /** Flushes and lets go of everything. */
@@ -277,10 +285,12 @@ export interface Store {
   readonly shared: boolean
   /** Rejects with a reason when the store cannot serve now. */
   ready(): Promise<void>
-  /** What was found in the settings of what the store stands on; a store that stands on nothing of the kind has none. */
+  /** What is found in the settings of what the store stands on, as they are now; a store that stands on nothing of the kind has none. */
   findings?(): Promise<readonly Finding[]>
   /** The connections on which it stands, as they are now; a store without any has none to tell of. */
   lines?(): readonly StoreLine[]
+  /** Milliseconds since 1970 by the clock of what the store stands on; a store on this machine has none of its own. */
+  time?(): Promise<number>
   close(): Promise<void>
 }
 

@@ -12,6 +12,7 @@ import type { Authenticate, ClientMessage, DocumentRequest, Refused, Welcome } f
 import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
 import type { Admission, Caller } from './admission.ts'
+import type { Fault } from './checks.ts'
 import { Crowd } from './crowd.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
@@ -61,6 +62,8 @@ interface Talk {
   /** When the client was last told that it sends too much. */
   warned: number
   malformed: number
+  /** As it was at the last sweep. */
+  behind: boolean
   /** A token is being looked at. */
   renewing: boolean
   /** The client has been told that its token has ended. */
@@ -94,6 +97,8 @@ export class Gateway {
   private readonly talks = new Set<Talk>()
   private readonly crowd = new Crowd()
   private whenEmpty = (): void => {}
+  /** Who was behind at the last two sweeps. */
+  private slow: readonly Talk[] = []
   private draining = false
   private stopSweeping: () => void
 
@@ -210,6 +215,21 @@ export class Gateway {
     )
   }
 
+  /** Whether more clients than one in a hundred read too slowly at present; a few telephones in tunnels always do. */
+  slowReaders(): Fault | null {
+    const { slow } = this
+    if (slow.length === 0 || slow.length * 100 < this.talks.size) return null
+    return {
+      reason: `${slow.length} of ${this.talks.size} clients read more slowly than they are sent`,
+      mend: 'nothing: each is passed by and catches up, or is cut after stuckTime; if it is all of them, look at this node’s network',
+      unready: false,
+      detail: slow
+        .slice(0, 10)
+        .map(({ line }) => line.bearer.user.id)
+        .join(', '),
+    }
+  }
+
   get size(): number {
     return this.talks.size
   }
@@ -267,7 +287,7 @@ export class Gateway {
     const caller = this.admission.of(socket.conn)
     if (caller === null) return socket.conn.close() // it has ended meanwhile
     const connection = this.engine.connect(welcome, line)
-    const talk: Talk = { line, connection, caller, warned: 0, malformed: 0, renewing: false, reminded: false }
+    const talk: Talk = { line, connection, caller, warned: 0, malformed: 0, behind: false, renewing: false, reminded: false }
     socket.data.talk = talk
     this.talks.add(talk)
     this.tally.welcomed++
@@ -410,6 +430,12 @@ export class Gateway {
     const { tokenGrace, stuckTime } = this.settings.limits
     this.admission.sweep()
     let [held, behind] = [0, 0]
+    this.slow = [...this.talks].filter(talk => {
+      const { behind } = talk.line
+      const before = talk.behind
+      talk.behind = behind
+      return before && behind
+    })
     for (const talk of [...this.talks]) {
       held += talk.line.held
       if (talk.line.behind) behind++

@@ -11,10 +11,10 @@ import type { DocId } from '../protocol/ids.ts'
 import { isLocal } from './address.ts'
 import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
+import type { Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
-import type { Health } from './readiness.ts'
 import { type Reading, Reads } from './reads.ts'
 
 export interface HttpParts {
@@ -75,10 +75,16 @@ export const httpSide = async ({
 
   app.get('/livez', async () => ({ status: 'ok' }))
 
-  app.get('/readyz', async (_request, reply) => {
-    const { ready, reasons } = await health()
-    if (!ready) return reply.code(503).send({ status: 'unready', reasons })
-    return { status: 'ok', ...(reasons.length === 0 ? {} : { reasons }) }
+  // Those checks that fail; with ?verbose all of them.
+  app.get('/readyz', async (request, reply) => {
+    const { ready, reasons, checks } = await health()
+    const verbose = Object.hasOwn(request.query as object, 'verbose')
+    const shown = verbose ? checks : checks.filter(({ ok }) => !ok)
+    return reply.code(ready ? 200 : 503).send({
+      status: ready ? 'ok' : 'unready',
+      ...(reasons.length === 0 ? {} : { reasons }),
+      ...(shown.length === 0 ? {} : { checks: shown }),
+    })
   })
 
   app.get('/metrics', async (request, reply) => {

@@ -27,10 +27,11 @@ export interface Stranger {
  * Says whose token this is; null or a Stranger: nobody's. A throw means that it could not be found out, and the client will try again
  * later, so answer a bad token with null. `request` opened the line; null when a client renews its token on a line that is open.
  */
-export type Authenticate = (
-  token: string | undefined,
-  request: IncomingMessage | null,
-) => Identity | Stranger | null | Promise<Identity | Stranger | null>
+export interface Authenticate {
+  (token: string | undefined, request: IncomingMessage | null): Identity | Stranger | null | Promise<Identity | Stranger | null>
+  /** Rejects with the reason when nobody new could be told apart now. Asked four times a minute, for `/readyz`. */
+  readonly check?: () => Promise<void>
+}
 
 /** An Identity held against the bounds of the protocol. */
 export interface Bearer {

@@ -67,7 +67,7 @@ export const jwt = (options: JwtOptions): Authenticate => {
     ...(audience === undefined ? {} : { audience: listed(audience) }),
   }
 
-  return async (token): Promise<Identity | Stranger | null> => {
+  const authenticate = async (token: string | undefined): Promise<Identity | Stranger | null> => {
     if (token === undefined) return null
     let payload: JWTPayload
     try {
@@ -78,6 +78,16 @@ export const jwt = (options: JwtOptions): Authenticate => {
     }
     return identityIn(payload, names, clockTolerance, documents)
   }
+  const { jwksUrl } = options
+  return jwksUrl === undefined ? authenticate : Object.assign(authenticate, { check: () => keysThere(jwksUrl) })
+}
+
+/** A look of its own: one through the cache would have it take the keys for fresh, and tokens of a new key would wait. */
+const keysThere = async (url: string): Promise<void> => {
+  const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(keysWithin) })
+  if (!response.ok) throw new Error(`${url} answers ${response.status}`)
+  const { keys } = (await response.json()) as { readonly keys?: unknown }
+  if (!Array.isArray(keys)) throw new Error(`${url} answers without keys`)
 }
 
 /** What is wrong with these options, one sentence each, the option's name before it. */

@@ -2,9 +2,10 @@
 // Invariant: a scrape reads what has been counted and looks at no connection; no label has a value that a client can make up.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Engine, EngineEvent } from '../engine/index.ts'
+import type { Engine, EngineEvent, Song } from '../engine/index.ts'
 import type { Store } from '../engine/ports.ts'
 import type { Admission } from './admission.ts'
+import type { Check } from './checks.ts'
 import type { Tally } from './tally.ts'
 
 interface Row {
@@ -31,6 +32,18 @@ export const metricTable = {
     type: 'gauge',
     help: 'Whether this node should be sent clients: 1, or 0.',
     act: '0 on one node: see its `/readyz` for the reason. 0 on all: it is the store.',
+  },
+  inkwell_check_ok: {
+    type: 'gauge',
+    help: 'Whether a check of this node is well: 1, or 0.',
+    act: 'What each means stands in OPERATIONS; `/readyz` says since when it fails and what to do.',
+    labels: ['check'],
+  },
+  inkwell_canary_seconds: {
+    type: 'gauge',
+    help: 'For how long the last edit of the node’s own was waited for, by step; a step that did not come true has no value.',
+    act: 'What a writer would have waited for at a node where nobody else writes. Its edits count in no other metric.',
+    labels: ['step'],
   },
   inkwell_draining: {
     type: 'gauge',
@@ -279,6 +292,8 @@ export interface MetricsParts {
   readonly connections: () => number
   readonly draining: () => boolean
   readonly health: () => Promise<{ readonly ready: boolean; readonly up: boolean }>
+  readonly checks: () => readonly Check[]
+  readonly lastSong: () => Song | null
   readonly now: () => number
 }
 
@@ -374,7 +389,7 @@ export class Metrics {
   }
 
   private readings(): { readonly [name in NamesOf<'counter' | 'gauge'>]: () => Reading } {
-    const { version, store, tally, admission, connections, draining, now } = this.parts
+    const { version, store, tally, admission, connections, draining, checks, lastSong, now } = this.parts
     const { totals, joins, resyncs, damages, failures } = this
     const found = () => this.found!
     const lines = () => store.lines?.() ?? []
@@ -383,6 +398,8 @@ export class Metrics {
         [{ version, store: store.name.split(':', 1)[0]!, durability: store.log.durability }, 1], // where it lies is nobody's business
       ],
       inkwell_ready: () => Number(found().ready),
+      inkwell_check_ok: () => checks().map(({ name, ok }) => [{ check: name }, Number(ok)] as const),
+      inkwell_canary_seconds: () => Object.entries(lastSong()?.took ?? {}).map(([step, ms]) => [{ step }, ms / 1_000] as const),
       inkwell_draining: () => Number(draining()),
       inkwell_connections: connections,
       inkwell_strangers: () => admission().strangers,

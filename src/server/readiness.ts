@@ -2,6 +2,7 @@
 // Invariant: however many ask, one question at a time goes to the store; an absence shorter than `unreadyAfter` makes no server unready.
 
 import type { Clock } from '../engine/ports.ts'
+import { causeOf } from './causes.ts'
 import type { Logger } from './log.ts'
 
 const answerWithin = 2_000 // ms for the store to say that it is there
@@ -20,17 +21,21 @@ export interface ReadinessParts {
   readonly log: Logger
 }
 
-export interface Health {
+/** How it stands with the store. */
+export interface StoreHealth {
   readonly ready: boolean
-  /** What is wrong; with a hiccup something is and the server is ready all the same. */
-  readonly reasons: readonly string[]
+  /** What is wrong, since when, and what to do; with a hiccup something is and the server is ready all the same. */
+  readonly wrong: { readonly reason: string; readonly mend: string; readonly since: number } | null
 }
+
+const well: StoreHealth = { ready: true, wrong: null }
 
 export class Readiness {
   readonly #parts: ReadinessParts
   #asking: { readonly since: number; readonly over: Promise<void> } | null = null
   /** When the first of the questions was asked that have not been answered since. */
   #awaySince: number | null = null
+  #error: Error | null = null
   #callOff: (() => void) | null = null
   #closed = false
 
@@ -39,13 +44,18 @@ export class Readiness {
   }
 
   /** Never rejects, and answers soon: a store that is away is asked again in the background. */
-  async health(): Promise<Health> {
+  async health(): Promise<StoreHealth> {
     const { clock, store, unreadyAfter } = this.#parts
     if (this.#awaySince === null && !this.#closed) await this.#soon(this.#ask())
     const since = this.#awaySince ?? this.#asking?.since
-    if (since === undefined) return { ready: true, reasons: [] }
+    if (since === undefined) return well
     const ms = clock.now() - since
-    return { ready: ms < unreadyAfter, reasons: [`store ${store} has not answered for ${Math.floor(ms / 1_000)} s`] }
+    const known = this.#error === null ? null : causeOf(this.#error)
+    const mend = known?.mend ?? 'look at the store, and at the log of this node'
+    // That the store is another one is no hiccup: what it lacks is not there.
+    if (known?.final) return { ready: false, wrong: { reason: `store ${store}: ${known.cause}`, mend, since } }
+    const reason = `store ${store} has not answered for ${Math.floor(ms / 1_000)} s${known === null ? '' : `: ${known.cause}`}`
+    return { ready: ms < unreadyAfter, wrong: { reason, mend, since } }
   }
 
   /** The same for whoever cannot wait: what is known after 10 ms. `up`: as far as is known the store answers. */
@@ -78,6 +88,7 @@ export class Readiness {
   #found(since: number, error: Error | null): void {
     const { clock, log } = this.#parts
     this.#asking = null
+    this.#error = error
     if (error === null) {
       if (this.#awaySince !== null) log.info({ ms: clock.now() - this.#awaySince }, 'the store answers again')
       this.#awaySince = null

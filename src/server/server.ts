@@ -20,12 +20,14 @@ import { type Room, standInDoor, turningAway } from './door.ts'
 import { Entry, type Middleware } from './entry.ts'
 import { connectionsOf, cut, type EngineSocket, Fanout, type Line } from './fanout.ts'
 import { Gateway, type Whom } from './gateway.ts'
+import { type Health, HealthWatch } from './health.ts'
+import { Heat } from './heat.ts'
 import { httpSide } from './http.ts'
 import { writeDown } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
-import { type Health, Readiness } from './readiness.ts'
+import { Readiness } from './readiness.ts'
 import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
 import { newTally } from './tally.ts'
 
@@ -113,10 +115,16 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     admission: () => admission.counts,
     connections: () => edge.size,
     draining: () => draining,
-    health: () => readiness.glance(),
+    health: async () => {
+      const { ready, up } = await readiness.glance()
+      return { ready: ready && watch.ready, up }
+    },
+    checks: () => watch.checks,
+    lastSong: () => watch.lastSong,
     now: () => clock.now(),
   })
   const writes = writeDown(log, () => clock.now())
+  const heat = new Heat(clock, () => engine.busiest(20), limits.hotCommits)
   const engine = createEngine({
     store,
     clock,
@@ -170,7 +178,24 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     clock,
     log,
   })
-  const health = async (): Promise<Health> => (draining ? { ready: false, reasons: ['draining'] } : readiness.health())
+  const identify = settings.authenticate?.check
+  const watch = new HealthWatch({
+    readiness,
+    store,
+    tryOut: () => engine.tryOut(),
+    identify: identify === undefined ? null : () => identify(),
+    looks: {
+      accepting: () =>
+        draining ? { reason: 'draining', mend: 'nothing: its clients move to other nodes', unready: true } : null,
+      load: () => heat.fault(),
+      readers: () => edge.slowReaders(),
+    },
+    limits,
+    clock,
+    log,
+  })
+  watch.start()
+  const health = (): Promise<Health> => watch.health()
 
   const app = await httpSide({
     settings,
@@ -212,6 +237,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const stop = async (): Promise<void> => {
     drain()
     if (store.shared) await left()
+    watch.close()
     await engine.close().catch(error => log.error({ err: error }, 'the engine could not finish'))
     // From here on nobody new gets in: a server of ours takes no more connections, one of the application's hands us no more requests.
     const closed = own === null ? leaveDoor() : new Promise<void>(resolve => own.close(() => resolve()))

@@ -3,6 +3,7 @@
 // machine; commits hold whole appends, one after the other, so a crash at any moment leaves a log that ends after some append.
 
 import type { About, Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Refusal, Seed } from '../engine/ports.ts'
+import { privateMark } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Position, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
@@ -193,6 +194,9 @@ class Plan {
   }
 }
 
+/** Before the id of every document that is a user's. */
+const firstId = Buffer.from(String.fromCharCode(privateMark.charCodeAt(0) + 1))
+
 /** One process's hold on the database: the queue of steps, the commit that is being made, and what the disk still owes. */
 export class EmbeddedLog implements Log {
   readonly durability = 'disk'
@@ -378,7 +382,7 @@ export class EmbeddedLog implements Log {
 
   async documents(after: DocId | null, limit: number): Promise<readonly DocId[]> {
     this.check('read')
-    const start = after === null ? {} : { start: idKey(after), exclusiveStart: true }
+    const start = after === null ? { start: firstId } : { start: idKey(after), exclusiveStart: true }
     return this.#db.names.range({ ...start, limit }).map(({ key }) => readId(key))
   }
 

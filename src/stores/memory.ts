@@ -14,6 +14,7 @@ import type {
   Seed,
   Store,
 } from '../engine/ports.ts'
+import { isPrivate } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Position, Seq, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
 import { link } from './chain.ts'
@@ -203,7 +204,7 @@ export class MemoryLog {
   }
 
   documents(start: DocId | null, limit: number): readonly DocId[] {
-    const written = [...this.#documents].filter(([, log]) => versionOf(log) > 0).map(([doc]) => doc)
+    const written = [...this.#documents].filter(([doc, log]) => versionOf(log) > 0 && !isPrivate(doc)).map(([doc]) => doc)
     return written
       .sort(compareIds)
       .filter(doc => start === null || compareIds(doc, start) > 0)

@@ -17,7 +17,7 @@ import type {
   PresenceNews,
   Store,
 } from '../engine/ports.ts'
-import { signalBytes } from '../engine/ports.ts'
+import { privateMark, signalBytes } from '../engine/ports.ts'
 import type { Json } from '../ot/type.ts'
 import type { AuthorId, Chain, DocId, Epoch, PeerId, Position, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
@@ -662,13 +662,14 @@ const logCases: readonly Case[] = [
     },
   ],
   [
-    'documents() lists what has been written to, in the order of their UTF-8 bytes, page by page',
+    'documents() lists what has been written to but the house’s own, in the order of their UTF-8 bytes, page by page',
     async world => {
       const { log } = world.store
       deepStrictEqual(await log.documents(null, 9), [])
       const names = ['b', 'a', 'ab', 'a/b', 'a b', 'A', 'é', '\uffee', '𝄞', '0', 'b'.repeat(256)]
       for (const name of names) await (await Page.open(world, name)).append(entry('ann', 1))
       await Page.open(world, 'opened, never written')
+      await (await Page.open(world, `${privateMark}a`)).append(entry('ann', 1))
       const sorted = [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))) as DocId[]
       deepStrictEqual(await log.documents(null, 99), sorted)
       const paged: DocId[] = []

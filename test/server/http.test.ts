@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { errorCodes } from '../../src/protocol/errors.ts'
+import { checkNames } from '../../src/server/checks.ts'
 import { memoryStore } from '../../src/server/index.ts'
 import { afterwards, connects, opens, serverWith, serving } from './worlds.ts'
 
@@ -19,7 +20,10 @@ describe('health', () => {
   it('says that it is alive, and ready', async () => {
     const url = await serving()
     expect((await ask(`${url}/livez`)).status).toBe(200)
-    expect(await ask(`${url}/readyz`)).toMatchObject({ status: 200, body: { status: 'ok' } })
+    const { status, body } = await ask(`${url}/readyz`)
+    expect([status, body]).toEqual([200, { status: 'ok' }])
+    const { checks } = (await ask(`${url}/readyz?verbose`)).body as { checks: { name: string }[] }
+    expect(checks).toEqual(checkNames.map(name => ({ name, ok: true, since: expect.stringMatching(/^\d{4}-.*Z$/) })))
   })
 
   it('is alive but not ready when the store is away or the server drains, and says why', async () => {
@@ -34,11 +38,23 @@ describe('health', () => {
     const { status, body } = await ask(`${url}/readyz`)
     expect({ status, body }).toEqual({
       status: 503,
-      body: { status: 'unready', reasons: ['store memory has not answered for 0 s'] },
+      body: {
+        status: 'unready',
+        reasons: ['store memory has not answered for 0 s'],
+        checks: [
+          {
+            name: 'store',
+            ok: false,
+            since: expect.stringMatching(/^\d{4}-.*Z$/),
+            reason: 'store memory has not answered for 0 s',
+            mend: expect.any(String),
+          },
+        ],
+      },
     })
     away = false
     server.drain()
-    expect(await ask(`${url}/readyz`)).toMatchObject({ status: 503, body: { reasons: ['draining'] } })
+    expect(await ask(`${url}/readyz`)).toMatchObject({ status: 503, body: { reasons: expect.arrayContaining(['draining']) } })
     expect((await ask(`${url}/livez`)).status).toBe(200)
   })
 })

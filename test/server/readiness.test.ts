@@ -2,8 +2,13 @@
 
 import { pino } from 'pino'
 import { expect, it } from 'vitest'
-import { type Health, Readiness } from '../../src/server/readiness.ts'
+import { Readiness } from '../../src/server/readiness.ts'
 import { handClock, settle } from '../simulation/hand.ts'
+
+interface Health {
+  readonly ready: boolean
+  readonly reasons: readonly string[]
+}
 
 /** A store that answers when the test says so, or at once while it is `well`. */
 const world = (unreadyAfter: number) => {
@@ -20,7 +25,7 @@ const world = (unreadyAfter: number) => {
   /** What a probe is told, with as much time as probes have. */
   const probe = async (patience = 900): Promise<Health | null> => {
     let told: Health | null = null
-    readiness.health().then(health => (told = health))
+    asked(readiness).then(health => (told = health))
     await settle()
     for (let ms = 0; told === null && ms < patience; ms += 100) {
       clock.pass(100)
@@ -41,6 +46,11 @@ const world = (unreadyAfter: number) => {
 }
 
 const ready: Health = { ready: true, reasons: [] }
+
+const asked = async (readiness: Readiness): Promise<Health> => {
+  const { ready, wrong } = await readiness.health()
+  return { ready, reasons: wrong === null ? [] : [wrong.reason] }
+}
 
 it('[P7] a store that is away for less than the limit makes nobody unready, one that stays away does, and its return shows', async () => {
   const { store, probe, failsFor, lines } = world(5_000)
@@ -72,14 +82,14 @@ it('two hiccups far from each other are not one long absence, even when only the
 it('any number of probes are one question at a time; while the store is away they are told at once what is known', async () => {
   const { store, readiness, clock, failsFor } = world(5_000)
   store.well = false
-  const many = Array.from({ length: 1_000 }, () => readiness.health())
+  const many = Array.from({ length: 1_000 }, () => asked(readiness))
   await settle()
   expect(store.questions).toBe(1)
   clock.pass(500)
   expect((await Promise.all(many)).every(({ ready }) => ready)).toBe(true)
   await failsFor(600)
   const before = store.questions
-  const answers = await Promise.all(Array.from({ length: 1_000 }, () => readiness.health()))
+  const answers = await Promise.all(Array.from({ length: 1_000 }, () => asked(readiness)))
   expect(answers).toEqual(Array(1_000).fill({ ready: true, reasons: ['store redis has not answered for 1 s'] }))
   expect(store.questions).toBe(before)
 })

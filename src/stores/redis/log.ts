@@ -14,6 +14,7 @@ import type {
   Refusal,
   Seed,
 } from '../../engine/ports.ts'
+import { isPrivate } from '../../engine/ports.ts'
 import type { Chain, DocId, Epoch, Position, Version } from '../../protocol/ids.ts'
 import { emptyChain } from '../../protocol/ids.ts'
 import { freshEpoch } from '../epoch.ts'
@@ -105,7 +106,7 @@ export class RedisLog implements Log {
     const following = this.#following.get(doc)
     if (following !== undefined) await turnOf(following)
     const heard = following?.heard
-    if (at.version === 0 && entries.length > 0) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
+    if (at.version === 0 && entries.length > 0 && !isPrivate(doc)) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
     const reply = await append.run<AppendReply>(
       scripts.append,
       [keys.meta(doc), keys.log(doc), keys.authors(doc)],
@@ -386,7 +387,7 @@ export class RedisLog implements Log {
       const durable = hardening.atOnce ? version : known
       if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
       // Heals an index that a failover has taken from us; the next opening tries again.
-      if (version > 0) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
+      if (version > 0 && !isPrivate(doc)) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
       return { epoch, checkpoint, tail, durable, horizon, ...(removed === 1 ? { removed: true } : {}) }
     }
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
