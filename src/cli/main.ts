@@ -109,6 +109,13 @@ const serve = async (flags: Flags): Promise<void> => {
     process.exitCode = code
     setTimeout(() => process.exit(), 1_000).unref() // something is left that should not be
   }
+  // What happens now, in full, until it is said again.
+  process.on('SIGUSR2', () => {
+    const more = serving.logLevel === 'debug' ? 'trace' : 'debug'
+    const level = server.logLevel === serving.logLevel ? more : serving.logLevel
+    server.logLevel = level
+    log.info({ logLevel: level }, 'log level')
+  })
   process.on('SIGTERM', () => stop('SIGTERM', 0))
   process.on('SIGINT', () => stop('SIGINT', 0))
   // A mistake that nobody caught: what is in memory may be wrong, what is in the log is not. Say so, save what can be saved, go.

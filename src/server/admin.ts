@@ -10,7 +10,7 @@ import type { Json } from '../ot/type.ts'
 import { refusal } from '../protocol/errors.ts'
 import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
 import type { Gateway, Whom } from './gateway.ts'
-import type { Logger } from './log.ts'
+import { type Logger, logLevels } from './log.ts'
 import { lookingAround } from './look.ts'
 import type { Metrics } from './metrics.ts'
 import type { Revocations } from './revocations.ts'
@@ -48,6 +48,7 @@ const bodies = {
   revoke: z.strictObject({ ...subject, leaves: z.enum(['none', 'read']).optional(), lasts: z.number().optional() }),
   restore: z.strictObject(subject),
   recheck: z.strictObject({ user: subject.user, document: subject.document }),
+  logLevel: z.strictObject({ level: z.enum(logLevels) }),
 }
 
 export const adminSide = async ({ log, revocations, metrics, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
@@ -84,6 +85,15 @@ export const adminSide = async ({ log, revocations, metrics, token, ...parts }: 
   route('restore', bodies.restore, body => revocations.restore(body))
   route('recheck', bodies.recheck, body => revocations.recheck(body))
   app.get('/v1/revocations', async () => revocations.list())
+  app.get('/v1/log-level', async () => ({ level: log.level }))
+  app.put('/v1/log-level', async request => {
+    const { success, data, error } = bodies.logLevel.safeParse(request.body)
+    if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
+    const was = log.level
+    log.level = data.level
+    log.info({ logLevel: data.level, was }, 'log level')
+    return { level: data.level, was }
+  })
   app.post('/v1/kick', async request => {
     const { success, data, error } = whom.safeParse(request.body)
     if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))

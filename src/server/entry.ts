@@ -8,6 +8,7 @@ import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId } from '../protocol/ids.ts'
 import type { Right } from '../protocol/messages.ts'
 import { type Authenticate, type Bearer, guest, identityOf, soundBearer } from './identity.ts'
+import { without } from './log.ts'
 import type { Settings } from './options.ts'
 import { isRight, lower, rightIn } from './patterns.ts'
 import { Refusing } from './refusing.ts'
@@ -33,7 +34,7 @@ export class Entry {
     try {
       answer = await authenticate(token, request)
     } catch (error) {
-      log.error({ err: error }, 'authenticate failed')
+      log.error({ err: without(error, token) }, 'authenticate failed')
       return refusal('unavailable')
     }
     if (answer === null || answer === undefined) return refusal('unauthenticated')

@@ -291,6 +291,7 @@ export class Gateway {
     socket.data.talk = talk
     this.talks.add(talk)
     this.tally.welcomed++
+    this.settings.log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')
     if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
     socket.onAny(this.heard)
     socket.on('error', this.broken)
@@ -308,7 +309,7 @@ export class Gateway {
       try {
         gateway.hear(talk, event, content)
       } catch (error) {
-        gateway.settings.log.error({ err: error, event }, 'a message could not be answered')
+        gateway.settings.log.error({ err: error, ...gateway.whose(talk) }, 'a message could not be answered')
         gateway.refuse(talk, { ...nothing, refusal: refusal('internal') })
       }
     })(this)
@@ -318,15 +319,16 @@ export class Gateway {
     function (this: IoSocket, error: Error): void {
       const { talk } = this.data
       if (talk === null) return
-      gateway.settings.log.debug({ reason: error.name }, 'a frame could not be read')
+      gateway.settings.log.debug({ ...gateway.whose(talk), reason: error.name }, 'a frame could not be read')
       gateway.refuse(talk, { ...nothing, refusal: error instanceof Refusing ? error.data : refusal('malformed', error.message) })
     })(this)
 
   private readonly gone = ((gateway: Gateway) =>
-    function (this: IoSocket): void {
+    function (this: IoSocket, reason: string): void {
       const { talk } = this.data
       if (talk === null) return
       this.data.talk = null
+      gateway.settings.log.info({ ...gateway.whose(talk), reason }, 'disconnected')
       gateway.talks.delete(talk)
       if (gateway.talks.size === 0) gateway.whenEmpty()
       gateway.fanout.forget(this.conn)
@@ -441,7 +443,7 @@ export class Gateway {
       if (talk.line.behind) behind++
       if (talk.line.stands() * sweeping > stuckTime) {
         this.tally.cuts.stuck++
-        this.settings.log.info({ user: talk.line.bearer.user.id }, 'a connection is cut: it has read nothing for too long')
+        this.settings.log.info(this.whose(talk), 'a connection is cut: it has read nothing for too long')
         talk.line.cut()
         continue
       }
@@ -459,7 +461,7 @@ export class Gateway {
   /** Tells why, and is done with a client, whether it reads that or not. */
   private dismiss(talk: Talk, why: Refusal): void {
     const { line, connection } = talk
-    this.settings.log.info({ user: line.bearer.user.id, code: why.code, detail: why.detail }, 'a connection is closed')
+    this.settings.log.info({ ...this.whose(talk), code: why.code, detail: why.detail }, 'a connection is closed')
     this.refuse(talk, { ...nothing, refusal: why })
     connection.close()
     line.close()
@@ -469,13 +471,20 @@ export class Gateway {
   private objectTo(talk: Talk, answer: Refused): void {
     this.refuse(talk, answer)
     if (++talk.malformed <= this.settings.limits.malformedMessages) return
-    this.settings.log.warn({ malformed: talk.malformed }, 'a connection is closed: it sends too much that is no message')
+    this.settings.log.warn(
+      { ...this.whose(talk), malformed: talk.malformed },
+      'a connection is closed: it sends too much that is no message',
+    )
     talk.line.close()
   }
 
   private tellSpread(talks: readonly Talk[]): void {
     const lines = talks.map(({ line }) => line)
     this.fanout.deliver(lines, { kind: 'alive', spread: this.crowd.spread })
+  }
+
+  private whose({ line }: Talk): { readonly connection: string; readonly user: string } {
+    return { connection: line.name, user: line.bearer.user.id }
   }
 
   private refuse({ line }: Talk, answer: Refused): void {

@@ -3,15 +3,49 @@
 
 import { type Logger, pino } from 'pino'
 import type { EngineEvent } from '../engine/index.ts'
+import type { AuthorId, DocId, Seq } from '../protocol/ids.ts'
 import { unreachable } from '../protocol/unreachable.ts'
+import { traceOf } from './trace.ts'
 
 export type { Logger }
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-export const loggerOf = (given: Logger | LogLevel): Logger =>
-  typeof given === 'string' ? pino({ level: given, base: { name: 'inkwell' } }) : given
+/** An error with what it says, whence it comes and why, and nothing else: clients of databases hang on it what was to be written. */
+const plainError = (error: unknown): unknown => {
+  if (!(error instanceof Error)) return typeof error === 'object' ? 'an object that is no error' : error
+  const { name, message, stack, cause } = error
+  const { code } = error as { readonly code?: unknown }
+  return {
+    type: name,
+    message,
+    stack,
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(cause === undefined ? {} : { cause: plainError(cause) }),
+  }
+}
+
+/** The same error without a word that it may repeat. */
+export const without = (error: unknown, secret: string | undefined): unknown => {
+  if (!secret || !(error instanceof Error)) return error
+  const clean = new Error(error.message.replaceAll(secret, '[token]'))
+  clean.name = error.name
+  clean.stack = error.stack?.replaceAll(secret, '[token]') ?? ''
+  return clean
+}
+
+/** A log of our own, also on top of an application's, whose level it has to begin with. */
+export const loggerOf = (given: Logger | LogLevel): Logger => {
+  const serializers = { err: plainError }
+  return typeof given === 'string'
+    ? pino({ level: given, base: { name: 'inkwell' }, serializers })
+    : given.child({}, { serializers, level: given.level })
+}
+
+/** The name under which an edit is found on all nodes. */
+const traced = ({ doc, author, seq }: { doc: DocId | null; author: AuthorId; seq: Seq | null }) =>
+  doc === null || seq === null ? {} : { trace: traceOf(doc, author, seq).traceId }
 
 const sameFaultAfter = 10_000 // ms until one fault is an error again; with a store that is away every open document has it
 const faultsKept = 100
@@ -36,10 +70,12 @@ export const writeDown = (log: Logger, now: () => number): ((event: EngineEvent)
   return event => {
     switch (event.kind) {
       case 'appended':
-      case 'committed':
-      case 'heard':
       case 'delivered':
         return log.trace(event, event.kind)
+      case 'committed':
+      case 'heard':
+        if (log.isLevelEnabled('trace')) log.trace({ ...event, ...traced(event) }, event.kind)
+        return
       case 'joined':
       case 'left':
       case 'opened':
@@ -48,7 +84,7 @@ export const writeDown = (log: Logger, now: () => number): ((event: EngineEvent)
         return log.debug(event, event.kind)
       case 'refused': {
         const { detail: _, ...facts } = event // it may quote what somebody wrote
-        return log.debug(facts, event.kind)
+        return log.debug({ ...facts, ...traced(event) }, event.kind)
       }
       case 'gap':
       case 'resynced':

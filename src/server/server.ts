@@ -23,13 +23,14 @@ import { Gateway, type Whom } from './gateway.ts'
 import { type Health, HealthWatch } from './health.ts'
 import { Heat } from './heat.ts'
 import { httpSide } from './http.ts'
-import { writeDown } from './log.ts'
+import { type LogLevel, writeDown } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
 import { Readiness } from './readiness.ts'
 import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
 import { newTally } from './tally.ts'
+import { followEdits } from './tracing.ts'
 
 export interface Listening {
   readonly port: number
@@ -62,6 +63,8 @@ export interface InkwellServer {
    */
   listenAdmin(port: number, options: { readonly token: string; readonly host?: string }): Promise<Listening>
   readonly engine: Engine
+  /** The level of the log; setting it holds from the next line on, of this server alone. */
+  logLevel: LogLevel
   /** What `/metrics` answers, in Prometheus' text format: for an application that has a `/metrics` of its own. */
   metrics(): Promise<string>
   /**
@@ -125,6 +128,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   })
   const writes = writeDown(log, () => clock.now())
   const heat = new Heat(clock, () => engine.busiest(20), limits.hotCommits)
+  const follows = followEdits(() => clock.now())
   const engine = createEngine({
     store,
     clock,
@@ -137,6 +141,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     observe: event => {
       metrics.observe(event)
       writes(event)
+      follows(event)
     },
   })
   const allows = originRule(settings.origins, settings.development)
@@ -288,6 +293,12 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
 
   return {
     engine,
+    get logLevel() {
+      return log.level as LogLevel
+    },
+    set logLevel(level) {
+      log.level = level
+    },
     metrics: () => metrics.text(),
     io: io as unknown as IoServer, // the same server; its events are the application's to type
     authenticate: entry.middleware,

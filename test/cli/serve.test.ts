@@ -39,6 +39,19 @@ describe('serve', () => {
     expect(await run.ended).toBe(0)
   })
 
+  it('[P7] says more on SIGUSR2, and less when it is said again', async () => {
+    const run = inkwell(['serve', '--port', '0', '--store', 'memory:'])
+    const url = (await listening(run)).url as string
+    run.signal('SIGUSR2')
+    await run.says(({ logLevel }) => logLevel === 'debug')
+    ;(await Pen.opens(url, 'notes')).client.close()
+    await run.says(({ msg, doc }) => msg === 'joined' && doc === 'notes')
+    run.signal('SIGUSR2')
+    await run.says(({ logLevel }) => logLevel === 'info')
+    run.signal('SIGTERM')
+    expect(await run.ended).toBe(0)
+  })
+
   it('[P2] stops cleanly on SIGTERM while people type: every edit that was confirmed is there afterwards', async () => {
     const path = join(folder, 'data')
     const run = inkwell(['serve', '--port', '0', '--store', `embedded:${path}`, '--trust-proxy', '2'])

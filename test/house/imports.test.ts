@@ -22,6 +22,7 @@ const packages: Packages = {
     'fastify',
     'jose',
     'prom-client',
+    '@opentelemetry/api',
     '@socket.io/redis-adapter',
     'socket.io-adapter',
     '@codemirror/view',
@@ -125,6 +126,7 @@ const bad: Readonly<Record<string, readonly File[]>> = {
   'an adapter of socket.io outside server/': [['src/cli/a.ts', "import { x } from '@socket.io/redis-adapter'"]],
   'jose outside server/jwt': [['src/server/gateway.ts', "import { jwtVerify } from 'jose'"]],
   'prom-client in the engine': [['src/engine/events.ts', "import { Counter } from 'prom-client'"]],
+  'OpenTelemetry in the engine': [['src/engine/events.ts', "import { trace } from '@opentelemetry/api'"]],
   'what adapters of socket.io stand on outside server/': [
     ['src/stores/redis.ts', "import { MessageType } from 'socket.io-adapter'"],
   ],

@@ -35,6 +35,7 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
   [/^(fastify|@fastify\/.*)$/, /^src\/server\//],
   [/^jose$/, /^src\/server\/jwt\.ts$/],
   [/^prom-client$/, /^src\/server\/metrics\.ts$/],
+  [/^@opentelemetry\//, /^src\/server\/tracing\.ts$/],
   [/^(socket\.io-client|engine\.io-client)$/, /^src\/client\/socketio\.ts$/],
   [/^(codemirror|@codemirror\/.*)$/, /^(src\/codemirror|demo)\//],
 ]

@@ -1,0 +1,72 @@
+// Spans of an edit's way (its commit, its being heard of elsewhere, its delivery) for OpenTelemetry, where the application has a tracer.
+// Invariant: without a registered tracer an event costs one look; spans hold names and times, and nobody's text.
+
+import {
+  type Attributes,
+  type Context,
+  ProxyTracerProvider,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api'
+import type { EngineEvent } from '../engine/index.ts'
+import type { AuthorId, DocId, Seq } from '../protocol/ids.ts'
+import { traceOf } from './trace.ts'
+
+/** The tracer that somebody has registered; null: nobody has. */
+const registered = (): Tracer | null => {
+  const provider = trace.getTracerProvider()
+  if (!(provider instanceof ProxyTracerProvider)) return provider.getTracer('inkwell')
+  return provider.getDelegateTracer('inkwell') ?? null
+}
+
+/** Where an edit's spans hang: under a span of its author's which nobody has to send, so that all nodes name the same one. */
+const placeOf = (doc: DocId, author: AuthorId, seq: Seq): Context =>
+  trace.setSpanContext(ROOT_CONTEXT, { ...traceOf(doc, author, seq), traceFlags: TraceFlags.SAMPLED, isRemote: true })
+
+export const followEdits = (now: () => number): ((event: EngineEvent) => void) => {
+  /** What is known and not delivered yet. The engine tells both in one go, so there is never more than one document's. */
+  let under: { readonly context: Context; readonly attributes: Attributes }[] = []
+
+  return event => {
+    const { kind } = event
+    if (kind !== 'committed' && kind !== 'heard' && kind !== 'delivered' && kind !== 'refused') return
+    const tracer = registered()
+    if (tracer === null) return
+    const end = now()
+    if (kind === 'delivered') {
+      for (const { context, attributes } of under) {
+        const startTime = end - event.ms
+        const more = { ...attributes, 'inkwell.readers': event.readers, 'inkwell.readers_behind': event.behind }
+        tracer.startSpan('inkwell deliver', { kind: SpanKind.PRODUCER, startTime, attributes: more }, context).end(end)
+      }
+      under = []
+      return
+    }
+    const { doc, author, seq } = event
+    if (doc === null || seq === null) return
+    const context = placeOf(doc, author, seq)
+    const attributes = { 'inkwell.document': doc, 'inkwell.author': author, 'inkwell.seq': seq }
+    if (kind === 'refused') {
+      const refused = { ...attributes, 'inkwell.connection': event.connection, 'inkwell.refusal': event.code }
+      const span = tracer.startSpan('inkwell refuse', { kind: SpanKind.SERVER, startTime: end, attributes: refused }, context)
+      span.setStatus({ code: SpanStatusCode.ERROR, message: event.code })
+      return span.end(end)
+    }
+    const versioned = { ...attributes, 'inkwell.version': event.version }
+    const startTime = end - Math.max(0, event.ms)
+    const span =
+      kind === 'heard'
+        ? tracer.startSpan('inkwell hear', { kind: SpanKind.CONSUMER, startTime, attributes: versioned }, context)
+        : tracer.startSpan(
+            'inkwell commit',
+            { kind: SpanKind.SERVER, startTime, attributes: { ...versioned, 'inkwell.connection': event.connection } },
+            context,
+          )
+    span.end(end)
+    under.push({ context: trace.setSpan(context, span), attributes: versioned })
+  }
+}

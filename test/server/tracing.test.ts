@@ -1,0 +1,100 @@
+// The spans of an edit, over two nodes, in the hands of a real tracer of OpenTelemetry.
+
+import { context, trace } from '@opentelemetry/api'
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  ParentBasedSampler,
+  SimpleSpanProcessor,
+  TraceIdRatioBasedSampler,
+} from '@opentelemetry/sdk-trace-base'
+import { afterEach, expect, it } from 'vitest'
+import type { AuthorId, DocId, Seq } from '../../src/protocol/ids.ts'
+import { traceOf } from '../../src/server/trace.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import { RedisServer } from '../redis.ts'
+import { afterwards, opens, serving } from './worlds.ts'
+
+afterEach(() => {
+  trace.disable()
+  context.disable()
+})
+
+/** A tracer of the application's, for the whole process. */
+const tracer = (options: ConstructorParameters<typeof BasicTracerProvider>[0] = {}) => {
+  const exporter = new InMemorySpanExporter()
+  trace.setGlobalTracerProvider(new BasicTracerProvider({ ...options, spanProcessors: [new SimpleSpanProcessor(exporter)] }))
+  const spans = (kind?: string) =>
+    exporter.getFinishedSpans().filter(({ name }) => kind === undefined || name === `inkwell ${kind}`)
+  return { exporter, spans }
+}
+
+const idOf = (author: string, seq: number) => traceOf('notes' as DocId, author as AuthorId, seq as Seq)
+
+it('[P7] one edit is one trace over all nodes: committed here, heard there, delivered in both places', async () => {
+  const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+  afterwards(() => redis.discard())
+  const { spans } = tracer()
+  const [near, far] = [await serving({ store: redisStore(redis.url) }), await serving({ store: redisStore(redis.url) })]
+  const [ann, ben] = [await opens(near, 'notes'), await opens(far, 'notes')]
+  await ann.types('secret')
+  await ben.showing('secret')
+  await expect.poll(() => spans('deliver').length, { timeout: 60_000 }).toBe(2)
+  const { traceId, spanId } = idOf(ann.author, 1)
+  const all = spans()
+  expect(all.map(({ name }) => name).sort()).toEqual(['inkwell commit', 'inkwell deliver', 'inkwell deliver', 'inkwell hear'])
+  expect(new Set(all.map(span => span.spanContext().traceId))).toEqual(new Set([traceId]))
+  const [commit, hear] = [spans('commit')[0]!, spans('hear')[0]!]
+  for (const span of [commit, hear]) {
+    expect(span.parentSpanContext).toMatchObject({ spanId, isRemote: true })
+    expect(span.attributes).toMatchObject({
+      'inkwell.document': 'notes',
+      'inkwell.author': ann.author,
+      'inkwell.seq': 1,
+      'inkwell.version': 1,
+    })
+  }
+  expect(
+    spans('deliver')
+      .map(span => span.parentSpanContext?.spanId)
+      .sort(),
+  ).toEqual([commit, hear].map(span => span.spanContext().spanId).sort())
+  expect(all.map(({ attributes }) => JSON.stringify(attributes)).join()).not.toContain('secret')
+})
+
+it('[P7] a refusal is a span of the edit that says why, and a batch is delivered once for each edit in it', async () => {
+  const { spans } = tracer()
+  const url = await serving()
+  const ann = await opens(url, 'notes')
+  await Promise.all([ann.types('a', 0), ann.types('b', 0), ann.types('c', 0)])
+  await ann.client.refused({ kind: 'submit', handle: ann.handle, seq: 9, position: ann.at, op: [99, 'x'] })
+  expect(spans('deliver').map(({ attributes }) => attributes['inkwell.seq'])).toEqual([1, 2, 3])
+  expect(spans('refuse')).toMatchObject([{ attributes: { 'inkwell.seq': 9, 'inkwell.refusal': 'bad-op' }, status: { code: 2 } }])
+  expect(spans('refuse')[0]!.spanContext().traceId).toBe(idOf(ann.author, 9).traceId)
+})
+
+it('[P7] how many are kept is for the application’s sampler, which decides by the trace, so all nodes keep the same ones', async () => {
+  const { spans } = tracer({
+    sampler: new ParentBasedSampler({
+      root: new TraceIdRatioBasedSampler(0),
+      remoteParentSampled: new TraceIdRatioBasedSampler(0.5),
+    }),
+  })
+  const ann = await opens(await serving(), 'notes')
+  for (let i = 0; i < 40; i++) await ann.types('x')
+  const kept = new Set(spans('commit').map(({ attributes }) => Number(attributes['inkwell.seq'])))
+  const expected = Array.from({ length: 40 }, (_, i) => i + 1).filter(seq => {
+    const sampler = new TraceIdRatioBasedSampler(0.5)
+    return sampler.shouldSample(context.active(), idOf(ann.author, seq).traceId).decision === 2
+  })
+  expect([...kept]).toEqual(expected)
+  expect(kept.size).toBeLessThan(40)
+})
+
+it('[P7] a tracer that is registered later is served from then on', async () => {
+  const ann = await opens(await serving(), 'notes')
+  await ann.types('x')
+  const { spans } = tracer()
+  await ann.types('y')
+  expect(spans('commit').map(({ attributes }) => attributes['inkwell.seq'])).toEqual([2])
+})
