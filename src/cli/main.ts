@@ -17,6 +17,7 @@ import {
   type Store,
 } from '../server/index.ts'
 import { configurationOf, demoFault, type Serving, settings } from './configuration.ts'
+import { load, loadOf, loadSettings } from './load.ts'
 import { askedOf, type CommandName, carryOut, commands } from './revoke.ts'
 import { type Flags, fileFlag, type Settings } from './settings.ts'
 import { printToken, tokenOf, tokenSettings } from './token.ts'
@@ -131,8 +132,9 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 const program = new Command('inkwell').description('Many pens, one text: a real-time collaboration server.').version(version)
 program.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2)) // an unknown flag is a fault of configuration too
-const add = (name: string, says: string, settings: Settings, run: (flags: Flags) => Promise<void>): void => {
+const add = (name: string, says: string, settings: Settings, run: (flags: Flags, given: string[]) => Promise<void>): void => {
   const command = program.command(name).description(says).copyInheritedSettings(program)
+  const [, given] = name.split(' ', 2)
   for (const [name, setting] of Object.entries(settings)) {
     const { variable, otherwise, many, filed } = setting
     const notes = [...(variable === null ? [] : [variable]), ...(otherwise === undefined ? [] : [`default: ${otherwise}`])]
@@ -145,7 +147,7 @@ const add = (name: string, says: string, settings: Settings, run: (flags: Flags)
     file.attributeName = () => fileFlag(name, setting).name
     command.addOption(file)
   }
-  command.action(run)
+  command.action((first, flags) => (given === undefined ? run(first, []) : run(flags, first)))
 }
 
 add('serve', 'run a server', settings, serve)
@@ -153,6 +155,16 @@ add('token', 'print a token for trying things out', tokenSettings, async flags =
   const token = tokenOf(flags, process.env)
   return 'secret' in token ? printToken(token) : fail(token)
 })
+add(
+  'load <url...>',
+  'put a load on a server, or on several nodes in turns, and tell how it bears it',
+  loadSettings,
+  async (flags, urls) => {
+    const asked = loadOf(urls, flags, process.env)
+    if (!('plan' in asked)) return fail(asked)
+    if (!(await load(asked))) process.exitCode = 1
+  },
+)
 for (const name of Object.keys(commands) as CommandName[])
   add(name, commands[name].says, commands[name].settings, async flags => {
     const asked = askedOf(name, flags, process.env, Date.now())

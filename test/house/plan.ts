@@ -11,6 +11,7 @@ const floors: Readonly<Record<string, number>> = {
   protocol: 2,
   client: 3,
   engine: 3,
+  load: 3,
   stores: 4,
   testing: 4,
   server: 5,
@@ -23,7 +24,7 @@ const floors: Readonly<Record<string, number>> = {
 /** Pairs that the floors alone would allow. The first never names the second. */
 const never: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
   [/^(stores|server)$/, /^client$/, 'the server side does not know the client'],
-  [/^(client|codemirror|demo)$/, /^(engine|stores|server|cli|testing)$/, 'nothing of the server may enter a browser bundle'],
+  [/^(client|codemirror|demo)$/, /^(engine|load|stores|server|cli|testing)$/, 'nothing of the server may enter a browser bundle'],
 ]
 
 /** Packages that only some files may name. bench/ is free: it measures the stock parts beside ours. */
