@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Command, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import { pino } from 'pino'
 import { unreachable } from '../protocol/unreachable.ts'
 import {
@@ -18,6 +18,8 @@ import {
 } from '../server/index.ts'
 import { configurationOf, demoFault, type Serving, settings } from './configuration.ts'
 import { load, loadOf, loadSettings } from './load.ts'
+import { operations } from './operations.ts'
+import { processOut } from './print.ts'
 import { askedOf, type CommandName, carryOut, commands } from './revoke.ts'
 import { type Flags, fileFlag, type Settings } from './settings.ts'
 import { printToken, tokenOf, tokenSettings } from './token.ts'
@@ -128,14 +130,36 @@ const serve = async (flags: Flags): Promise<void> => {
   process.on('uncaughtException', dire)
 }
 
+/** Does a command's work; what it could not do is said in a sentence. */
+const ended = async (work: () => Promise<number>): Promise<void> => {
+  try {
+    process.exitCode = await work()
+  } catch (error) {
+    const { message, cause } = error as Error & { readonly cause?: { readonly message?: string } }
+    process.stderr.write(`inkwell: ${message}${cause?.message === undefined ? '' : `: ${cause.message}`}\n`)
+    process.exitCode = 1
+  }
+}
+
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 const program = new Command('inkwell').description('Many pens, one text: a real-time collaboration server.').version(version)
 program.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2)) // an unknown flag is a fault of configuration too
-const add = (name: string, says: string, settings: Settings, run: (flags: Flags, given: string[]) => Promise<void>): void => {
+const add = (
+  name: string,
+  says: string,
+  settings: Settings,
+  run: (flags: Flags, given: string[]) => Promise<void>,
+  examples: readonly string[] = [],
+): void => {
   const command = program.command(name).description(says).copyInheritedSettings(program)
-  const [, given] = name.split(' ', 2)
+  const given = name.includes(' ') // words that stand in the name itself
+  if (examples.length > 0) command.addHelpText('after', `\nExamples:\n${examples.map(line => `  $ ${line}\n`).join('')}`)
+  const words = Object.entries(settings).filter(([, { flag }]) => !flag.startsWith('-'))
+  // Left out, it is told with all other faults.
+  for (const [, { flag, says }] of words) command.addArgument(new Argument(flag.replace(/^<(.*)>$/, '[$1]'), says))
   for (const [name, setting] of Object.entries(settings)) {
+    if (!setting.flag.startsWith('-')) continue
     const { variable, otherwise, many, filed } = setting
     const notes = [...(variable === null ? [] : [variable]), ...(otherwise === undefined ? [] : [`default: ${otherwise}`])]
     const option = new Option(setting.flag, `${setting.says}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`)
@@ -147,7 +171,11 @@ const add = (name: string, says: string, settings: Settings, run: (flags: Flags,
     file.attributeName = () => fileFlag(name, setting).name
     command.addOption(file)
   }
-  command.action((first, flags) => (given === undefined ? run(first, []) : run(flags, first)))
+  command.action((...said: unknown[]) => {
+    if (given) return run(said[1] as Flags, said[0] as string[])
+    const named = words.map(([name], i) => [name, said[i]] as const).filter(([, value]) => value !== undefined)
+    return run({ ...(said[words.length] as Flags), ...(Object.fromEntries(named) as Flags) }, [])
+  })
 }
 
 add('serve', 'run a server', settings, serve)
@@ -169,14 +197,23 @@ for (const name of Object.keys(commands) as CommandName[])
   add(name, commands[name].says, commands[name].settings, async flags => {
     const asked = askedOf(name, flags, process.env, Date.now())
     if (!('command' in asked)) return fail(asked)
-    try {
+    await ended(async () => {
       process.stdout.write(await carryOut(asked))
-    } catch (error) {
-      const { message, cause } = error as Error & { readonly cause?: { readonly message?: string } }
-      process.stderr.write(`inkwell: ${message}${cause?.message === undefined ? '' : `: ${cause.message}`}\n`)
-      process.exitCode = 1
-    }
+      return 0
+    })
   })
+for (const [name, command] of Object.entries(operations))
+  add(
+    name,
+    command.says,
+    command.settings,
+    async flags => {
+      const work = command.prepare(flags, process.env)
+      if (typeof work !== 'function') return fail(work)
+      await ended(() => work(processOut()))
+    },
+    command.examples,
+  )
 program.parseAsync().catch(error => {
   process.stderr.write(`inkwell: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   process.exit(1)

@@ -6,7 +6,8 @@ import { z } from 'zod'
 import { systemClock } from '../server/clock.ts'
 import { nameOfToken } from '../server/jwt.ts'
 import { type Holding, type Revocation, Revocations } from '../server/revocations.ts'
-import { adminTokenSetting, storeSetting } from './configuration.ts'
+import { storeSetting } from './configuration.ts'
+import { type Admin, adminSettings, ask } from './reach.ts'
 import { type Environment, type Flags, readSettings, type Setting, type Settings } from './settings.ts'
 import { duration, switched, where, word } from './words.ts'
 
@@ -24,13 +25,7 @@ const doc = {
   shape: word.optional(),
 } as const satisfies Setting
 const reach = {
-  adminUrl: {
-    flag: '--admin-url <url>',
-    variable: 'INKWELL_ADMIN_URL',
-    says: 'where a server listens for this: see serve --admin-port',
-    shape: word.refine(URL.canParse, 'is no URL').optional(),
-  },
-  adminToken: adminTokenSetting,
+  ...adminSettings,
   store: {
     flag: storeSetting.flag,
     variable: storeSetting.variable,
@@ -67,7 +62,7 @@ export type CommandName = keyof typeof commands
 
 interface Asked extends Revocation {
   readonly command: CommandName
-  readonly at: { readonly url: string; readonly token: string } | { readonly redis: string }
+  readonly at: Admin | { readonly redis: string }
 }
 
 /** Either what is asked of whom, or every fault in it. */
@@ -148,20 +143,10 @@ const holdings = z.array(
   }),
 )
 
-const overHttp = async (
-  command: CommandName,
-  { url, token }: { readonly url: string; readonly token: string },
-  given: Revocation,
-): Promise<readonly Holding[]> => {
-  const listing = command === 'revocations'
-  const response = await fetch(new URL(`/v1/${command}`, url), {
-    method: listing ? 'GET' : 'POST',
-    headers: { authorization: `Bearer ${token}`, ...(listing ? {} : { 'content-type': 'application/json' }) },
-    ...(listing ? {} : { body: JSON.stringify(given) }),
-  })
-  if (response.ok) return listing ? holdings.parse(await response.json()) : []
-  const answer = (await response.json().catch(() => ({}))) as { readonly message?: string; readonly detail?: string }
-  throw new Error(`${url} answers ${response.status}: ${[answer.message, answer.detail].filter(Boolean).join(' ')}`)
+const overHttp = async (command: CommandName, admin: Admin, given: Revocation): Promise<readonly Holding[]> => {
+  if (command === 'revocations') return holdings.parse(await ask(admin, '/v1/revocations'))
+  await ask(admin, `/v1/${command}`, given)
+  return []
 }
 
 const line = ({ user, token, document, leaves, until }: Holding): string =>

@@ -17,6 +17,11 @@ export const proxies = z
   .transform(Number)
   .refine(proxies => proxies <= 16, 'must be a number from 0 to 16')
 
+export const count = z
+  .string('is missing')
+  .regex(/^\d{1,15}$/, 'must be a whole number')
+  .transform(Number)
+
 export const word = z.string('is missing').min(1, 'must not be empty')
 
 export const list = z

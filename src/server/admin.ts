@@ -5,12 +5,13 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Engine } from '../engine/index.ts'
-import type { Store } from '../engine/ports.ts'
+import type { Clock, Store } from '../engine/ports.ts'
 import type { Json } from '../ot/type.ts'
 import { refusal } from '../protocol/errors.ts'
 import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
 import type { Gateway, Whom } from './gateway.ts'
 import { type Logger, logLevels } from './log.ts'
+import { logDoor } from './logdoor.ts'
 import { lookingAround } from './look.ts'
 import type { Metrics } from './metrics.ts'
 import type { Revocations } from './revocations.ts'
@@ -23,6 +24,7 @@ export interface AdminParts {
   readonly engine: Engine
   readonly edge: Gateway
   readonly store: Store
+  readonly clock: Clock
   /** Closes connections on all nodes; answers how many those of this one were. */
   readonly kick: (whom: Whom) => number
 }
@@ -103,6 +105,7 @@ export const adminSide = async ({ log, revocations, metrics, token, ...parts }: 
     return { kicked }
   })
   lookingAround(app, { log, ...parts })
+  logDoor(app, { log, revocations, ...parts })
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()))
 
   await app.ready()

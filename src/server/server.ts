@@ -310,7 +310,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     listenAdmin: async (port, { token, host = '127.0.0.1' }) => {
       const fault = adminTokenFault(token)
       if (fault !== null) throw new ConfigurationError([`token: ${fault}`])
-      const side = await adminSide({ log, revocations, metrics, token, engine, edge, store, kick })
+      const side = await adminSide({ log, revocations, metrics, token, engine, edge, store, clock, kick })
       asides.push(side)
       await side.listen({ port, host })
       const there = listening(side.server.address() as AddressInfo)

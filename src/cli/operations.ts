@@ -1,0 +1,7 @@
+// The operator's commands by their names, in the order in which the help lists them.
+
+import type { Command } from './command.ts'
+import { lookCommands } from './look.ts'
+import { verifyCommands } from './verify.ts'
+
+export const operations: Readonly<Record<string, Command>> = { ...lookCommands, ...verifyCommands }

@@ -1,0 +1,67 @@
+// A document as it was: read from its log entry by entry, by whoever looks on.
+// Invariant: after the same entries it holds what every node holds.
+
+import { type Chain, emptyChain, type Version } from '../protocol/ids.ts'
+import { readState } from './checkpoint.ts'
+import { type Commit, derive, History, readBody, type Type } from './entry.ts'
+import type { Checkpoint, Entry } from './ports.ts'
+
+/** Commits that are held for entries with older bases: far more than any node lets an edit be behind. */
+const held = 100_000
+
+export class Past {
+  /** Null until the first entry has said it. */
+  type: Type | null = null
+  value: unknown = null
+  readonly history: History
+  private readonly types: readonly Type[]
+
+  /** @throws when the checkpoint cannot be read */
+  constructor(types: readonly Type[], checkpoint: Checkpoint | null) {
+    this.types = types
+    if (checkpoint === null) {
+      this.history = new History(0, emptyChain)
+      return
+    }
+    const state = readState(types, checkpoint)
+    this.type = state.type
+    this.value = state.value
+    this.history = new History(checkpoint.horizon, state.floorChain)
+    for (const commit of state.commits) this.history.push(commit)
+  }
+
+  get version(): Version {
+    return this.history.head
+  }
+
+  get chain(): Chain {
+    return this.history.chain
+  }
+
+  /** @throws when the entry is none that follows here */
+  step(entry: Entry): Commit {
+    const { history } = this
+    const body = readBody(entry.body)
+    if (body.base > history.head || body.base < history.floor)
+      throw new RangeError(`entry ${entry.version} is made on version ${body.base}; held are ${history.floor} to ${history.head}`)
+    if (body.type !== null && history.head === 0) this.becomes(body.type)
+    const { type } = this
+    if (type === null) throw new Error(`entry ${entry.version} comes before the document has a type`)
+    const commit = derive(type, history, version => this.sizeAt(type, version), entry, body, undefined)
+    this.value = type.apply(this.value, commit.op)
+    history.push(commit)
+    if (history.head - history.floor > 2 * held) history.drop(history.head - held)
+    return commit
+  }
+
+  private becomes(name: string): void {
+    const type = this.types.find(candidate => candidate.name === name)
+    if (type === undefined) throw new Error(`the document is of the unknown type ${name}`)
+    this.type = type
+    this.value = type.empty
+  }
+
+  private sizeAt(type: Type, version: Version): number {
+    return version === this.history.head ? type.size(this.value) : type.baseSize(this.history.at(version + 1).op)
+  }
+}
