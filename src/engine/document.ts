@@ -48,6 +48,8 @@ interface Reader {
   readonly reject: (error: unknown) => void
 }
 
+const replaced = 'the store was replaced, and what was in this document is not known to be gone'
+
 /** Who stands behind an edit of the house's own. */
 const house: Pick<Member, 'right'> = { right: 'write' }
 
@@ -110,6 +112,7 @@ export class LiveDocument {
     await this.subscribed(store.presence.subscribe(this.id, news => this.guard('presence', () => this.hear(news))))
     await this.subscribed(store.signals.subscribe(this.id, said => this.guard('signal', () => this.signalled(said))))
     const opened = await this.inTime(this.openLog())
+    if (opened.replaced) throw new Error(replaced)
     const { types, limits, clock } = this.options
     this.sequencer = new Sequencer(types, limits, this.io(), clock, opened)
     this.tellOpened(opened)
@@ -604,6 +607,8 @@ export class LiveDocument {
         this.inTime(this.openLog()).then(
           opened => {
             try {
+              // What this node holds whole it offers again; of the rest nobody knows here whether it is gone.
+              if (opened.replaced && !this.sequencer?.isWhole) throw new Error(replaced)
               this.sequencer?.reopened(opened)
               this.tellOpened(opened)
               resolve()

@@ -57,6 +57,11 @@ export interface Opened {
   readonly horizon: Version
   /** Whether somebody has removed what was there before: what another epoch had in it is then gone on purpose, and is not offered again. */
   readonly removed?: boolean
+  /**
+   * The store is not the one that this node has worked with: it was emptied, or is another one. What is not there may be somewhere else,
+   * so only a node that holds a document from its beginning goes on with it.
+   */
+  readonly replaced?: boolean
 }
 
 /** A log without its entries. */

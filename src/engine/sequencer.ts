@@ -184,6 +184,11 @@ export class Sequencer {
     return this.reading !== null
   }
 
+  /** Every commit since the beginning is held, and there is one. */
+  get isWhole(): boolean {
+    return this.history.floor === 0 && this.history.head > 0
+  }
+
   /** Nothing is under way or waiting. */
   get idle(): boolean {
     return this.queue.length === 0 && this.call === null && this.lost === null && this.reading === null && !this.reopening

@@ -12,6 +12,7 @@ import { RedisAdapter } from './redis/adapter.ts'
 import { type Endpoint, readAddress } from './redis/address.ts'
 import { Channels } from './redis/channels.ts'
 import { Hardening, longestWait } from './redis/durability.ts'
+import { Identity, StoreReplaced } from './redis/identity.ts'
 import { Keys } from './redis/keys.ts'
 import { RedisLog } from './redis/log.ts'
 import { redisNotices } from './redis/notices.ts'
@@ -46,6 +47,7 @@ export type RedisAdapterOptions = Pick<RedisOptions, 'url' | 'prefix' | 'callLim
 
 export interface RedisStore extends Store {
   findings(): Promise<readonly Finding[]>
+  time(): Promise<number>
 }
 
 /**
@@ -79,7 +81,8 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   const channels = new Channels(read, server => read.listener(server))
   const rooms = new Rooms(channels, keys)
   const hardening = new Hardening({ append, keys, publish, replicas, volatile, witness })
-  const log = new RedisLog({ append, read, keys, rooms, hardening, publish })
+  const identity = new Identity({ wire: append, keys, hardening, volatile })
+  const log = new RedisLog({ append, read, keys, rooms, hardening, identity, publish })
   const presence = new RedisPresence({
     wire: read,
     keys,
@@ -191,9 +194,14 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     },
     async ready() {
       await hardening.known()
-      await Promise.all([append, read].map(wire => wire.call(redis => redis.ping())))
+      const [same] = await Promise.all([identity.same(), read.call(redis => redis.ping())])
+      if (!same) throw new StoreReplaced()
     },
     findings: () => hardening.findings(),
+    async time() {
+      const [seconds, microseconds] = await read.call(redis => redis.time())
+      return Number(seconds) * 1_000 + Number(microseconds) / 1_000
+    },
     lines: () => [append.line, read.line, channels.line],
     close: () => (closing ??= close()),
   }

@@ -59,7 +59,7 @@ describe('an operator', () => {
       const refused = createServer({ store, logger: 'silent', authenticate: () => null })
       await expect(refused).rejects.toThrow(ConfigurationError)
       await expect(refused).rejects.toThrow(
-        'store: Redis keeps no append-only file, so its restart loses documents: set appendonly yes',
+        'store: Redis keeps no append-only file, so its restart loses documents: redis-cli config set appendonly yes',
       )
     } finally {
       vi.unstubAllEnvs()

@@ -122,6 +122,7 @@ const sound: ServerSettings = {
   appendonly: true,
   appendfsync: 'everysec',
   fsyncWhileRewriting: true,
+  rewriting: false,
   evicts: null,
   replica: false,
 }
@@ -165,6 +166,7 @@ describe('what Redis can promise', () => {
       appendonly: true,
       appendfsync: null,
       fsyncWhileRewriting: false,
+      rewriting: false,
       evicts: 'volatile-lru',
       replica: false,
     })

@@ -17,6 +17,8 @@ export interface ServerSettings {
   readonly appendonly: boolean
   readonly appendfsync: 'always' | 'everysec' | 'no' | null
   readonly fsyncWhileRewriting: boolean
+  /** The append-only file is being written anew, or about to be. */
+  readonly rewriting: boolean
   readonly evicts: string | null
   readonly replica: boolean
 }
@@ -32,11 +34,13 @@ export interface ServerSettings {
  *   Why: after the first look everything is handed to the file; an fsync begins within 1.1 s of the server's running time, and whatever
  *   began before the last look is over by then. Each look in between shows that the server was running. A failed write, another run of
  *   the server, or (where it does not sync while it rewrites) a rewrite begins the count anew.
+ * - `never`: a file was promised and is switched off. Nothing counts as durable until it is on again, and whole.
  */
 type Rule =
   | { readonly kind: 'at once' }
   | { readonly kind: 'wait' | 'waitaof'; readonly replicas: number }
   | { readonly kind: 'watch'; readonly fsyncWhileRewriting: boolean }
+  | { readonly kind: 'never' }
 
 interface Promised {
   readonly durability: Durability
@@ -57,10 +61,14 @@ export const readSettings = (info: string, config: Readonly<Record<string, strin
     appendonly: config?.appendonly === undefined ? says.aof_enabled === '1' : config.appendonly === 'yes',
     appendfsync: fsync === 'always' || fsync === 'everysec' || fsync === 'no' ? fsync : null,
     fsyncWhileRewriting: config?.['no-appendfsync-on-rewrite'] === 'no',
+    rewriting: beginning(says),
     evicts: policy === null || policy === 'noeviction' ? null : policy,
     replica: says.role === 'slave',
   }
 }
+
+const beginning = (says: Readonly<Record<string, string | undefined>>): boolean =>
+  says.aof_rewrite_in_progress === '1' || says.aof_rewrite_scheduled === '1'
 
 const infoOf = (info: string): Readonly<Record<string, string | undefined>> =>
   Object.fromEntries(
@@ -93,7 +101,7 @@ export const promisedBy = (
       find(
         lossy,
         'Redis keeps no append-only file, so its restart loses documents',
-        'set appendonly yes and appendfsync everysec or always',
+        'redis-cli config set appendonly yes, and in its file: appendonly yes, appendfsync everysec or always',
       )
     else if (appendfsync === 'no')
       find(
@@ -149,6 +157,7 @@ interface Owing {
 }
 
 const lookEvery = 500 // ms
+const askEvery = 2_000 // ms between two looks at settings that promise nothing
 const looks = 6 // from the one that passes a place to the one that proves it, both counted; see `watch`
 const othersFirst = 2_000 // ms for the node that wrote something to say that it is durable; then whoever has the document open does
 const hardeningAtOnce = 64
@@ -164,6 +173,8 @@ export const longestWait = Math.max(patience.wait, patience.waitaof)
 interface Watch {
   look: number
   run: string
+  /** The file was off; it is whole again only after the rewrite with which it begins. */
+  off: boolean
 }
 
 export interface HardeningParts {
@@ -198,6 +209,8 @@ export class Hardening {
     return this.#promised?.durability ?? this.#last ?? (this.#parts.replicas > 0 ? 'replicated' : 'memory')
   }
   #last: Durability | null = null
+  /** The append-only file was there and has been switched off. */
+  #off = false
 
   /** Whether what is written is as durable as it will be. Ask after `known()`. */
   get atOnce(): boolean {
@@ -211,8 +224,10 @@ export class Hardening {
     return this.#asking
   }
 
+  /** Asks anew: somebody may have set it otherwise. */
   async findings(): Promise<readonly Finding[]> {
-    await this.known()
+    this.#asking ??= this.#ask().finally(() => (this.#asking = null))
+    await this.#asking
     return this.#promised?.findings ?? []
   }
 
@@ -256,7 +271,12 @@ export class Hardening {
     const { append, replicas, volatile } = this.#parts
     const servers = await append.servers()
     const settings = await Promise.all(servers.map(server => append.inTime(settingsOf(server))))
-    this.#promised = promisedBy(settings, { replicas, volatile })
+    const promised = promisedBy(settings, { replicas, volatile })
+    // What was promised is kept to: a file that was switched off makes nothing durable, neither then nor until it is whole again.
+    this.#off =
+      !volatile &&
+      ((this.#last === 'disk' && promised.durability === 'memory') || (this.#off && settings.some(({ rewriting }) => rewriting)))
+    this.#promised = this.#off ? { ...promised, durability: 'disk', rule: { kind: 'never' } } : promised
     this.#last = this.#promised.durability
     this.#masters = mastersOf(servers)
   }
@@ -288,8 +308,19 @@ export class Hardening {
     await this.known()
     const { rule } = this.#promised!
     if (rule.kind === 'at once') {
+      // What was owed under another rule has come true with this one; nobody else tells those who wait for it.
+      await this.#harden(
+        [...this.#owing].flatMap(([doc, { newest, passed }]): [DocId, Place][] => {
+          const place = newest ?? passed.at(-1)?.place
+          return place === undefined ? [] : [[doc, place]]
+        }),
+      )
       this.#owing.clear()
       return 0
+    }
+    if (rule.kind === 'never') {
+      await this.findings()
+      return askEvery
     }
     const wire = rule.kind === 'watch' ? this.#parts.append : (this.#witness ??= this.#parts.witness())
     const servers = await wire.servers()
@@ -324,11 +355,12 @@ export class Hardening {
     const name = nameOf(server)
     const due = this.#due(docs) // before the question: what is answered by now is older than it
     const said = infoOf(await wire.inTime(server.info()))
-    const watch = this.#watches.get(name) ?? { look: 0, run: '' }
+    const watch = this.#watches.get(name) ?? { look: 0, run: '', off: false }
     this.#watches.set(name, watch)
     const rewriting = said.aof_rewrite_in_progress !== '0' || said.rdb_bgsave_in_progress !== '0'
+    watch.off = said.aof_enabled !== '1' || (watch.off && beginning(said))
     const broken =
-      said.aof_enabled !== '1' ||
+      watch.off ||
       said.aof_last_write_status !== 'ok' ||
       said.run_id !== watch.run ||
       said.role !== 'master' ||

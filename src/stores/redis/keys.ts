@@ -41,6 +41,10 @@ export class Keys {
   get notices(): string {
     return `${this.#prefix}{notices}:board`
   }
+  /** by which nodes know that it is still the same Redis */
+  get mark(): string {
+    return `${this.#prefix}{store}:mark`
+  }
   /** another string with every post */
   get noticesMark(): string {
     return `${this.#prefix}{notices}:mark`

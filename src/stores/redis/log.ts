@@ -23,6 +23,7 @@ import type { Hardening } from './durability.ts'
 import { announcementOf, entriesOf, type From, type Stretch } from './entries.ts'
 import { Flights } from './flights.ts'
 import { Heard } from './heard.ts'
+import type { Identity } from './identity.ts'
 import type { Keys } from './keys.ts'
 import type { Rooms } from './rooms.ts'
 import * as scripts from './scripts.ts'
@@ -45,6 +46,7 @@ export interface LogParts {
   readonly keys: Keys
   readonly rooms: Rooms
   readonly hardening: Hardening
+  readonly identity: Identity
   readonly publish: 'PUBLISH' | 'SPUBLISH'
 }
 
@@ -388,7 +390,11 @@ export class RedisLog implements Log {
       if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
       // Heals an index that a failover has taken from us; the next opening tries again.
       if (version > 0 && !isPrivate(doc)) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
-      return { epoch, checkpoint, tail, durable, horizon, ...(removed === 1 ? { removed: true } : {}) }
+      const opened = { epoch, checkpoint, tail, durable, horizon, ...(removed === 1 ? { removed: true } : {}) }
+      // That nothing is there is believed only of the Redis that this node has always worked with.
+      const { identity } = this.#parts
+      const doubtful = (version === 0 && removed !== 1) || !identity.sure
+      return doubtful && !(await identity.same()) ? { ...opened, replaced: true } : opened
     }
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
   }

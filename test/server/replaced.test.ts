@@ -1,0 +1,124 @@
+// Redis loses everything while nodes run, or is another one: what they hold whole comes back, of the rest nothing is taken for empty.
+
+import { expect, it, vi } from 'vitest'
+import { type Client, connect, type TextDocument } from '../../src/client/index.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import { RedisServer } from '../redis.ts'
+import { afterwards, serving } from './worlds.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const patience = { timeout: 60_000, interval: 20 }
+const limits = {
+  recentCommits: 2,
+  checkpointCommits: 5,
+  checkpointBytes: 50,
+  idleDocument: 600_000,
+  beat: 300,
+  storeTimeout: 2_000,
+}
+
+const opens = async (url: string, id: string): Promise<{ readonly client: Client; readonly doc: TextDocument }> => {
+  const client = connect(url)
+  afterwards(() => client.close())
+  return { client, doc: await client.open(id) }
+}
+
+const readyz = async (url: string) => {
+  const response = await fetch(`${url}/readyz`)
+  const { reasons = [] } = (await response.json()) as { reasons?: readonly string[] }
+  return { status: response.status, reasons }
+}
+
+const reads = async (url: string, id: string): Promise<readonly [status: number, text: string | undefined]> => {
+  const response = await fetch(`${url}/v1/documents/${id}`)
+  return [response.status, ((await response.json()) as { text?: string }).text]
+}
+
+/** Two nodes on one Redis; a short document, which they hold whole, and a long one, whose beginning is in its checkpoint alone. */
+const world = async () => {
+  const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+  afterwards(() => redis.discard())
+  const nodes = [
+    await serving({ store: redisStore(redis.url), limits }),
+    await serving({ store: redisStore(redis.url), limits }),
+  ] as const
+  const ann = await opens(nodes[0], 'short')
+  const ben = await opens(nodes[0], 'long')
+  const cleo = await opens(nodes[1], 'long')
+  ann.doc.insert(0, 'short')
+  await ann.doc.settled('durable')
+  for (let i = 0; i < 16; i++) {
+    ben.doc.insert(ben.doc.length, `${i % 10}`)
+    await ben.doc.settled('durable')
+  }
+  const long = ben.doc.text
+  await vi.waitFor(() => expect(cleo.doc.text).toBe(long), patience)
+  await vi.waitFor(
+    async () => expect(Number(await redis.do(client => client.hget('inkwell:{long}:meta', 'h')))).toBeGreaterThan(0),
+    patience,
+  )
+  const replaced = expect.objectContaining({
+    status: 503,
+    reasons: expect.arrayContaining([
+      'store redis: it is not the one that this node has worked with: it was emptied, or is another one',
+    ]),
+  })
+  return { redis, nodes, ann, ben, cleo, long, replaced }
+}
+
+it('[R1] [P2] Redis is emptied under running nodes: they are not ready and say why, nobody is shown an empty document, and the file put back brings back all', async () => {
+  const { redis, nodes, ann, ben, cleo, long, replaced } = await world()
+  const copy = redis.copy()
+  afterwards(() => copy.discard())
+  await redis.do(client => client.flushall())
+  for (const url of nodes) await vi.waitFor(async () => expect(await readyz(url)).toEqual(replaced), patience)
+
+  // What a node holds from its beginning it offers again.
+  ann.doc.insert(0, 'still ')
+  await ann.doc.settled('durable')
+  expect(await reads(nodes[0], 'short')).toEqual([200, 'still short'])
+  // Of the rest nobody is told that it is empty, at whatever node he asks, had it open or not.
+  ben.doc.insert(0, 'typed meanwhile ')
+  const settled = vi.fn()
+  ben.doc.settled('sequenced').then(settled, () => {})
+  for (const url of nodes) {
+    // Until a node has looked it shows what it holds, which is the truth; then nothing.
+    const shown: (string | undefined)[] = []
+    for (let [status, text] = await reads(url, 'long'); status !== 503; [status, text] = await reads(url, 'long'))
+      shown.push(text)
+    expect(shown.filter(text => text !== long)).toEqual([])
+  }
+  expect((await reads(nodes[1], 'elsewhere'))[0]).toBe(503)
+  expect([ben.doc.text, cleo.doc.text, settled.mock.calls]).toEqual([`typed meanwhile ${long}`, long, []])
+  expect(await redis.do(client => client.hget('inkwell:{long}:meta', 'v'))).toBe('0')
+
+  await redis.kill()
+  copy.putBack()
+  await redis.start()
+  for (const url of nodes) await vi.waitFor(async () => expect(await readyz(url)).toEqual({ status: 200, reasons: [] }), patience)
+  await ben.doc.settled('durable')
+  await vi.waitFor(() => expect(cleo.doc.text).toBe(`typed meanwhile ${long}`), patience)
+  for (const url of nodes) expect(await reads(url, 'long')).toEqual([200, `typed meanwhile ${long}`])
+  await vi.waitFor(async () => expect(await reads(nodes[1], 'short')).toEqual([200, 'still short']), patience)
+})
+
+it('[R1] a Redis of somebody else in the place of ours is not believed; nodes that start then take it for theirs', async () => {
+  const { redis, nodes, replaced } = await world()
+  await redis.do(client => client.multi().flushall().set('inkwell:{store}:mark', 'somebody else').exec())
+  for (const url of nodes) await vi.waitFor(async () => expect(await readyz(url)).toEqual(replaced), patience)
+  const fresh = await serving({ store: redisStore(redis.url) })
+  expect(await readyz(fresh)).toEqual({ status: 200, reasons: [] })
+  const { doc } = await opens(fresh, 'new')
+  doc.insert(0, 'a beginning')
+  await doc.settled('durable')
+})
+
+it('a store that may be lost with Redis is believed empty, as it was promised', async () => {
+  const redis = await RedisServer.start()
+  afterwards(() => redis.discard())
+  const url = await serving({ store: redisStore({ url: redis.url, volatile: true }) })
+  await redis.do(client => client.flushall())
+  expect((await readyz(url)).status).toBe(200)
+  await opens(url, 'new')
+})
