@@ -28,7 +28,10 @@ const writers = 8
 const length = 131_072 // units; a long chapter
 const line = 'The quick brown fox jumps over the lazy dog, and so on it goes.\n'
 
-/** Edits of one unit each at this rate until `stop`. The first writer types where the page looks, the others anywhere. */
+/** Milliseconds between two carets of a writer. */
+const caretPause = 50
+
+/** Edits of one unit each at this rate until `stop`, and the carets of those who make them. The first writer types where the page looks, the others anywhere. */
 const load = (pens: readonly Feeder[]): (() => void) => {
   const since = performance.now()
   let done = 0
@@ -51,6 +54,7 @@ class Feeder {
   private readonly start: Version
   private position: Position
   private seq = 0
+  private shownAt = 0
 
   private constructor(client: RawClient, { handle, content }: Joined, reach: number) {
     if (content.kind !== 'snapshot') throw new Error('a newcomer gets a snapshot')
@@ -74,8 +78,12 @@ class Feeder {
   types(): void {
     const { handle, position } = this
     const size = length + position.version - this.start
-    const op = opToJson(insert(size, Math.floor(random() * Math.min(size, this.reach)), 'x'))
-    this.client.send({ kind: 'submit', handle, seq: ++this.seq, position, op })
+    const at = Math.floor(random() * Math.min(size, this.reach))
+    this.client.send({ kind: 'submit', handle, seq: ++this.seq, position, op: opToJson(insert(size, at, 'x')) })
+    const now = performance.now()
+    if (now - this.shownAt < caretPause) return
+    this.shownAt = now
+    this.client.send({ kind: 'present', handle, version: position.version, state: { cursor: { anchor: at, head: at } } })
   }
 }
 
@@ -147,19 +155,21 @@ export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> =>
     }
     const ms = quick ? 2_000 : 10_000
     await shown(page, 1_000) // what is made only once is made
+    const beforeIdle = await spent()
     const idle = await shown(page, ms)
+    const spentIdle = (await spent()) - beforeIdle
     const stop = load(pens)
     await shown(page, 1_000)
     const before = await spent()
     const busy = await shown(page, ms)
-    const share = ((await spent()) - before) / (ms / 1_000)
+    const spentBusy = (await spent()) - before
     stop()
     if (busy.edits < 0.95 * rate) throw new Error(`only ${Math.round(busy.edits)} edits a second have reached the page`)
     const same = await page.evaluate(() => stage.kept.views[0]!.state.doc.length === stage.kept.doc.length)
     if (!same) throw new Error('the editor does not show the text of its document')
     return [
       {
-        what: `frames a second of a page with an editor under ${rate} remote edits a second, against the same page idle`,
+        what: `frames a second of a page with an editor under ${rate} remote edits a second, with carets, against the same page idle`,
         value: busy.frames / idle.frames,
         unit: '×',
         beside: {
@@ -168,7 +178,9 @@ export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> =>
           'p99 ms': busy.slow,
           'p99 ms idle': idle.slow,
           'edits/s': busy.edits,
-          'CPU of the page, cores': share,
+          'CPU of the page, cores': spentBusy / (ms / 1_000),
+          'cores idle': spentIdle / (ms / 1_000),
+          'CPU an edit, µs': ((spentBusy - spentIdle) / (busy.edits * (ms / 1_000))) * 1e6,
         },
         gate: { atLeast: 0.9 },
       },

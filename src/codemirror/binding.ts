@@ -68,6 +68,12 @@ export const undoIsTheDocuments = EditorState.transactionExtender.of(transaction
 /** What CodeMirror's history joins with the edit before it. */
 const joining = /^(input\.type|delete)($|\.)/
 
+/** Milliseconds after which others' edits are shown although no frame has come: a page that nobody looks at has none. */
+const showWithin = 250
+
+/** Changes gathered at most until they are shown; what is gathered is one op, and each that is added to it costs as much as it is long. */
+const mostGathered = 500
+
 /** Ranges told to the others at most; each of them sends them on to everyone. The main one is the first. */
 const rangesTold = 16
 
@@ -96,6 +102,9 @@ export class Binding implements PluginValue {
   /** The view had the focus once; before that its caret is nobody's. */
   private hasBeenUsed = false
   private scheduled = false
+  /** Ends the wait for the next frame; null: nothing waits for it. */
+  private stopGathering: (() => void) | null = null
+  private gathered = 0
   private destroyed = false
 
   constructor(view: EditorView, doc: TextDocument, options: CollaborationOptions) {
@@ -105,13 +114,17 @@ export class Binding implements PluginValue {
     this.seen = doc.snapshot
     bindings.set(view, this)
     if (!inUse.has(doc)) inUse.set(doc, this)
-    const schedule = () => this.schedule()
-    this.stops = [doc.on('change', change => this.hear(change)), doc.on('status', schedule), doc.presence.on('change', schedule)]
+    this.stops = [
+      doc.on('change', change => this.hear(change)),
+      doc.on('status', () => this.gather()),
+      doc.presence.on('change', () => this.gather()),
+    ]
     this.schedule()
   }
 
   destroy(): void {
     this.destroyed = true
+    this.stopGathering?.()
     for (const stop of this.stops) stop()
     if (bindings.get(this.view) === this) bindings.delete(this.view)
     if (inUse.get(this.doc) !== this) return
@@ -130,7 +143,8 @@ export class Binding implements PluginValue {
     const told = transactions.some(({ effects }) => effects.some(effect => effect.is(presenceChanged)))
     if (!focusChanged && !selectionSet && !docChanged && !told) return
     if (view.hasFocus) inUse.set(this.doc, this)
-    this.publish()
+    this.untold = true
+    this.schedule()
   }
 
   /**
@@ -202,7 +216,8 @@ export class Binding implements PluginValue {
   // ---- from the document to the view
 
   private hear({ op, origin, selection, source }: Change<TextOp>): void {
-    this.schedule()
+    if (origin === 'remote' && ++this.gathered < mostGathered) this.gather()
+    else this.schedule()
     if ((source === this && origin === 'local') || this.adrift) return
     const { behind, doc } = this
     if (behind !== null && behind.targetLength !== op.baseLength) return this.loseTrack()
@@ -217,6 +232,26 @@ export class Binding implements PluginValue {
     this.schedule()
   }
 
+  /**
+   * What others do in the time of a frame is one transaction, made when the frame is: a thousand edits cost the page no more than one,
+   * and are seen no later. What is done here does not wait for it, and takes along what does.
+   */
+  private gather(): void {
+    if (this.scheduled || this.stopGathering !== null) return
+    const { view } = this
+    const window = view.dom.ownerDocument.defaultView ?? globalThis
+    const frame = window.requestAnimationFrame(() => {
+      this.flush()
+      // The layers over the text would be measured with the next frame, and for one frame stand where the text was.
+      if (!this.destroyed) view.elementAtHeight(0)
+    })
+    const timer = setTimeout(() => this.flush(), showWithin)
+    this.stopGathering = () => {
+      window.cancelAnimationFrame(frame)
+      clearTimeout(timer)
+    }
+  }
+
   /** Not at once: a view that is being updated takes no transaction, and what comes together is shown together. */
   private schedule(): void {
     if (this.scheduled) return
@@ -226,6 +261,9 @@ export class Binding implements PluginValue {
 
   private flush(): void {
     this.scheduled = false
+    this.stopGathering?.()
+    this.stopGathering = null
+    this.gathered = 0
     if (this.destroyed) return
     const news = this.news()
     if (news !== null) {
@@ -274,11 +312,6 @@ export class Binding implements PluginValue {
   }
 
   // ---- where I am
-
-  private publish(): void {
-    this.untold = true
-    this.schedule()
-  }
 
   /** A view that lost the focus keeps its caret for the others: whoever looks into another window is still there. */
   private tellPresence(): void {

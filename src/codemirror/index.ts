@@ -22,6 +22,9 @@ const lineBreak = '\n'
  * The view's text becomes that of the document as soon as the code that made the view has ended; give the state `doc: doc.text` to
  * have it from the start. Close the document yourself once its views are destroyed.
  *
+ * What others do is shown with the next frame, all of a frame in one transaction, while `doc` has it at once: for so long positions in
+ * the two may differ. What is done here, in a view or by `doc`'s methods, is shown as soon as the running code has ended.
+ *
  * Do not add CodeMirror's `history()`. Where it is there already, as in basicSetup, it stays empty: undo and redo, by their usual keys
  * and by the browser's menu, are the document's. A line break is "\n"; pasted text gets it, a "\r" of the document stays a character.
  */
