@@ -27,13 +27,13 @@ export const docWord = word.transform((text, context): DocId => {
   }
 })
 
-const docArgument = {
+export const docArgument = {
   flag: '<doc>',
   variable: null,
   says: 'the id of a document',
   shape: docWord,
 } as const satisfies Setting
-const versionArgument = {
+export const versionArgument = {
   flag: '<version>',
   variable: null,
   says: 'how many commits lie behind it',
@@ -53,7 +53,7 @@ const aboutOf = async (records: Records, doc: DocId) => {
 }
 
 /** The document as it was at a version, or as it is now. @throws with the versions that can be had */
-const pastOf = async (records: Records, doc: DocId, version: Version | null): Promise<Past> => {
+export const pastOf = async (records: Records, doc: DocId, version: Version | null): Promise<Past> => {
   const { floor, checkpointed, version: head } = await aboutOf(records, doc)
   if (version !== null && version > head)
     throw new Error(`${JSON.stringify(doc)} is at version ${head}; there is no ${version} yet`)

@@ -1,7 +1,8 @@
 // The operator's commands by their names, in the order in which the help lists them.
 
+import { changeCommands } from './change.ts'
 import type { Command } from './command.ts'
 import { lookCommands } from './look.ts'
 import { verifyCommands } from './verify.ts'
 
-export const operations: Readonly<Record<string, Command>> = { ...lookCommands, ...verifyCommands }
+export const operations: Readonly<Record<string, Command>> = { ...lookCommands, ...verifyCommands, ...changeCommands }

@@ -75,7 +75,7 @@ export const reachOf = (reading: Pick<Reading<Settings>, 'values' | 'sources'>):
 }
 
 /** Opens a store for one command. @throws with one sentence that says what to do when a server holds it */
-const withStore = async <T>(where: Where, use: (store: Store) => Promise<T>): Promise<T> => {
+export const withStore = async <T>(where: Where, use: (store: Store) => Promise<T>): Promise<T> => {
   const store = await storeAt(where)
   try {
     await store.ready().catch(error => {

@@ -15,7 +15,7 @@ const types = [servedText]
 const pages = 5_000 // entries read at a time
 const unreadable = 1_000 // versions that are tried one by one to find out which of them it is; beyond, the whole page is told
 
-export interface Verified {
+interface Verified {
   readonly id: DocId
   readonly commits: number
   readonly flaws: readonly { readonly version: Version; readonly sentence: string }[]
@@ -25,7 +25,12 @@ export interface Verified {
 }
 
 /** Looks at one document as far as it goes now. @throws when the store is away */
-const verified = async (records: Records, id: DocId, about: About, passed: (commits: number) => void): Promise<Verified> => {
+const verified = async (
+  records: Records,
+  id: DocId,
+  about: About,
+  passed: (commits: number) => void,
+): Promise<Verified> => {
   const { floor, version } = about
   let cannotOpen: string | null = null
   const opened = await records.open(id).catch(error => {
