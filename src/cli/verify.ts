@@ -25,12 +25,7 @@ interface Verified {
 }
 
 /** Looks at one document as far as it goes now. @throws when the store is away */
-const verified = async (
-  records: Records,
-  id: DocId,
-  about: About,
-  passed: (commits: number) => void,
-): Promise<Verified> => {
+const verified = async (records: Records, id: DocId, about: About, passed: (commits: number) => void): Promise<Verified> => {
   const { floor, version } = about
   let cannotOpen: string | null = null
   const opened = await records.open(id).catch(error => {

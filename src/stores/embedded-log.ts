@@ -29,6 +29,7 @@ import {
   readEntry,
   readHead,
   readId,
+  versionOf,
 } from './rows.ts'
 
 /** Steps in one commit. A commit holds whatever arrived during the last one; this bounds how long one can take. */
@@ -94,10 +95,11 @@ class Reader {
     const first = Math.max(after, head.floor.version) + 1
     if (first > upTo) return found
     let version = first
-    for (const { value } of this.#db.entries.range({
+    for (const { key, value } of this.#db.entries.range({
       start: entryKey(head.number, first),
       end: entryKey(head.number, upTo + 1),
     })) {
+      if (versionOf(key) !== version) break
       found.push(readEntry(version++, value))
     }
     this.rows += found.length
@@ -339,7 +341,10 @@ export class EmbeddedLog implements Log {
   async entries(doc: DocId, after: Version, limit: number): Promise<readonly Entry[]> {
     this.check('read')
     const head = this.#read.head(doc)
-    return head === null ? [] : this.#read.entries(head, after, Math.min(head.version, after + limit))
+    if (head === null) return []
+    if (after + limit >= head.version && this.#db.entries.get(entryKey(head.number, head.version + 1)) !== undefined)
+      throw new Error(`the log of ${JSON.stringify(doc)} goes on after its end at ${head.version}`)
+    return this.#read.entries(head, after, Math.min(head.version, after + limit))
   }
 
   /** A horizon above the log's version would shut out everybody, so it stops there: a caller who asks for that has lost a tail. */

@@ -51,6 +51,9 @@ const pair = (number: number, version: Version): Buffer => {
 
 export const entryKey = pair
 
+/** Of an entry's key. */
+export const versionOf = (key: Buffer): Version => key.readUIntBE(integerBytes, integerBytes)
+
 export const checkpointKey = (number: number): Buffer => pair(number, 0)
 
 export const authorKey = (number: number, author: AuthorId | ''): Buffer => {

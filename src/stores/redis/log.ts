@@ -156,6 +156,8 @@ export class RedisLog implements Log {
       if (reply[0] === 'torn') throw new Torn(doc)
       if (reply[0] !== 'ok') return []
       const [, , head, , floor, , , stretches] = reply
+      const [end = '0'] = stretches.at(-1) ?? []
+      if (Number.parseInt(end, 10) > head) throw new Error(`the log of ${JSON.stringify(doc)} goes on after its end at ${head}`)
       const start = Math.max(after, floor)
       const entries = await this.#rest(doc, { version: start, chain: null }, Math.min(head, after + limit), stretches)
       if (entries !== null) return entries

@@ -1,0 +1,300 @@
+// `inkwell verify` finds what a disk, a bug or a hand has done to a store, in the embedded one and in Redis.
+
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import type { Checkpoint, Entry, Store } from '../../src/engine/ports.ts'
+import { Text } from '../../src/ot/rope.ts'
+import type { AuthorId, Chain, DocId } from '../../src/protocol/ids.ts'
+import { createServer } from '../../src/server/index.ts'
+import { link } from '../../src/stores/chain.ts'
+import { embeddedStore } from '../../src/stores/embedded.ts'
+import { type Database, openDatabase, type Write } from '../../src/stores/embedded-database.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import * as rows from '../../src/stores/rows.ts'
+import { RedisServer } from '../redis.ts'
+import { Pen } from '../server/raw.ts'
+import { does } from './does.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'inkwell-verify-'))
+const sound = join(folder, 'sound')
+let redis: RedisServer
+afterAll(async () => {
+  await redis.discard()
+  rmSync(folder, { recursive: true })
+})
+
+/** Two people write twenty edits, with a checkpoint at twelve or later; `short` forgets what is older than four before that. */
+const write = async (open: () => Store): Promise<void> => {
+  for (const [doc, recentCommits] of [
+    ['whole', 100],
+    ['short', 4],
+  ] as const) {
+    const store = open()
+    const server = await createServer({ store, logger: 'silent', limits: { checkpointCommits: 12, recentCommits } })
+    const { url } = await server.listen(0)
+    const pens = [await Pen.opens(url, doc), await Pen.opens(url, doc)]
+    for (let i = 0; i < 20; i++) {
+      await pens[i % 2]!.reaching(i)
+      if (i === 11) await vi.waitFor(async () => expect((await store.log.about(doc as DocId))?.durable).toBe(i)) // or nothing is trimmed
+      await pens[i % 2]!.types(`${i} `, i)
+    }
+    for (const pen of pens) pen.client.close()
+    await server.close()
+  }
+}
+
+beforeAll(async () => {
+  redis = await RedisServer.start()
+  await write(() => embeddedStore({ path: sound }))
+  await write(() => redisStore(redis.url))
+}, 60_000)
+
+const verdict = async (environment: Record<string, string>, flags = {}) => does('verify', flags, environment)
+
+// ---- the embedded store
+
+interface Hands {
+  readonly db: Database
+  readonly number: number
+  head(): ReturnType<typeof rows.readHead>
+  entry(version: number): Entry
+  checkpoint(): Checkpoint
+  put(...writes: readonly Write[]): Promise<void>
+}
+
+/** A copy of the directory in which something has been done to a document behind the store's back. */
+const harmed = async (doc: string, harm: (hands: Hands) => Promise<void>): Promise<Record<string, string>> => {
+  const path = mkdtempSync(join(folder, 'harmed-'))
+  cpSync(sound, path, { recursive: true })
+  const db = openDatabase(path)
+  await db.recover()
+  const head = () => rows.readHead(db.heads.get(rows.idKey(doc as DocId))!)
+  const { number } = head()
+  await harm({
+    ...{ db, number, head },
+    entry: version => rows.readEntry(version, db.entries.get(rows.entryKey(number, version))!),
+    checkpoint: () => rows.readCheckpoint(db.checkpoints.get(rows.checkpointKey(number))!),
+    put: (...writes) => db.commit(writes),
+  })
+  await db.close()
+  return { INKWELL_STORE: `embedded:${path}` }
+}
+
+const putEntry = ({ db, number }: Hands, entry: Entry, version = entry.version): Write => ({
+  table: db.entries,
+  key: rows.entryKey(number, version),
+  value: rows.entryBytes(entry),
+})
+const putHead = ({ db }: Hands, doc: string, head: ReturnType<Hands['head']>): Write => ({
+  table: db.heads,
+  key: rows.idKey(doc as DocId),
+  value: rows.headBytes(head),
+})
+const putCheckpoint = ({ db, number }: Hands, checkpoint: Checkpoint): Write => ({
+  table: db.checkpoints,
+  key: rows.checkpointKey(number),
+  value: rows.checkpointBytes(checkpoint),
+})
+
+/** What a checkpoint's body says, with something else in its place. */
+const rewritten = (checkpoint: Checkpoint, change: (stored: Record<string, never>) => object): Checkpoint => {
+  const stored = JSON.parse(checkpoint.body) as Record<string, never>
+  return { ...checkpoint, body: JSON.stringify({ ...stored, ...change(stored) }) }
+}
+
+const flipped = (body: string): string => body.replace('"7 "', '"5 "')
+
+const harms: readonly (readonly [what: string, doc: string, harm: (hands: Hands) => Promise<void>, says: string])[] = [
+  [
+    'a flipped bit in an entry',
+    'whole',
+    hands => hands.put(putEntry(hands, { ...hands.entry(8), body: flipped(hands.entry(8).body) })),
+    'version 8 is not what was written: its chain does not follow from the one before',
+  ],
+  [
+    'a flipped bit in an entry behind the checkpoint of a log whose beginning is gone',
+    'short',
+    hands => hands.put(putEntry(hands, { ...hands.entry(20), seq: 11 })),
+    'version 20 is not what was written',
+  ],
+  [
+    'a missing entry',
+    'whole',
+    ({ put, db, number }) => put({ table: db.entries, key: rows.entryKey(number, 7), value: null }),
+    'version 7 cannot be read: the log of document 1 lacks version 7',
+  ],
+  [
+    'an entry in the place of the next one',
+    'whole',
+    hands => hands.put(putEntry(hands, hands.entry(7), 8)),
+    'version 8 is not what was written',
+  ],
+  [
+    'an entry that is in twice, with everything else in order',
+    'whole',
+    async hands => {
+      const last = hands.entry(20)
+      const again = { ...last, version: 21, chain: link(last.chain, last) }
+      const { put, head } = hands
+      await put(putEntry(hands, again), putHead(hands, 'whole', { ...head(), version: 21, chain: again.chain }))
+    },
+    'version 21 is edit 10 of',
+  ],
+  [
+    'an entry after the end',
+    'whole',
+    hands => hands.put(putEntry(hands, { ...hands.entry(20), version: 21 })),
+    'the log of "whole" goes on after its end at 20',
+  ],
+  [
+    'an end that is not the log’s',
+    'whole',
+    hands => hands.put(putHead(hands, 'whole', { ...hands.head(), chain: hands.entry(19).chain })),
+    'version 20 has another chain than the log says of its end',
+  ],
+  [
+    'a checkpoint with another text',
+    'whole',
+    hands =>
+      hands.put(
+        putCheckpoint(
+          hands,
+          rewritten(hands.checkpoint(), ({ value }) => ({ value: `!${String(value).slice(1)}` })),
+        ),
+      ),
+    'has a checkpoint whose text is not the one that was written',
+  ],
+  [
+    'a checkpoint with another text and the hash of that',
+    'whole',
+    hands => {
+      const wrong = (value: unknown) => `!${String(value).slice(1)}`
+      const change = ({ value }: Record<string, never>) => ({ value: wrong(value), hash: Text.of(wrong(value)).hash })
+      return hands.put(putCheckpoint(hands, rewritten(hands.checkpoint(), change)))
+    },
+    'has a checkpoint that has another text than the log leads to',
+  ],
+  [
+    'a checkpoint with a text of another length where the beginning is gone',
+    'short',
+    hands => {
+      const change = ({ value }: Record<string, never>) => ({ value: `!${value}`, hash: Text.of(`!${value}`).hash })
+      return hands.put(putCheckpoint(hands, rewritten(hands.checkpoint(), change)))
+    },
+    'has a checkpoint whose text is not of the length to which its last commit leads',
+  ],
+  [
+    'a checkpoint of another history',
+    'whole',
+    hands => hands.put(putCheckpoint(hands, { ...hands.checkpoint(), chain: 'fedcba9876543210' as Chain })),
+    'has a checkpoint that',
+  ],
+  [
+    'a checkpoint in which a commit does something else',
+    'short',
+    hands => {
+      const change = ({ commits }: Record<string, never>) => ({
+        commits: (commits as unknown[][]).map((commit, i) => (i === 2 ? [...commit.slice(0, 5), ['?'], commit[6]] : commit)),
+      })
+      return hands.put(putCheckpoint(hands, rewritten(hands.checkpoint(), change)))
+    },
+    'does something else than its entry',
+  ],
+  [
+    'a checkpoint with the commits of somebody else',
+    'whole',
+    hands => {
+      const change = ({ commits }: Record<string, never>) => ({
+        commits: (commits as unknown[][]).map((commit, i) => (i === 2 ? ['eve' as AuthorId, ...commit.slice(1)] : commit)),
+      })
+      return hands.put(putCheckpoint(hands, rewritten(hands.checkpoint(), change)))
+    },
+    'has another commit 3 than the log leads to',
+  ],
+  [
+    'a checkpoint that is gone',
+    'whole',
+    ({ put, db, number }) => put({ table: db.checkpoints, key: rows.checkpointKey(number), value: null }),
+    'cannot be opened',
+  ],
+]
+
+it('[P1] a sound store is found sound, however much of its history is kept', async () => {
+  for (const environment of [{ INKWELL_STORE: `embedded:${sound}` }, { REDIS_URL: redis.url }]) {
+    const { code, out } = await verdict(environment)
+    expect([code, out]).toEqual([0, expect.stringMatching(/^sound: 2 documents with \d+ commits\n$/)])
+    const [short, whole] = (await verdict(environment, { json: true })).out
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    expect(whole).toEqual({ id: 'whole', commits: 20, flaws: [], untold: 0, unread: null })
+    expect(short.commits).toBeLessThan(20)
+    expect({ ...short, commits: 0 }).toEqual({ id: 'short', commits: 0, flaws: [], untold: 0, unread: null })
+  }
+})
+
+it.each(harms)('[P1] %s is found', async (_, doc, harm, says) => {
+  const { code, out } = await verdict(await harmed(doc, harm))
+  expect(out).toContain(`${doc}: version `)
+  expect(out).toContain(says)
+  expect(out).toMatch(/1 of 2 documents with \d+ commits is not sound\n$/)
+  expect(code).toBe(1)
+})
+
+// ---- Redis
+
+const key = (what: string): string => `inkwell:{whole}:${what}`
+
+const inRedis: readonly (readonly [what: string, harm: (redis: Redis) => Promise<unknown>, says: string])[] = [
+  [
+    'a flipped bit in an entry',
+    async redis => {
+      const stream = await redis.xrange(key('log'), '-', '+')
+      await redis.del(key('log'))
+      for (const [id, fields] of stream) await redis.xadd(key('log'), id, ...fields.map(flipped))
+    },
+    'version 8 is not what was written',
+  ],
+  [
+    'a missing entry',
+    async redis => redis.xdel(key('log'), ((await redis.xrange(key('log'), '-', '+'))[6] ?? ['?'])[0]),
+    'cannot be read',
+  ],
+  [
+    'a doubled entry',
+    async redis => {
+      const [[, fields]] = (await redis.xrevrange(key('log'), '+', '-', 'COUNT', 1)) as [[string, string[]]]
+      return redis.xadd(key('log'), '21-0', ...fields)
+    },
+    'goes on after its end at 20',
+  ],
+  [
+    'a wrong checkpoint',
+    async redis => {
+      const body = (await redis.hget(key('checkpoint'), 'b'))!
+      return redis.hset(key('checkpoint'), 'b', body.replace('"value":"0', '"value":"9'))
+    },
+    'has a checkpoint whose text is not the one that was written',
+  ],
+  ['a checkpoint that is gone', redis => redis.del(key('checkpoint')), 'cannot be opened'],
+]
+
+it.each(inRedis)('[P1] in Redis %s is found', async (_, harm, says) => {
+  const keys = [key('log'), key('checkpoint')]
+  const { code, out } = await redis.do(async redis => {
+    const kept = await Promise.all(keys.map(key => redis.dumpBuffer(key)))
+    try {
+      await harm(redis)
+      return await verdict({ REDIS_URL: `redis://127.0.0.1:${redis.options.port}` })
+    } finally {
+      for (const [i, key] of keys.entries()) await redis.restore(key, 0, kept[i]!, 'REPLACE')
+    }
+  })
+  expect(out).toContain('whole: version ')
+  expect(out).toContain(says)
+  expect(out).toMatch(/1 of 2 documents with \d+ commits is not sound\n$/)
+  expect(code).toBe(1)
+})
