@@ -16,6 +16,7 @@ import type {
   Submit,
   User,
 } from '../protocol/messages.ts'
+import { Cadence } from './cadence.ts'
 import { missed, pieceOf, wireCommit } from './catchup.ts'
 import { readState } from './checkpoint.ts'
 import type { Commit, Type } from './entry.ts'
@@ -57,7 +58,7 @@ const house: Pick<Member, 'right'> = { right: 'write' }
 const retry = { first: 50, longest: 5_000 }
 
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
-type Alarm = 'beat' | 'durable' | 'presence' | 'present' | 'laggards' | 'read again' | 'open again'
+type Alarm = 'frame' | 'beat' | 'durable' | 'presence' | 'present' | 'laggards' | 'read again' | 'open again'
 
 export class LiveDocument {
   readonly id: DocId
@@ -67,6 +68,14 @@ export class LiveDocument {
   private outlets: readonly Outlet[] | null = null
   /** Members who do not read as fast as commits come, and up to which version they have been sent any. */
   private readonly lagging = new Map<Member, Version>()
+  /** Commits that nobody here has been sent yet, without a gap up to the head, and since when the first of them waits. */
+  private unsent: Commit[] = []
+  private unsentSince = 0
+  /** Members who have already been told some of these, with their join or in catching up, and up to which version. */
+  private ahead = new Map<Member, Version>()
+  private readonly cadence = new Cadence()
+  /** The last frame is still being written. */
+  private leaving = false
   /** Members whose commits are not durable yet, and up to which version. */
   private readonly unhardened = new Map<Member, Version>()
   private sequencer: Sequencer | null = null
@@ -151,9 +160,10 @@ export class LiveDocument {
     return this.members.size === 0 && (this.sequencer?.idle ?? true)
   }
 
-  /** Nothing that was accepted is under way, and all of it is durable. */
+  /** Nothing that was accepted is under way, all of it is durable, and everybody has been sent it. */
   get quiet(): boolean {
     const { sequencer } = this
+    if (this.unsent.length > 0 || this.leaving) return false
     return sequencer === null || (sequencer.idle && sequencer.durableVersion === sequencer.head)
   }
 
@@ -263,6 +273,7 @@ export class LiveDocument {
     if (this.members.size === 0) this.people.news() // nobody was there to be told
     this.members.add(member)
     this.outlets = null
+    this.isAhead(member, sequencer.head)
     member.admitted()
     this.show(member, sequencer.head, {})
     const last = sequencer.lastOf(member.author)
@@ -319,6 +330,7 @@ export class LiveDocument {
     this.presenting.delete(member)
     this.passedBy.delete(member)
     this.lagging.delete(member)
+    this.ahead.delete(member)
     this.people.gone(member.peer)
     this.options.observe({ kind: 'left', ...this.whose(member), code: why?.code ?? null })
     this.options.store.presence.remove(this.id, member.peer)
@@ -495,7 +507,7 @@ export class LiveDocument {
           },
           () => this.sequencer?.checkpointFailed(),
         ),
-      deliver: (from, commits) => this.deliver(from, commits),
+      deliver: commits => this.deliver(commits),
       durable: () => this.hardened(),
       refuse: (submission, no) => this.refuse(submission, no),
       allows: ({ from }) => (from as Member).right === 'write',
@@ -504,39 +516,99 @@ export class LiveDocument {
     }
   }
 
-  private deliver(from: Version, commits: readonly Commit[]): void {
-    const { sequencer } = this
-    if (sequencer === null) return
-    const since = this.ticks()
-    const type = sequencer.type!
-    const { position, durableVersion: durable } = sequencer
-    if (position.version > durable) {
-      const last = new Map(commits.map(commit => [commit.author, commit.version]))
+  private deliver(commits: readonly Commit[]): void {
+    const now = this.options.clock.now()
+    this.commits += commits.length
+    this.committing.count(commits.length, now)
+    this.delivering.count(commits.length * this.members.size, now)
+    if (this.unsent.length === 0) this.unsentSince = this.ticks()
+    for (const commit of commits) this.unsent.push(commit)
+    this.soonSendCommits()
+  }
+
+  /** P8: at once where that is cheap; under load what comes meanwhile goes in the same frame. */
+  private soonSendCommits(): void {
+    if (this.unsent.length === 0 || this.leaving || this.alarms.has('frame')) return
+    const { limits, load } = this.options
+    const wait = this.cadence.wait(this.ticks(), load?.() ?? 0, limits.frameTick)
+    if (wait <= 0 || this.members.size === 0) this.sendCommits()
+    else this.alarm('frame', wait, () => this.sendCommits())
+  }
+
+  /** All that nobody has been sent yet, in one frame. */
+  private sendCommits(): void {
+    this.silence('frame')
+    const { sequencer, unsent, unsentSince: since } = this
+    const [first] = unsent
+    if (sequencer === null || first === undefined) return
+    this.unsent = []
+    const started = this.ticks()
+    this.cadence.leaves(started)
+    const from = first.version - 1
+    const { durableVersion: durable } = sequencer
+    if (from + unsent.length > durable) {
+      const last = new Map(unsent.map(commit => [commit.author, commit.version]))
       for (const member of this.members) {
         const version = last.get(member.author)
         if (version !== undefined) this.unhardened.set(member, version)
       }
     }
-    const wire = commits.map(commit => wireCommit(type, commit))
-    const now = this.options.clock.now()
-    this.commits += commits.length
-    this.committing.count(commits.length, now)
-    this.delivering.count(commits.length * this.members.size, now)
-    for (const member of this.members) if (member.outlet.behind && !this.lagging.has(member)) this.lagging.set(member, from)
-    const readers = this.keepingUp()
-    this.send(readers, { kind: 'commits', handle: this.handle, from, commits: wire, position, durable })
-    this.options.observe({
-      kind: 'delivered',
-      doc: this.id,
-      commits: commits.length,
-      readers: readers.length,
-      behind: this.lagging.size,
-      ms: this.ticks() - since,
-    })
+    const { ahead } = this
+    for (const member of this.members)
+      if (member.outlet.behind && !this.lagging.has(member)) this.lagging.set(member, ahead.get(member) ?? from)
+    if (ahead.size > 0) {
+      this.ahead = new Map()
+      for (const [member, version] of ahead)
+        if (!this.lagging.has(member)) this.sendFrame([member.outlet], version, unsent.slice(version - from), durable)
+    }
+    const readers =
+      ahead.size === 0 ? this.keepingUp() : this.outletsOf(member => !this.lagging.has(member) && !ahead.has(member))
+    const written = this.sendFrame(readers, from, unsent, durable)
+    const done = (ms: number): void => {
+      this.leaving = false
+      this.cadence.left(ms)
+      this.options.observe({
+        kind: 'delivered',
+        doc: this.id,
+        commits: unsent.length,
+        readers: readers.length,
+        behind: this.lagging.size,
+        ms: this.ticks() - since,
+      })
+    }
+    if (written === undefined) done(this.ticks() - started)
+    else {
+      this.leaving = true
+      written.then(ms => {
+        done(ms)
+        this.guard('frame', () => this.soonSendCommits())
+      })
+    }
     if (this.lagging.size > 0) this.soonLaggards()
-    for (const { author } of commits) this.people.wrote(author, now)
+    const now = this.options.clock.now()
+    for (const { author } of unsent) this.people.wrote(author, now)
     this.soonTellPresence()
     for (const changed of this.watchers) changed()
+  }
+
+  private sendFrame(
+    outlets: readonly Outlet[],
+    from: Version,
+    commits: readonly Commit[],
+    durable: Version,
+  ): Promise<number> | undefined {
+    const { sequencer, handle } = this
+    const last = commits.at(-1)
+    if (sequencer === null || last === undefined || outlets.length === 0) return undefined
+    const type = sequencer.type!
+    const position = { epoch: sequencer.epoch, version: last.version, chain: last.chain }
+    const wire = commits.map(commit => wireCommit(type, commit))
+    return this.options.deliver(outlets, { kind: 'commits', handle, from, commits: wire, position, durable })
+  }
+
+  /** The member has been told everything up to `version`, of which others still wait for some. */
+  private isAhead(member: Member, version: Version): void {
+    if (this.unsent.length > 0) this.ahead.set(member, version)
   }
 
   private soonLaggards(): void {
@@ -562,6 +634,7 @@ export class LiveDocument {
         const last = missing[piece.length - 1]
         if (last === undefined) {
           this.lagging.delete(member)
+          this.isAhead(member, from)
           break
         }
         const position = { epoch: sequencer.position.epoch, version: last.version, chain: last.chain }
@@ -582,6 +655,7 @@ export class LiveDocument {
   }
 
   private tellDurable(): void {
+    if (this.unsent.length > 0) return this.hardened() // the frame that carries them will tell
     const version = this.sequencer?.durableVersion ?? 0
     const waiting = [...this.unhardened]
     for (const [member, upTo] of waiting) if (upTo <= version) this.unhardened.delete(member)
@@ -598,6 +672,7 @@ export class LiveDocument {
   }
 
   private disrupt(reason: string): void {
+    this.sendCommits()
     for (const member of [...this.members]) this.oust(member, refusal('unknown-position', reason))
   }
 
@@ -710,6 +785,7 @@ export class LiveDocument {
     if (sequencer?.open) {
       if (this.suspect) this.check()
       if (!this.alarms.has('read again')) sequencer.pull() // a store that is away is asked by a schedule of its own
+      this.sendCommits() // nobody may be told of a place that he has not been led to
       const { position, durableVersion: durable, hash } = sequencer
       this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }

@@ -28,8 +28,13 @@ export interface EngineOptions {
   readonly limits: Limits
   /** What the client behind an outlet may do in a document now. May be slow; a rejection counts as `unavailable`. */
   readonly authorize: (user: User, doc: DocId, outlet: Outlet) => Promise<Right>
-  /** Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. */
-  readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => void
+  /**
+   * Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. Where there are too many to be
+   * written to at one go, it answers with the milliseconds that it will have taken, once it has been written to all.
+   */
+  readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => Promise<number> | undefined
+  /** Which share of its time the process has been busy of late, 0 to 1. Without it, it never counts as busy. */
+  readonly load?: () => number
   readonly observe: Observe
 }
 

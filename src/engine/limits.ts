@@ -38,6 +38,8 @@ export interface Limits {
   readonly authorRetention: number
   /** Milliseconds after which a document nobody has joined leaves memory. */
   readonly idleDocument: number
+  /** Milliseconds for which commits are gathered into one frame while the process is busy; longer only where writing a frame takes long. */
+  readonly frameTick: number
   /** Milliseconds for which presence news are gathered into one frame; that much longer for each hundred readers on this node. */
   readonly presenceTick: number
   /** Milliseconds after which authors are told that their edits are durable, if no commits have carried the news. */
@@ -67,6 +69,7 @@ export const defaultLimits: Limits = {
   checkpointBytes: 1_048_576, // or much more text
   authorRetention: 2_592_000_000, // thirty days: a long holiday
   idleDocument: 60_000, // a page that is loaded again finds it there
+  frameTick: 50, // typing still feels immediate
   presenceTick: 40, // 25 frames a second: carets move smoothly
   durableTick: 40, // nobody sees a check mark come sooner
   beat: 10_000, // how long a lost last frame may go unnoticed

@@ -25,8 +25,8 @@ export interface SequencerIo {
   /** answered by `saved` */
   save(checkpoint: Checkpoint): void
 
-  /** Commits for everybody who is here. */
-  deliver(from: Version, commits: readonly Commit[]): void
+  /** Commits for everybody who is here, each once and in their order. */
+  deliver(commits: readonly Commit[]): void
   /** The durable version has moved on. */
   durable(version: Version): void
   refuse(submission: Submission, refusal: Refusal): void
@@ -494,7 +494,7 @@ export class Sequencer {
     for (const entry of entries) if (entry.version > this.head) this.admit(entry)
     const hardened = this.nowDurable(durable)
     // Commits carry the durable version along, so it is told by itself only when nothing else is.
-    if (this.head > from) this.io.deliver(from, this.history.after(from))
+    if (this.head > from) this.io.deliver(this.history.after(from))
     else if (hardened) this.io.durable(this.durableVersion)
     this.advanceSaving()
   }

@@ -50,6 +50,9 @@ export class Line implements Outlet {
   private leaving = 0
   /** and bytes that engine.io holds back until it has. */
   private waiting = 0
+  /** What waits for its turn among very many readers, and its bytes. Null: nothing does. */
+  private box: Parcel[] | null = null
+  private boxed = 0
   /** Of these, what was written while the client was behind. */
   private extra = 0
   /** Grows with what the socket takes; a line on which nothing moves is stuck. */
@@ -83,14 +86,35 @@ export class Line implements Outlet {
 
   /** Bytes of ours that the client has not taken. */
   get held(): number {
-    return this.conn.transport.writable ? 0 : this.leaving + this.waiting
+    return this.boxed + (this.conn.transport.writable ? 0 : this.leaving + this.waiting)
   }
 
   get behind(): boolean {
     return this.held > this.bounds.behindBytes
   }
 
-  write({ packet, bytes, options }: Parcel): void {
+  /** Puts a parcel behind what waits for its turn to be written; the line is released later. */
+  hold(parcel: Parcel): void {
+    this.box ??= []
+    this.box.push(parcel)
+    this.boxed += parcel.bytes
+  }
+
+  /** Writes what waits for its turn. */
+  release(): void {
+    const { box } = this
+    if (box === null) return
+    this.box = null
+    this.boxed = 0
+    if (this.open) for (const parcel of box) this.put(parcel)
+  }
+
+  write(parcel: Parcel): void {
+    if (this.box !== null) this.hold(parcel)
+    else this.put(parcel)
+  }
+
+  private put({ packet, bytes, options }: Parcel): void {
     // One long message cuts nobody off; what is said on top of it may, since that may be any number.
     if (this.behind) {
       this.extra += bytes
@@ -124,6 +148,7 @@ export class Line implements Outlet {
 
   /** Sends what waits, then closes; the client sees a broken line and comes back. */
   close(): void {
+    this.release()
     this.conn.close()
   }
 
@@ -184,6 +209,9 @@ export class Fanout {
   /** Lines have names that no other node gives: the log of all nodes is one. */
   private readonly prefix = randomBytes(3).toString('hex')
   private lastName = 0
+  /** Messages for more readers than can be written to at one go. */
+  private readonly rounds: Round[] = []
+  private turns = 0
 
   constructor(bounds: LineBounds, tally: Tally) {
     this.bounds = bounds
@@ -234,19 +262,72 @@ export class Fanout {
     this.lines.delete(conn)
   }
 
-  deliver(lines: readonly Line[], message: ServerMessage | Welcome): void {
+  /** Answers with the milliseconds that the writing takes, once it is done; undefined when it is done already. */
+  deliver(lines: readonly Line[], message: ServerMessage | Welcome): Promise<number> | undefined {
     const parcels: { [form in Form]?: Parcel } = {}
-    const give = (line: Line): void => {
-      if (line.open) line.write((parcels[line.form] ??= parcel[line.form](message)))
-    }
+    const parcelFor = (line: Line): Parcel => (parcels[line.form] ??= parcel[line.form](message))
     this.tally.sent[message.kind] += lines.length
     if ('refusal' in message) this.tally.refusals[message.refusal.code] += lines.length
+    if (lines.length > atOnce) return this.deliverInTurns(lines, parcelFor)
     // A write is a system call, and an author has seen its own edit already: those who have not come first.
     const author = message.kind === 'commits' && lines.length > 1 ? message.commits[0]?.author : undefined
-    for (const line of lines) if (line.author !== author) give(line)
-    if (author !== undefined) for (const line of lines) if (line.author === author) give(line)
+    for (const line of lines) if (line.author !== author && line.open) line.write(parcelFor(line))
+    if (author !== undefined) for (const line of lines) if (line.author === author && line.open) line.write(parcelFor(line))
+    return undefined
+  }
+
+  /**
+   * Many thousand writes in one go would hold up everybody else, so after some milliseconds others have their turn. Each line keeps its
+   * own order: what it may not be sent yet lies in its box, and whatever comes later lies behind that. Another line is first each time.
+   */
+  private deliverInTurns(lines: readonly Line[], parcelFor: (line: Line) => Parcel): Promise<number> | undefined {
+    const first = ++this.turns % lines.length
+    const inOrder = [...lines.slice(first), ...lines.slice(0, first)]
+    for (const line of inOrder) if (line.open) line.hold(parcelFor(line))
+    const round: Round = { lines: inOrder, next: 0, ms: 0, done: null }
+    if (this.goOn(round)) return undefined
+    const done = new Promise<number>(resolve => {
+      round.done = resolve
+    })
+    this.rounds.push(round)
+    if (this.rounds.length === 1) setImmediate(() => this.goRound())
+    return done
+  }
+
+  /** True when it is through. */
+  private goOn(round: Round): boolean {
+    const since = performance.now()
+    const { lines } = round
+    let ms = 0
+    while (round.next < lines.length && ms < turn) {
+      const end = Math.min(round.next + betweenLooks, lines.length)
+      while (round.next < end) lines[round.next++]!.release()
+      ms = performance.now() - since
+    }
+    round.ms += ms
+    return round.next === lines.length
+  }
+
+  private goRound(): void {
+    const round = this.rounds.shift()!
+    if (this.goOn(round)) round.done?.(round.ms)
+    else this.rounds.push(round)
+    if (this.rounds.length > 0) setImmediate(() => this.goRound())
   }
 }
+
+/** A message on its way to many. */
+interface Round {
+  readonly lines: readonly Line[]
+  next: number
+  /** Spent on it so far. */
+  ms: number
+  done: ((ms: number) => void) | null
+}
+
+const atOnce = 128 // readers who are written to at one go: a millisecond or two
+const turn = 4 // ms after which others are served in between
+const betweenLooks = 16 // lines written to between two looks at the clock
 
 const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome) => Parcel } = {
   binary: message => {

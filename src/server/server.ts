@@ -23,6 +23,7 @@ import { Gateway, type Whom } from './gateway.ts'
 import { type Health, HealthWatch } from './health.ts'
 import { Heat } from './heat.ts'
 import { httpSide } from './http.ts'
+import { loopLoad } from './load.ts'
 import { type LogLevel, writeDown } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
@@ -138,6 +139,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     // The gateway made all outlets.
     authorize: (_user, doc, outlet) => entry.rightOf((outlet as Line).bearer, doc),
     deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message),
+    load: loopLoad(),
     observe: event => {
       metrics.observe(event)
       writes(event)

@@ -43,6 +43,9 @@ export const place = (
     readonly types?: readonly AnyDocumentType[]
     readonly log?: MemoryLog
     readonly flowing?: boolean
+    readonly load?: () => number
+    /** For frames of commits: what the one who writes them answers. */
+    readonly writing?: () => Promise<number> | undefined
     /** Instead of what the speakers were given. */
     readonly authorize?: EngineOptions['authorize']
   } = {},
@@ -62,7 +65,9 @@ export const place = (
     authorize: options.authorize ?? (async user => rights.get(user.id) ?? 'write'),
     deliver: (outlets, message) => {
       for (const outlet of outlets) (outlet as unknown as { heard: ServerMessage[] }).heard.push(structuredClone(message))
+      return message.kind === 'commits' ? options.writing?.() : undefined
     },
+    ...(options.load === undefined ? {} : { load: options.load }),
     observe: event => events.push(event),
   }
   const engine = createEngine(engineOptions)

@@ -1,0 +1,44 @@
+// When the next frame of a document's commits may leave.
+// Invariant: while the process has time and a frame is cheap, nobody waits; how long one waits otherwise follows from what was measured.
+
+//   wait, ms
+//   frameTick ┤            ┌──────────────       saturated: as long as it takes that frames
+//             │          ╱                       leave half of the process to everybody else
+//             │        ╱
+//           0 ┼───────┴───────────────────  load
+//                    0.25  0.45
+
+const calm = 0.25 // share of its time that the process is busy; up to it, frames go at once
+const busy = 0.45 // from here on, frames wait for as long as they may: one carries what would have been many
+const share = 0.25 // of the process' time that one document's frames may take before they wait
+const most = 0.5 // the same when they wait for as long as they may already
+const notWorthIt = 2 // ms; below it a timer costs more than it saves
+const memory = 0.3 // of the newest measurement in the running mean
+
+export class Cadence {
+  private last = Number.NEGATIVE_INFINITY
+  private cost = 0
+
+  /** Milliseconds that a frame has to be apart from the one before it. `frameTick`: the longest, unless the readers take longer. */
+  interval(load: number, frameTick: number): number {
+    const crowded = Math.max(0, Math.min(1, (load - calm) / (busy - calm))) * frameTick
+    const own = Math.max(Math.min(this.cost / share, frameTick), this.cost / most)
+    const interval = Math.max(crowded, own)
+    return interval < notWorthIt ? 0 : interval
+  }
+
+  /** Milliseconds until the next frame may leave; 0: now. */
+  wait(now: number, load: number, frameTick: number): number {
+    return Math.max(0, this.last + this.interval(load, frameTick) - now)
+  }
+
+  /** A frame begins to leave. */
+  leaves(now: number): void {
+    this.last = now
+  }
+
+  /** It has left, and writing it took so many milliseconds. */
+  left(ms: number): void {
+    this.cost += memory * (ms - this.cost)
+  }
+}

@@ -1,0 +1,164 @@
+// How commits are gathered into frames: at once while there is time, together when there is not.
+
+import { describe, expect, it, test } from 'vitest'
+import { Cadence } from '../../src/engine/cadence.ts'
+import type { Json } from '../../src/ot/type.ts'
+import type { Position, Seq } from '../../src/protocol/ids.ts'
+import type { Commits, ServerMessage } from '../../src/protocol/messages.ts'
+import { settle } from '../simulation/hand.ts'
+import { joinedBy, notes, place, positionOf, type Speaker } from './place.ts'
+
+describe('the cadence of a document', () => {
+  it('[P8] lets every frame go at once while the process has time and frames are cheap', () => {
+    const cadence = new Cadence()
+    for (let now = 0; now < 100; now++) {
+      expect(cadence.wait(now, 0.2, 50)).toBe(0)
+      cadence.leaves(now)
+      cadence.left(0.2)
+    }
+  })
+
+  it('[P8] waits longer the busier the process is, and no longer than the tick', () => {
+    const cadence = new Cadence()
+    cadence.leaves(0)
+    const waits = [0, 0.25, 0.3, 0.35, 0.45, 0.8, 1].map(load => Math.round(cadence.wait(0, load, 50)))
+    expect(waits).toEqual([0, 0, 12, 25, 50, 50, 50])
+    expect(cadence.wait(49, 1, 50)).toBe(1)
+    expect(cadence.wait(51, 1, 50)).toBe(0)
+  })
+
+  it('[P8] gives a document of many readers a quarter of the process, and a half when it waits for a tick already', () => {
+    const intervalAt = (cost: number) => {
+      const cadence = new Cadence()
+      for (let i = 0; i < 100; i++) cadence.left(cost)
+      return Math.round(cadence.interval(0, 50))
+    }
+    expect([0.3, 1, 5, 10, 20, 25, 100].map(intervalAt)).toEqual([0, 4, 20, 40, 50, 50, 200])
+  })
+})
+
+const commits = (of: Speaker): Commits[] =>
+  of.heard.filter((message: ServerMessage): message is Commits => message.kind === 'commits')
+
+/** Two are in the document; calls to the store are answered at once. */
+const pair = async (options: Parameters<typeof place>[0] = {}) => {
+  const world = place(options)
+  const ada = world.speaker('ada')
+  const bob = world.speaker('bob')
+  const joined = joinedBy(await ada.join())
+  await bob.join()
+  let at: Position = positionOf(joined)
+  let seq = 0
+  const types = async (op: Json = ['x']): Promise<void> => {
+    await ada.submit(joined, at, ++seq as Seq, op)
+    at = commits(ada).at(-1)?.position ?? at
+  }
+  return {
+    ...world,
+    ada,
+    bob,
+    types,
+    heardBy: (speaker: Speaker) => commits(speaker).map(({ from, commits }) => [from, commits.length]),
+  }
+}
+
+test('[P8] while the process is busy, what comes within a tick goes in one frame', async () => {
+  const { clock, bob, types, heardBy } = await pair({ load: () => 1 })
+  for (let i = 0; i < 5; i++) await types()
+  expect(heardBy(bob)).toEqual([[0, 1]]) // the first did not wait
+  clock.pass(49)
+  expect(heardBy(bob)).toEqual([[0, 1]])
+  clock.pass(1)
+  expect(heardBy(bob)).toEqual([
+    [0, 1],
+    [1, 4],
+  ])
+})
+
+test('[P8] a frame waits until the one before it has been written to everybody', async () => {
+  const written: ((ms: number) => void)[] = []
+  const writing = () => new Promise<number>(resolve => written.push(resolve))
+  const { clock, bob, types, heardBy } = await pair({ writing })
+  for (let i = 0; i < 3; i++) await types()
+  clock.pass(1_000)
+  expect(heardBy(bob)).toEqual([[0, 1]])
+  written.shift()!(1)
+  await settle()
+  expect(heardBy(bob)).toEqual([
+    [0, 1],
+    [1, 2],
+  ])
+})
+
+const busy = { load: () => 1 }
+
+test('[P1] whoever joins while a frame waits hears of no commit twice', async () => {
+  const { speaker, clock, types, heardBy } = await pair(busy)
+  await types()
+  await types() // waits
+  const eve = speaker('eve')
+  expect(positionOf(await eve.join()).version).toBe(2)
+  await types()
+  clock.pass(50)
+  expect(heardBy(eve)).toEqual([[2, 1]])
+})
+
+test('[P1] whoever comes back to a frame that waits hears of no commit twice', async () => {
+  const { speaker, clock, types, heardBy } = await pair(busy)
+  await types()
+  const eve = speaker('eve')
+  await eve.join()
+  eve.slow(true)
+  await types()
+  clock.pass(50) // passes by eve
+  await types() // waits
+  eve.slow(false)
+  clock.pass(40) // brings eve to the head
+  expect(heardBy(eve)).toEqual([[1, 2]])
+  await types()
+  clock.pass(50)
+  expect(heardBy(eve)).toEqual([
+    [1, 2],
+    [3, 1],
+  ])
+})
+
+test('[P1] a beat tells of no place to which the commits before it have not led', async () => {
+  const world = await pair({ ...busy, limits: { frameTick: 60_000, beat: 1_000 } })
+  await world.types()
+  await world.types()
+  world.clock.pass(1_000)
+  await world.flow()
+  const kinds = world.bob.heard.flatMap(message =>
+    message.kind === 'commits' || message.kind === 'beat' ? [[message.kind, message.position.version]] : [],
+  )
+  expect(kinds).toEqual([
+    ['commits', 1],
+    ['commits', 2],
+    ['beat', 2],
+  ])
+})
+
+test('[P2] when the log turns out to be another one, what was committed is told before everybody has to join again', async () => {
+  const world = await pair(busy)
+  await world.types()
+  await world.types()
+  world.log.lose(notes, 1)
+  await world.types()
+  const kinds = world.bob.heard.map(({ kind }) => kind).filter(kind => kind === 'commits' || kind === 'left')
+  expect(kinds).toEqual(['commits', 'commits', 'left'])
+})
+
+test('[P7] edits that wait for their frame are under way: a node that stops sends them first', async () => {
+  const { engine, clock, bob, types, heardBy } = await pair(busy)
+  await types()
+  await types()
+  const closed = engine.close()
+  clock.pass(50)
+  clock.pass(5)
+  await closed
+  expect(heardBy(bob)).toEqual([
+    [0, 1],
+    [1, 1],
+  ])
+})
