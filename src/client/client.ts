@@ -247,6 +247,7 @@ class LiveClient implements Client {
     const seq = Math.max(this.numbers.get(id) ?? 0, opened?.seq ?? pen?.seqOf(id) ?? 0)
     const port: DocumentPort = {
       clock: this.clock,
+      random: this.random,
       limits: () => this.limits,
       send: message => this.line.send(message),
       closed: (last, end) => this.closed(id, last, end, pen),

@@ -20,6 +20,7 @@ import { Keeper, type Place } from './keeper.ts'
 import { nearby } from './nearby.ts'
 import { Appearance, type Peer, Peers } from './peers.ts'
 import { type Kept, type Restored, schema } from './record.ts'
+import { delayBefore, firstDelay } from './schedule.ts'
 import {
   type Level,
   levelOf,
@@ -238,6 +239,8 @@ const commitsReported = 64
 /** What the document needs of its client. */
 export interface DocumentPort {
   readonly clock: Clock
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
   /** What the server takes; null before the first welcome. */
   limits(): ClientLimits | null
   send(message: DocumentRequest): void
@@ -328,6 +331,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private timedSeq: Seq | null = null
   private stopAnswerTimer = nothing
   private stopWait = nothing
+  /** Pauses before joining again since the document was last joined with nothing left to send. */
+  private failures = 0
   private stopPresence: (() => void) | null = null
   private lastPresence = Number.NEGATIVE_INFINITY
 
@@ -721,7 +726,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
       case 'refused':
         return this.events.emit('error', new InkwellError(task.refusal))
       case 'wait':
-        return this.wait(task.ms, { kind: task.next })
+        return this.wait(task)
       case 'closed':
         return this.ended(task.refusal)
       default:
@@ -731,8 +736,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   /** All effects are carried out: what follows from the state as it is now. */
   private settle(): void {
-    const { link } = this.session
+    const { link, units } = this.session
     if (link.kind === 'live') {
+      if (units.length === 0) this.failures = 0
       this.right = link.right
       this.opening.resolve()
     }
@@ -835,9 +841,12 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   // ---- timers
 
-  private wait(ms: number, event: SessionEvent<O>): void {
+  /** Joining is tried again as a broken line is: by chance, and more seldom each time. */
+  private wait({ ms: after, next }: { readonly ms: number; readonly next: 'resend' | 'join' }): void {
+    const { clock, random } = this.port
+    const ms = next === 'join' ? delayBefore({ failures: this.failures++, spread: firstDelay, after, chance: random() }) : after
     this.stopWait()
-    this.stopWait = this.port.clock.after(ms, () => this.dispatch(event))
+    this.stopWait = clock.after(ms, () => this.dispatch({ kind: next }))
   }
 
   /** Watches the submission in flight: an answer that does not come on a line that seems to live must not stop everything for good. */

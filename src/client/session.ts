@@ -151,7 +151,7 @@ export type SessionEffect<S, O> =
   | { readonly kind: 'presence'; readonly people: number; readonly whole: boolean; readonly changes: readonly PresenceChange[] }
   | { readonly kind: 'signal'; readonly signal: Signalled }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
-  /** Come back with the event `next` after this many milliseconds. */
+  /** Come back with the event `next` after this many milliseconds; before joining again wait longer, the more often that was in vain. */
   | { readonly kind: 'wait'; readonly ms: number; readonly next: 'resend' | 'join' }
   | { readonly kind: 'closed'; readonly refusal: Refusal | null }
 
@@ -160,7 +160,7 @@ export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly Sessio
 /** Milliseconds before a document with edits of mine asks again whether there is room for it on the connection. */
 const roomPause = 5_000
 
-/** Milliseconds before trying again what the server refused for the moment without saying for how long. */
+/** Milliseconds before sending again what the server refused for the moment without saying for how long. */
 const retryPause = 1_000
 
 /**
@@ -456,7 +456,7 @@ class Run<S, O> {
         return this.join('kept')
       case 'retry':
       case 'slow-down':
-        return this.joinLater(refusal.after ?? retryPause, 'kept')
+        return this.joinLater(refusal.after ?? 0, 'kept')
       default:
         this.end(refusal)
     }
@@ -473,8 +473,7 @@ class Run<S, O> {
     ) {
       if (link.kind === 'leaving') return this.end(null)
       this.effects.push({ kind: 'refused', refusal })
-      if (refusal.advice === 'retry' || refusal.advice === 'slow-down')
-        return this.rejoinLater(refusal.after ?? retryPause, link.trust)
+      if (refusal.advice === 'retry' || refusal.advice === 'slow-down') return this.rejoinLater(refusal.after ?? 0, link.trust)
       // Nothing is wrong with the edits: there is room for them when another document is closed.
       if (refusal.code === 'too-many-documents' && units.length + confirmed.length > 0)
         return this.joinLater(roomPause, link.trust)
@@ -488,7 +487,7 @@ class Run<S, O> {
     if (message.seq === null) return refusal.advice === 'rejoin' ? this.rejoin() : undefined
     switch (refusal.advice) {
       case 'rejoin':
-        return link.fresh ? this.rejoinLater(refusal.after ?? retryPause, 'kept') : this.rejoin()
+        return link.fresh ? this.rejoinLater(refusal.after ?? 0, 'kept') : this.rejoin()
       case 'retry':
       case 'slow-down':
         this.effects.push({ kind: 'wait', ms: refusal.after ?? retryPause, next: 'resend' })

@@ -628,6 +628,43 @@ describe('rights', () => {
   })
 })
 
+describe('a join that is refused for the moment', () => {
+  it('[P5] is asked for again as a line is dialled: by chance, more seldom each time, and never before the server says', async () => {
+    const at = world()
+    const { client, line } = at.client('ann', () => 0.999)
+    const doc = await client.open('doc')
+    line.cut()
+    line.holdUp = true
+    line.rise()
+    const joins = () => line.sent.filter(({ kind }) => kind === 'join').length
+    /** Tenths of a second from the refusal to the next join. */
+    const pause = (after?: number) => {
+      const before = joins()
+      line.say({
+        kind: 'refused',
+        doc: 'doc' as DocId,
+        handle: null,
+        seq: null,
+        refusal: refusal('unavailable', undefined, after),
+      })
+      let tenths = 0
+      for (; joins() === before; tenths++) at.clock.pass(100)
+      return tenths
+    }
+    const pauses = Array.from({ length: 6 }, () => pause())
+    expect([...pauses, pause(5_000)]).toEqual([10, 20, 40, 80, 160, 300, 350])
+    line.holdUp = false
+    line.up.splice(0, line.up.length - 1) // the server has answered the others
+    line.flushUp()
+    await at.calm()
+    expect(doc.status).toBe('saved')
+    line.cut()
+    line.holdUp = true
+    line.rise()
+    expect(pause()).toBe(10) // it has been well in between
+  })
+})
+
 describe('one client', () => {
   it('holds several documents on one line, and each id once', async () => {
     const at = world()

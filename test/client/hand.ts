@@ -286,11 +286,11 @@ export class HandWorld {
   }
 
   /** A client and its line, which is up. */
-  client(name: string): { readonly client: Client; readonly line: HandLine } {
+  client(name: string, random = () => 0): { readonly client: Client; readonly line: HandLine } {
     let line: HandLine | undefined
     const author = name.padEnd(16, '_') as AuthorId
     const transport: Transport = (listen, hello) => (line = new HandLine(this, author, listen, hello))
-    const client = connect('hand:', { transport, clock: this.clock })
+    const client = connect('hand:', { transport, clock: this.clock, random })
     line!.rise()
     return { client, line: line! }
   }
