@@ -25,6 +25,8 @@ export interface Serving {
   readonly logLevel: (typeof levels)[number]
   readonly origins: readonly string[] | undefined
   readonly transports: readonly ('websocket' | 'polling')[]
+  /** Milliseconds. */
+  readonly stopWithin: number
   readonly trustProxy: number
   /** Null: everybody is a guest. */
   readonly jwt: JwtOptions | null
@@ -118,6 +120,13 @@ export const settings = {
     otherwise: 'websocket',
     shape: list.pipe(z.array(z.enum(['websocket', 'polling'], 'must be websocket, or websocket,polling')).min(1)),
   },
+  stopWithin: {
+    flag: '--stop-within <time>',
+    variable: 'INKWELL_STOP_WITHIN',
+    says: 'time from being told to stop to being gone: below that after which the orchestrator kills',
+    otherwise: '28s',
+    shape: duration,
+  },
   trustProxy: {
     flag: '--trust-proxy <number>',
     variable: 'INKWELL_TRUST_PROXY',
@@ -188,7 +197,8 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
   const { values, sources } = reading
   const production = environment.NODE_ENV === 'production'
   const faults = [...reading.faults]
-  const { port, host, store, demo, logLevel, origins, transports, trustProxy, adminPort, adminHost, adminToken } = values
+  const { port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, adminPort, adminHost, adminToken } =
+    values
   const { jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtClockTolerance, jwtDocuments } = values
 
   const jwt: JwtOptions = {
@@ -229,7 +239,7 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
     faults.push(`${variable}: there is no such setting`)
   if (faults.length > 0) return faults
   return {
-    ...{ port, host, store, demo, logLevel, origins, transports, trustProxy },
+    ...{ port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy },
     jwt: given.length === 0 ? null : jwt,
     admin: adminPort === undefined || adminToken === undefined ? null : { port: adminPort, host: adminHost, token: adminToken },
   }

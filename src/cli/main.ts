@@ -75,6 +75,7 @@ const serve = async (flags: Flags): Promise<void> => {
       logger: log,
       transports: serving.transports,
       trustProxy: serving.trustProxy,
+      limits: { stopWithin: serving.stopWithin },
       ...(serving.jwt === null ? {} : { authenticate: jwt(serving.jwt) }),
       ...(serving.origins === undefined ? {} : { origins: serving.origins }),
       ...(serving.demo ? { demo } : {}),
@@ -90,16 +91,26 @@ const serve = async (flags: Flags): Promise<void> => {
   if (process.stderr.isTTY)
     process.stderr.write(`Inkwell listens on ${url}${serving.demo ? ', with the demo page' : ''}. Ctrl-C stops it.\n`)
 
-  let stopping = false
+  let asked = 0
+  let worst = 0
   const stop = (why: string, code: number): void => {
-    if (stopping) {
-      log.warn({ why }, 'asked again: stopping at once')
-      process.exit(code || 1)
+    asked++
+    worst = Math.max(worst, code)
+    if (asked > 2) {
+      log.warn({ why }, 'asked a third time: stopping at once')
+      process.exit(1)
     }
-    stopping = true
+    if (asked === 2) {
+      log.warn({ why }, 'asked again: waiting for nobody any more')
+      return server.hurry()
+    }
     log.info({ why }, 'stopping')
+    setTimeout(() => {
+      log.fatal('could not stop in time')
+      process.exit(1)
+    }, serving.stopWithin).unref()
     server.close().then(
-      () => leave(code),
+      () => leave(worst),
       error => {
         log.fatal({ err: error }, 'could not stop cleanly')
         leave(1)

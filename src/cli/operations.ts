@@ -3,6 +3,12 @@
 import { changeCommands } from './change.ts'
 import type { Command } from './command.ts'
 import { lookCommands } from './look.ts'
+import { nodeCommands } from './nodes.ts'
 import { verifyCommands } from './verify.ts'
 
-export const operations: Readonly<Record<string, Command>> = { ...lookCommands, ...verifyCommands, ...changeCommands }
+export const operations: Readonly<Record<string, Command>> = {
+  ...lookCommands,
+  ...verifyCommands,
+  ...changeCommands,
+  ...nodeCommands,
+}

@@ -14,6 +14,7 @@ import { type Logger, logLevels } from './log.ts'
 import { logDoor } from './logdoor.ts'
 import { lookingAround } from './look.ts'
 import type { Metrics } from './metrics.ts'
+import type { Nodes } from './nodes.ts'
 import type { Revocations } from './revocations.ts'
 
 export interface AdminParts {
@@ -27,6 +28,7 @@ export interface AdminParts {
   readonly clock: Clock
   /** Closes connections on all nodes; answers how many those of this one were. */
   readonly kick: (whom: Whom) => number
+  readonly nodes: Nodes
 }
 
 /** Characters of an admin token, at least: nobody counts how often one is guessed. */
@@ -50,11 +52,12 @@ const bodies = {
   revoke: z.strictObject({ ...subject, leaves: z.enum(['none', 'read']).optional(), lasts: z.number().optional() }),
   restore: z.strictObject(subject),
   recheck: z.strictObject({ user: subject.user, document: subject.document }),
+  drain: z.strictObject({ node: z.string().optional() }),
   logLevel: z.strictObject({ level: z.enum(logLevels) }),
 }
 
 export const adminSide = async ({ log, revocations, metrics, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
-  const { kick } = parts
+  const { kick, nodes } = parts
   const app = sideWith(log, {
     routerOptions: { maxParamLength: 16_384 }, // an id that is too long is told so, by name
     bodyLimit: 16_384,
@@ -103,6 +106,15 @@ export const adminSide = async ({ log, revocations, metrics, token, ...parts }: 
     const kicked = kick(data)
     log.info({ asked: data, kicked }, 'kick')
     return { kicked }
+  })
+  app.get('/v1/nodes', async () => ({ nodes: nodes.list() }))
+  app.post('/v1/drain', async request => {
+    const { success, data, error } = bodies.drain.safeParse(request.body)
+    if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
+    const node = nodes.drain(data.node)
+    if (node === null) throw new Stop(refusal('not-found', `no node ${data.node} has been heard of`))
+    log.info({ asked: data, node }, 'drain')
+    return { node }
   })
   lookingAround(app, { log, ...parts })
   logDoor(app, { log, revocations, ...parts })

@@ -60,6 +60,8 @@ export interface LineLimits {
   readonly pingTimeout: number
   /** Milliseconds that the store may be away before `/readyz` says 503. */
   readonly unreadyAfter: number
+  /** Milliseconds from being told to stop until the store is let go, whatever clients do. */
+  readonly stopWithin: number
   /** Milliseconds between two edits of the server's own, with which it tries itself out; 0: none. */
   readonly canaryEvery: number
   /** Milliseconds by which the clock of this node may differ from the store's before `/readyz` tells so. */
@@ -90,6 +92,7 @@ export const defaultLineLimits: LineLimits = {
   pingInterval: 25_000, // load balancers close a quiet connection after 60 s
   pingTimeout: 20_000, // a phone that changes cells
   unreadyAfter: 5_000, // a hiccup of Redis is one for all nodes: a load balancer that takes them all out at once serves nobody
+  stopWithin: 28_000, // orchestrators kill after thirty seconds
   canaryEvery: 10_000, // some hundred bytes; a fault shows within a scrape of Prometheus, which comes every fifteen seconds
   clockSkew: 2_000, // under the tolerance of tokens
   hotCommits: 1_000, // as many as one core sequences and delivers to hundreds of readers

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Server as IoServer } from 'socket.io'
@@ -26,6 +27,7 @@ import { httpSide } from './http.ts'
 import { loopLoad } from './load.ts'
 import { type LogLevel, writeDown } from './log.ts'
 import { Metrics } from './metrics.ts'
+import { Nodes } from './nodes.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
 import { Readiness } from './readiness.ts'
@@ -48,6 +50,8 @@ export interface InkwellServer {
    * and port. May be called more than once.
    */
   close(): Promise<void>
+  /** Has `close`, under way or to come, wait for no client any more; what was accepted is finished all the same. */
+  hurry(): void
   /**
    * Takes rights back before their time: of a user, of a token, in a document, of one of the former in the latter. It holds on every
    * node within two seconds, on lines that are open too, for nodes that start later, and lasts a day unless said otherwise. Resolves
@@ -82,6 +86,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 const sliceSize = 256 // lines closed in one turn of the event loop
 const moving = 3_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
+const ending = 3_000 // ms for the last lines, leases and the store's own connections
+const telling = 2_000 // ms between two words about how far it is
 const farewell = 1_000 // ms for clients to answer a close; longer only helps those who do not read
 
 /** @throws {ConfigurationError} with everything that is wrong with the options, or why the store cannot be opened */
@@ -178,6 +184,20 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   let closing: Promise<void> | null = null
   const asides: FastifyInstance[] = []
 
+  let name = hostname()
+  const nodes = new Nodes({
+    control: store.control,
+    node,
+    name: () => name,
+    version,
+    about: () => ({ state: draining ? 'draining' : 'serving', connections: edge.size, ready: watch.ready }),
+    drain: () => {
+      drain()
+      nodes.tell()
+    },
+    clock,
+  })
+
   const readiness = new Readiness({
     ask: () => store.ready(),
     store: store.name.split(':', 1)[0]!, // where it lies is nobody's business
@@ -196,12 +216,14 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
         draining ? { reason: 'draining', mend: 'nothing: its clients move to other nodes', unready: true } : null,
       load: () => heat.fault(),
       readers: () => edge.slowReaders(),
+      nodes: () => nodes.fault(),
     },
     limits,
     clock,
     log,
   })
   watch.start()
+  await nodes.start()
   const health = (): Promise<Health> => watch.health()
 
   const app = await httpSide({
@@ -244,26 +266,31 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const stop = async (): Promise<void> => {
     drain()
     if (store.shared) await left()
+    const stayed = edge.size
+    if (stayed > 0) log.info({ connections: stayed }, 'the rest is let go')
     watch.close()
     await engine.close().catch(error => log.error({ err: error }, 'the engine could not finish'))
     // From here on nobody new gets in: a server of ours takes no more connections, one of the application's hands us no more requests.
     const closed = own === null ? leaveDoor() : new Promise<void>(resolve => own.close(() => resolve()))
     own?.closeIdleConnections()
     const connections = ends.flatMap(end => connectionsOf(end.engine))
-    const hurry = setTimeout(() => {
+    const cutAll = (): void => {
       for (const connection of connections) cut(connection)
       own?.closeAllConnections()
-    }, farewell)
+    }
+    const late = setTimeout(cutAll, hurried ? 0 : farewell)
+    hurrying = cutAll
     for (let i = 0; i < connections.length; i += sliceSize) {
       for (const connection of connections.slice(i, i + sliceSize)) connection.close()
       await turn()
     }
     await closed
-    if (own === null) hurry.unref()
-    else clearTimeout(hurry)
+    if (own === null) late.unref()
+    else clearTimeout(late)
     await Promise.all(ends.map(end => end.close()))
     settings.adapter?.close()
     stopKicking()
+    nodes.close()
     edge.close()
     revocations.close()
     await Promise.all([app, ...asides].map(side => side.close()))
@@ -273,11 +300,14 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   }
 
   let windowEnds = 0
+  let hurried = false
+  /** Ends whatever is being waited for. */
+  let hurrying = (): void => {}
 
   const drain = (): void => {
     if (draining) return
     draining = true
-    const window = drainWindow(edge.size)
+    const window = Math.min(drainWindow(edge.size), Math.max(0, limits.stopWithin - moving - limits.storeTimeout - ending))
     log.info({ connections: edge.size, window }, 'draining')
     windowEnds = clock.now() + window
     edge.drain(() => Math.round(Math.random() * window))
@@ -285,11 +315,21 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
 
   /** Everybody who can go to another node has gone, or the time for it is over. */
   const left = async (): Promise<void> => {
+    const of = edge.size
     let stopWaiting = (): void => {}
     const over = new Promise<void>(resolve => {
       stopWaiting = clock.after(windowEnds + moving - clock.now(), resolve)
+      hurrying = resolve
+      if (hurried) resolve()
     })
+    let stopTelling = (): void => {}
+    const tell = (): void => {
+      log.info({ connections: edge.size, of, ms: Math.max(0, windowEnds - clock.now()) }, 'clients move to other nodes')
+      stopTelling = clock.after(telling, tell)
+    }
+    stopTelling = clock.after(telling, tell)
     await Promise.race([edge.emptied(), over])
+    stopTelling()
     stopWaiting()
   }
 
@@ -309,10 +349,14 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     restore: subject => revocations.restore(subject),
     recheck: (whom = {}) => revocations.recheck(whom),
     close: () => (closing ??= stop()),
+    hurry: () => {
+      hurried = true
+      hurrying()
+    },
     listenAdmin: async (port, { token, host = '127.0.0.1' }) => {
       const fault = adminTokenFault(token)
       if (fault !== null) throw new ConfigurationError([`token: ${fault}`])
-      const side = await adminSide({ log, revocations, metrics, token, engine, edge, store, clock, kick })
+      const side = await adminSide({ log, revocations, metrics, token, engine, edge, store, clock, kick, nodes })
       asides.push(side)
       await side.listen({ port, host })
       const there = listening(side.server.address() as AddressInfo)
@@ -331,6 +375,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
       })
       const there = listening(own.address() as AddressInfo)
       const { url } = there
+      name = `${hostname()}:${there.port}`
+      nodes.tell()
       const { durability } = store.log
       const entry = settings.authenticate === null ? 'anybody may enter, as a guest' : 'who may enter is for authenticate to say'
       const rights =

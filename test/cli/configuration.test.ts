@@ -26,6 +26,7 @@ const usual = {
   logLevel: 'info',
   origins: undefined,
   transports: ['websocket'],
+  stopWithin: 28_000,
   trustProxy: 0,
   jwt: null,
   admin: null,
@@ -60,6 +61,7 @@ describe('what is said', () => {
       logLevel: 'debug',
       origins: ['https://a.example', 'https://b.example'],
       transports: ['websocket', 'polling'],
+      stopWithin: 28_000,
       trustProxy: 2,
     })
     expect(configurationOf({ store: 'embedded:/var/lib/with:colon' }, environment)).toMatchObject({

@@ -125,7 +125,10 @@ describe('serve', () => {
     expect(await run.ended).toBe(0)
   })
 
-  it('a second signal hurries', async () => {
+  it.each([
+    ['a second signal hurries, and the end is clean', 2, 0, 'stopped'],
+    ['a third signal ends it at once', 3, 1, 'asked a third time: stopping at once'],
+  ])('%s', async (_, signals, code, last) => {
     const run = inkwell(['serve', '--port', '0', '--store', 'memory:'])
     const url = (await listening(run)).url as string
     const pen = await Pen.opens(url, 'notes')
@@ -133,9 +136,10 @@ describe('serve', () => {
     const { transport } = pen.client.socket.io.engine as unknown as { transport: { ws: { _socket: { pause(): void } } } }
     transport.ws._socket.pause()
     run.signal('SIGTERM')
-    run.signal('SIGINT')
-    expect(await run.ended).toBe(1)
-    expect(run.log.at(-1)).toMatchObject({ msg: 'asked again: stopping at once' })
+    await run.says(({ msg }) => msg === 'stopping')
+    for (let i = 1; i < signals; i++) run.signal(i % 2 === 1 ? 'SIGINT' : 'SIGTERM')
+    expect(await run.ended).toBe(code)
+    expect(run.log.at(-1)).toMatchObject({ msg: last })
     pen.client.close()
   })
 })
