@@ -1,4 +1,4 @@
-// Runs the benchmarks: `npm run bench`, `npm run bench -- ot server`, `--quick`, `--json results.json`.
+// Runs the benchmarks: `npm run bench`, `npm run bench -- ot server`, `-- scale --case idle`, `--quick`, `--json results.json`.
 // Invariant: exits with 1 when a gate does not hold, a bench throws, or nothing was measured.
 
 import { readdirSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,11 @@ interface Bench {
 
 const { values: flags, positionals: asked } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    case: { type: 'string', multiple: true, default: [] },
+  },
 })
 
 const benches = await found()
@@ -35,7 +39,7 @@ const broken: string[] = []
 for (const bench of benches.filter(({ name }) => asked.length === 0 || asked.includes(name))) {
   const since = performance.now()
   try {
-    results[bench.name] = await bench.bench({ quick: flags.quick })
+    results[bench.name] = await bench.bench({ quick: flags.quick, cases: flags.case })
     print(bench.name, results[bench.name]!, performance.now() - since)
   } catch (error) {
     broken.push(bench.name)

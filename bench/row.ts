@@ -18,6 +18,8 @@ export type Gate = { readonly atMost: number } | { readonly atLeast: number }
 export interface BenchOptions {
   /** Fewer and shorter rounds: shows that the bench works, its numbers are rough. */
   readonly quick: boolean
+  /** Cases of it, by name, for a bench that has some; none: all. */
+  readonly cases?: readonly string[]
 }
 
 /** Whether a row keeps its gate; one without a gate does, and a number that is none does not. */
