@@ -35,7 +35,12 @@ export interface RoundCount {
   waited: number
   up: number
   down: number
+  /** What arrived in this time, whenever it was due, and what became known to be in the history. */
+  arrived: number
+  landed: number
 }
+
+type Meters = Pick<RoundCount, 'cpu' | 'waited' | 'up' | 'down' | 'arrived' | 'landed' | 'sends'>
 
 export interface Count {
   readonly rounds: readonly RoundCount[]
@@ -57,7 +62,7 @@ const remembered = 64 // keystrokes of a writer whose real time is kept
 
 export class Crowd {
   readonly share: Share
-  readonly traffic = { up: 0, down: 0 }
+  readonly traffic = { up: 0, down: 0, arrived: 0, landed: 0 }
   readonly connect = new Histogram()
   readonly faults: Record<string, number> = {}
   readonly failed: Record<string, number> = {}
@@ -85,7 +90,7 @@ export class Crowd {
     this.phases = Float64Array.from({ length: plan.documents * (plan.writers + plan.readers) }, (_, seat) => phase(plan, seat))
     this.rounds = Array.from({ length: plan.rounds }, () => ({
       ...{ delivered: new Histogram(), confirmed: new Histogram(), late: new Histogram() },
-      ...{ typed: 0, sends: 0, cpu: 0, waited: 0, up: 0, down: 0 },
+      ...{ typed: 0, sends: 0, cpu: 0, waited: 0, up: 0, down: 0, arrived: 0, landed: 0 },
     }))
   }
 
@@ -209,31 +214,17 @@ export class Crowd {
       setTimeout(
         () => {
           const after = this.meters()
-          round.cpu = after.cpu - before.cpu
-          round.waited = after.waited - before.waited
-          round.up = after.up - before.up
-          round.down = after.down - before.down
-          round.sends = after.sends - before.sends
+          for (const meter of Object.keys(after) as (keyof Meters)[]) round[meter] = after[meter] - before[meter]
         },
         begins + plan.seconds * 1_000,
       )
     }
   }
 
-  private meters(): {
-    readonly cpu: number
-    readonly waited: number
-    readonly up: number
-    readonly down: number
-    readonly sends: number
-  } {
+  private meters(): Meters {
     const { user, system } = process.cpuUsage()
-    return {
-      cpu: user + system,
-      waited: waitedOf('self'),
-      ...this.traffic,
-      sends: this.clients.reduce((sum, { sends }) => sum + sends, 0),
-    }
+    const sends = this.clients.reduce((sum, { sends }) => sum + sends, 0)
+    return { cpu: user + system, waited: waitedOf('self'), ...this.traffic, sends }
   }
 
   // ---- what clients tell
@@ -244,6 +235,7 @@ export class Crowd {
 
   arrived(writer: number, k: number, count: number): void {
     const { plan } = this.share
+    this.traffic.arrived += count
     const client = this.bySeat.get(writer) // if it is one of this process
     for (let i = k; i < k + count; i++) {
       const since = this.phases[writer]! + i * this.gap
@@ -256,6 +248,7 @@ export class Crowd {
   }
 
   confirmed(writer: Client, from: number, to: number): void {
+    this.traffic.landed += to - from
     for (let k = from; k < to; k++) {
       const since = this.phases[writer.seat.index]! + k * this.gap
       const took = this.at - this.start - since - writer.forgiven(k, this.start + since)

@@ -37,16 +37,17 @@ export interface Latency {
 export interface Round {
   /** Characters that were due, and typed. */
   readonly typed: number
-  /** Characters that reached somebody else, and that should have. */
+  /** Of these: how often one reached somebody else, sooner or later, and how often it should have. */
   readonly deliveries: number
   readonly wanted: number
+  /** In the time of the round, whenever they were due. */
   readonly deliveriesPerSecond: number
   /** From when a character was due until somebody else had it; until it was known to be in the history. */
   readonly delivery: Latency
   readonly confirmation: Latency
   /** Characters in one submission, on average. */
   readonly composed: number
-  /** On the wire, per character typed and per delivery. */
+  /** On the wire, per character that came into the history and per delivery. */
   readonly bytesUp: number
   readonly bytesDown: number
   /**
@@ -277,18 +278,20 @@ const outcome = (
     const sum = (of: (part: RoundCount) => number): number => parts.reduce((sum, part) => sum + of(part), 0)
     const delivered = merged(parts.map(({ delivered }) => delivered))
     const deliveries = delivered.count
+    const arrived = sum(({ arrived }) => arrived)
+    const landed = sum(({ landed }) => landed)
     const keystrokes = sum(({ typed }) => typed)
     const { cpu, waited, rss } = server[i]!
     return {
       typed: keystrokes,
       deliveries,
       wanted,
-      deliveriesPerSecond: deliveries / plan.seconds,
+      deliveriesPerSecond: arrived / plan.seconds,
       delivery: latencyOf(delivered),
       confirmation: latencyOf(merged(parts.map(({ confirmed }) => confirmed))),
-      composed: keystrokes / sum(({ sends }) => sends),
-      bytesUp: sum(({ up }) => up) / keystrokes,
-      bytesDown: sum(({ down }) => down) / deliveries,
+      composed: landed / sum(({ sends }) => sends),
+      bytesUp: sum(({ up }) => up) / landed,
+      bytesDown: sum(({ down }) => down) / arrived,
       generator: {
         cores: Math.max(...parts.map(({ cpu }) => cpu)) / 1e6 / plan.seconds,
         waited: Math.max(...parts.map(({ waited }) => waited)) / 1e6 / plan.seconds,
@@ -298,8 +301,8 @@ const outcome = (
         ? {
             cores: cpu / 1e6 / plan.seconds,
             waited: waited / 1e6 / plan.seconds,
-            perCharacter: cpu / keystrokes,
-            perDelivery: cpu / deliveries,
+            perCharacter: cpu / landed,
+            perDelivery: cpu / arrived,
             rss,
           }
         : null,
