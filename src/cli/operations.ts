@@ -4,6 +4,7 @@ import { changeCommands } from './change.ts'
 import type { Command } from './command.ts'
 import { lookCommands } from './look.ts'
 import { nodeCommands } from './nodes.ts'
+import { transferCommands } from './transfer.ts'
 import { verifyCommands } from './verify.ts'
 
 export const operations: Readonly<Record<string, Command>> = {
@@ -11,4 +12,5 @@ export const operations: Readonly<Record<string, Command>> = {
   ...verifyCommands,
   ...changeCommands,
   ...nodeCommands,
+  ...transferCommands,
 }

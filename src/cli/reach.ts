@@ -153,9 +153,9 @@ const recordsAt = (admin: Admin): Records => {
   }
 }
 
-/** All documents, in the order of their ids, some at a time. */
-export async function* everyDocument(records: Pick<Records, 'documents'>): AsyncGenerator<DocId> {
-  for (let after: DocId | null = null; ; ) {
+/** All documents, in the order of their ids, or those behind one. */
+export async function* everyDocument(records: Pick<Records, 'documents'>, behind: DocId | null = null): AsyncGenerator<DocId> {
+  for (let after = behind; ; ) {
     const page: readonly DocId[] = await records.documents(after, 1_000)
     yield* page
     if (page.length < 1_000) return

@@ -6,13 +6,17 @@ import { readState } from './checkpoint.ts'
 import { type Commit, derive, History, readBody, type Type } from './entry.ts'
 import type { Checkpoint, Entry } from './ports.ts'
 
+const atOnce = 10_000 // ops applied in one go
+
 /** Commits that are held for entries with older bases: far more than any node lets an edit be behind. */
-const held = 100_000
+const held = 50_000
 
 export class Past {
   /** Null until the first entry has said it. */
   type: Type | null = null
-  value: unknown = null
+  private applied: unknown = null
+  /** Ops that nobody has asked for the outcome of. */
+  private pending: unknown[] = []
   readonly history: History
   private readonly types: readonly Type[]
 
@@ -25,9 +29,14 @@ export class Past {
     }
     const state = readState(types, checkpoint)
     this.type = state.type
-    this.value = state.value
+    this.applied = state.value
     this.history = new History(checkpoint.horizon, state.floorChain)
     for (const commit of state.commits) this.history.push(commit)
+  }
+
+  get value(): unknown {
+    if (this.type !== null && this.pending.length > 0) this.apply(this.type)
+    return this.applied
   }
 
   get version(): Version {
@@ -47,8 +56,9 @@ export class Past {
     if (body.type !== null && history.head === 0) this.becomes(body.type)
     const { type } = this
     if (type === null) throw new Error(`entry ${entry.version} comes before the document has a type`)
-    const commit = derive(type, history, version => this.sizeAt(type, version), entry, body, undefined)
-    this.value = type.apply(this.value, commit.op)
+    const commit = derive(type, history, this.sizeOf, entry, body, undefined)
+    this.pending.push(commit.op)
+    if (this.pending.length >= atOnce) this.apply(type)
     history.push(commit)
     if (history.head - history.floor > 2 * held) history.drop(history.head - held)
     return commit
@@ -58,10 +68,19 @@ export class Past {
     const type = this.types.find(candidate => candidate.name === name)
     if (type === undefined) throw new Error(`the document is of the unknown type ${name}`)
     this.type = type
-    this.value = type.empty
+    this.applied = type.empty
   }
 
-  private sizeAt(type: Type, version: Version): number {
-    return version === this.history.head ? type.size(this.value) : type.baseSize(this.history.at(version + 1).op)
+  private apply(type: Type): void {
+    const { pending } = this
+    this.applied = type.applyAll?.(this.applied, pending) ?? pending.reduce((value, op) => type.apply(value, op), this.applied)
+    this.pending = []
+  }
+
+  private readonly sizeOf = (version: Version): number => {
+    const type = this.type!
+    if (version < this.history.head) return type.baseSize(this.history.at(version + 1).op)
+    const last = this.pending.at(-1)
+    return last === undefined ? type.size(this.applied) : type.targetSize(last)
   }
 }

@@ -4,19 +4,18 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
-import type { Checkpoint, Entry, Store } from '../../src/engine/ports.ts'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Checkpoint, Entry } from '../../src/engine/ports.ts'
 import { Text } from '../../src/ot/rope.ts'
 import type { AuthorId, Chain, DocId } from '../../src/protocol/ids.ts'
-import { createServer } from '../../src/server/index.ts'
 import { link } from '../../src/stores/chain.ts'
 import { embeddedStore } from '../../src/stores/embedded.ts'
 import { type Database, openDatabase, type Write } from '../../src/stores/embedded-database.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import * as rows from '../../src/stores/rows.ts'
 import { RedisServer } from '../redis.ts'
-import { Pen } from '../server/raw.ts'
 import { does } from './does.ts'
+import { writeHistories } from './histories.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'inkwell-verify-'))
 const sound = join(folder, 'sound')
@@ -26,30 +25,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** Two people write twenty edits, with a checkpoint at twelve or later; `short` forgets what is older than four before that. */
-const write = async (open: () => Store): Promise<void> => {
-  for (const [doc, recentCommits] of [
-    ['whole', 100],
-    ['short', 4],
-  ] as const) {
-    const store = open()
-    const server = await createServer({ store, logger: 'silent', limits: { checkpointCommits: 12, recentCommits } })
-    const { url } = await server.listen(0)
-    const pens = [await Pen.opens(url, doc), await Pen.opens(url, doc)]
-    for (let i = 0; i < 20; i++) {
-      await pens[i % 2]!.reaching(i)
-      if (i === 11) await vi.waitFor(async () => expect((await store.log.about(doc as DocId))?.durable).toBe(i)) // or nothing is trimmed
-      await pens[i % 2]!.types(`${i} `, i)
-    }
-    for (const pen of pens) pen.client.close()
-    await server.close()
-  }
-}
-
 beforeAll(async () => {
   redis = await RedisServer.start()
-  await write(() => embeddedStore({ path: sound }))
-  await write(() => redisStore(redis.url))
+  await writeHistories(() => embeddedStore({ path: sound }))
+  await writeHistories(() => redisStore(redis.url))
 }, 60_000)
 
 const verdict = async (environment: Record<string, string>, flags = {}) => does('verify', flags, environment)
