@@ -14,6 +14,7 @@ const ofTests = [
   { any: ['haproxy'], debian: 'haproxy', service: 'haproxy' },
   { any: ['openssl'], debian: 'openssl' },
   { any: ['curl'], debian: 'curl' },
+  { any: ['systemd-analyze'], debian: 'systemd' },
   { any: ['prometheus'], debian: 'prometheus', service: 'prometheus' },
 ]
 
