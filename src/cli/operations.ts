@@ -3,6 +3,7 @@
 import { changeCommands } from './change.ts'
 import type { Command } from './command.ts'
 import { lookCommands } from './look.ts'
+import { migrateCommands } from './migrate.ts'
 import { nodeCommands } from './nodes.ts'
 import { transferCommands } from './transfer.ts'
 import { verifyCommands } from './verify.ts'
@@ -13,4 +14,5 @@ export const operations: Readonly<Record<string, Command>> = {
   ...changeCommands,
   ...nodeCommands,
   ...transferCommands,
+  ...migrateCommands,
 }

@@ -60,7 +60,7 @@ export const reachFaults = (reading: Pick<Reading<Settings>, 'values' | 'sources
   return store === undefined ? [] : whereFaults(store, sources.store === 'default' ? '--store' : sources.store!)
 }
 
-const whereFaults = (store: Where, source: string): readonly string[] => {
+export const whereFaults = (store: Where, source: string): readonly string[] => {
   if (store.kind === 'memory') return [`${source}: what is in the memory of a server is reached by --admin-url only`]
   if (store.kind === 'embedded' && !existsSync(join(store.path, 'data.mdb')))
     return [`${source}: there is no data in ${store.path}; say where: --admin-url, or another --store`]
