@@ -9,15 +9,10 @@ import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { trace } from '@opentelemetry/api'
-import {
-  BasicTracerProvider,
-  BatchSpanProcessor,
-  ParentBasedSampler,
-  TraceIdRatioBasedSampler,
-} from '@opentelemetry/sdk-trace-base'
+import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { destination, pino } from 'pino'
-import { Histogram } from 'prom-client'
 import { connect, type TextDocument } from '../src/client/index.ts'
+import { Buckets } from '../src/server/exposition.ts'
 import { createServer, memoryStore } from '../src/server/index.ts'
 import type { BenchOptions, Row } from './row.ts'
 
@@ -33,24 +28,20 @@ const keepNothing = {
 }
 
 const serve = async (seen: Seen): Promise<void> => {
-  if (seen === 'off') {
-    // What is counted by additions cannot be switched off, nor told apart from nothing.
-    const prototype = Histogram.prototype as unknown as { observeWithoutExemplar(): void }
-    prototype.observeWithoutExemplar = () => {}
-  }
+  // What is counted by additions cannot be switched off, nor told apart from nothing.
+  if (seen === 'off') Buckets.prototype.add = () => {}
   const traced = seen === 'on' || seen === 'all traces'
   if (traced) {
-    const remoteParentSampled = new TraceIdRatioBasedSampler(seen === 'on' ? 0.01 : 1)
-    const sampler = new ParentBasedSampler({ root: remoteParentSampled, remoteParentSampled })
     const spanProcessors = [new BatchSpanProcessor(keepNothing)]
-    trace.setGlobalTracerProvider(new BasicTracerProvider({ sampler, spanProcessors }))
+    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors }))
   }
   const logger = traced ? pino({ level: 'debug' }, destination({ fd: openSync('/dev/null', 'w'), sync: true })) : 'silent'
   const many = 1_000_000
   const limits = { handshakesPerAddress: many, handshakesPerSecond: many, strangersPerAddress: many, pingInterval: 600_000 }
-  const server = await createServer({ store: memoryStore(), logger, limits })
+  const traceRatio = seen === 'all traces' ? 1 : 0.01
+  const server = await createServer({ store: memoryStore(), logger, limits, traceRatio })
   const { url } = await server.listen(0)
-  if (seen !== 'off') setInterval(() => void server.metrics(), 1_000) // fifteen times as often as anybody scrapes
+  if (seen !== 'off') setInterval(() => void server.metrics(), 15_000) // as deploy/prometheus/prometheus.yml says
   process.on('message', () => process.send!(process.cpuUsage()))
   process.on('disconnect', () => process.exit())
   process.send!(url)

@@ -1,4 +1,4 @@
-// Builds dist/: the compiled package and, in dist/demo, the demo page.
+// Builds dist/: the compiled package and, in dist/demo and dist/dashboard, the pages.
 // Invariant: dist/ is replaced whole or not at all, so a failed build leaves the last good one and a server running from it unharmed.
 
 import { createHash } from 'node:crypto'
@@ -10,7 +10,16 @@ const dist = join(root, 'dist')
 const next = join(root, `.dist-${process.pid}`)
 const old = join(root, `.dist-${process.pid}-old`)
 const stampPath = join(root, 'node_modules', '.cache', 'inkwell-build')
-const inputs = ['src', 'demo', 'scripts', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'package-lock.json']
+const inputs = [
+  'src',
+  'demo',
+  'dashboard',
+  'scripts',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'package.json',
+  'package-lock.json',
+]
 
 const started = performance.now()
 const source = hashOfInputs() // taken before compiling: what is edited meanwhile makes the next build run again
@@ -19,7 +28,7 @@ if (existsSync(stampPath) && readFileSync(stampPath, 'utf8') === `${source} ${ha
 } else {
   try {
     await compile()
-    await bundleDemo()
+    for (const page of ['demo', 'dashboard']) await bundle(page)
     replaceDist()
   } finally {
     rmSync(next, { recursive: true, force: true })
@@ -41,12 +50,23 @@ async function compile() {
   say('build', `compiled ${files(next).filter(path => path.endsWith('.js')).length} modules`, since)
 }
 
-async function bundleDemo() {
-  if (!existsSync(join(root, 'demo', 'index.html'))) return
+async function bundle(page) {
+  if (!existsSync(join(root, page, 'index.html'))) return
   const since = performance.now()
-  const outDir = join(next, 'demo')
-  await orFail('vite', [toolScript('vite'), 'build', 'demo', '--outDir', outDir, '--emptyOutDir', '--logLevel', 'warn'])
-  say('build', `bundled the demo, ${files(outDir).length} files`, since)
+  const outDir = join(next, page)
+  await orFail('vite', [
+    toolScript('vite'),
+    'build',
+    page,
+    '--base',
+    './',
+    '--outDir',
+    outDir,
+    '--emptyOutDir',
+    '--logLevel',
+    'warn',
+  ])
+  say('build', `bundled the ${page}, ${files(outDir).length} files`, since)
 }
 
 function replaceDist() {

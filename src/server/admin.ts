@@ -1,5 +1,5 @@
 // What an operator may ask of a running server: take rights back and give them back, put connections out, look at what is going on.
-// Invariant: nothing is done for whoever does not say the token, nor for any page in a browser.
+// Invariant: nothing is done or told for whoever does not say the token, nor for a page of any other origin in a browser.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
@@ -15,12 +15,15 @@ import { logDoor } from './logdoor.ts'
 import { lookingAround } from './look.ts'
 import type { Metrics } from './metrics.ts'
 import type { Nodes } from './nodes.ts'
+import { pagePolicy, type StaticPage } from './pages.ts'
 import type { Revocations } from './revocations.ts'
 
 export interface AdminParts {
   readonly log: Logger
   readonly revocations: Revocations
   readonly metrics: Pick<Metrics, 'text' | 'contentType'>
+  /** What a browser gets without the token: the page that asks for it. */
+  readonly pages: ReadonlyMap<string, StaticPage>
   readonly token: string
   readonly engine: Engine
   readonly edge: Gateway
@@ -56,7 +59,7 @@ const bodies = {
   logLevel: z.strictObject({ level: z.enum(logLevels) }),
 }
 
-export const adminSide = async ({ log, revocations, metrics, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
+export const adminSide = async ({ log, revocations, metrics, pages, token, ...parts }: AdminParts): Promise<FastifyInstance> => {
   const { kick, nodes } = parts
   const app = sideWith(log, {
     routerOptions: { maxParamLength: 16_384 }, // an id that is too long is told so, by name
@@ -66,7 +69,9 @@ export const adminSide = async ({ log, revocations, metrics, token, ...parts }: 
 
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   const expected = digest(token)
-  app.addHook('onRequest', async ({ raw }) => {
+  app.addHook('onRequest', async ({ raw, method, url }, reply) => {
+    const page = method === 'GET' ? pages.get(url.split('?', 1)[0]!) : undefined
+    if (page !== undefined) return reply.header('content-security-policy', pagePolicy).type(page.type).send(page.content)
     if (raw.headers.origin !== undefined) throw new Stop(refusal('origin-refused'))
     if (!timingSafeEqual(digest(bearerOf(raw) ?? ''), expected)) throw new Stop(refusal('unauthenticated'))
   })

@@ -23,7 +23,10 @@ const limit = z.coerce.number().int().min(1).max(10_000).default(100)
 const queries = {
   load: z.strictObject({ limit }),
   documents: z.strictObject({ after: z.string().optional(), limit }),
-  document: z.strictObject({ people: z.coerce.number().int().min(0).max(1_000).default(100) }),
+  document: z.strictObject({
+    text: z.enum(['yes', 'no']).default('yes'),
+    people: z.coerce.number().int().min(0).max(1_000).default(100),
+  }),
   commits: z.strictObject({ after: z.coerce.number().int().min(0).optional(), limit }),
   connections: z.strictObject({
     connection: z.string().optional(),
@@ -57,16 +60,17 @@ export const lookingAround = (app: FastifyInstance, { log, engine, edge, store }
     return { documents: ids.map(id => ({ id })), next: ids.length < limit ? null : (ids.at(-1) ?? null) }
   })
 
-  /** One document and who is in it on all nodes. */
+  /** One document, with its text unless that is not wanted, and who is in it on all nodes. */
   app.get('/v1/documents/:id', async request => {
     const id = named(request.params)
-    const { people } = read(queries.document, request.query)
+    const { people, text } = read(queries.document, request.query)
     const [found, here] = await attempt(log, 'reading a document', () =>
       Promise.all([engine.read(id), engine.people(id, people)]),
     )
     if (found === null) throw new Stop(refusal('not-found', 'nobody has written to this document'))
     const { epoch, version, type, value } = found
-    return { id, type, epoch, version, ...(typeof value === 'string' ? { text: value } : { value }), ...here }
+    const content = text === 'no' ? {} : typeof value === 'string' ? { text: value } : { value }
+    return { id, type, epoch, version, ...content, ...here }
   })
 
   /** Its latest commits, or those after a version. */

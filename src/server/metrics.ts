@@ -1,22 +1,13 @@
 // What a server shows to Prometheus: one table of metrics, each with what to do about it, and where its numbers come from.
 // Invariant: a scrape reads what has been counted and looks at no connection; no label has a value that a client can make up.
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine, EngineEvent, Song } from '../engine/index.ts'
 import type { Store } from '../engine/ports.ts'
 import type { Admission } from './admission.ts'
 import type { Check } from './checks.ts'
+import { bucketsOf, by, contentType, exposed, type Readings, type Table } from './exposition.ts'
+import { processMetrics } from './process.ts'
 import type { Tally } from './tally.ts'
-
-interface Row {
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  /** What it is, for Prometheus and people. */
-  readonly help: string
-  /** What to do with it. */
-  readonly act: string
-  readonly labels?: readonly string[]
-  readonly buckets?: readonly number[]
-}
 
 const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const
 const powers = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024] as const
@@ -247,40 +238,7 @@ export const metricTable = {
     act: 'Once for each restart of Redis. More: the network, or Redis sends this node away.',
     labels: ['connection'],
   },
-} as const satisfies { readonly [name: string]: Row }
-
-type Name = keyof typeof metricTable
-type NamesOf<T extends Row['type']> = { [N in Name]: (typeof metricTable)[N]['type'] extends T ? N : never }[Name]
-type Reading = number | readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[]
-
-/** Of what prom-client knows of a process these are kept: the others cost a look at every handle, or are named against the conventions. */
-export const processMetrics = {
-  process_cpu_seconds_total: 'One node uses one core and a little. Near 1 a second: more nodes.',
-  process_resident_memory_bytes:
-    'Against the limit of the container. By inkwell_connections: see the recording rule inkwell:memory_per_connection:bytes.',
-  process_start_time_seconds: 'When it was started: a jump is a restart.',
-  process_open_fds: 'Two thirds of process_max_fds: raise the limit (`ulimit -n`).',
-  process_max_fds: 'The limit of the former.',
-  nodejs_version_info: 'Which Node runs.',
-  nodejs_heap_size_used_bytes: 'Growing without end with steady connections and documents: report it.',
-  nodejs_heap_size_total_bytes: 'What Node has taken for the former.',
-  nodejs_external_memory_bytes: 'Buffers: what waits for clients.',
-  nodejs_gc_duration_seconds: 'Much of it: too little memory.',
-  nodejs_eventloop_lag_p50_seconds: 'As the next.',
-  nodejs_eventloop_lag_p99_seconds:
-    'Since the last scrape, with a resolution of 10 ms. Above 0.1: this node is too busy, or something in `authenticate` or `authorize` blocks.',
-  nodejs_eventloop_lag_max_seconds: 'As the former.',
-} as const satisfies { readonly [name: string]: string }
-
-/** One for all servers of a process, made when somebody asks first: measuring the event loop costs a little for ever. */
-let ofProcess: Registry | null = null
-const processRegistry = (): Registry => {
-  if (ofProcess !== null) return ofProcess
-  ofProcess = new Registry()
-  collectDefaultMetrics({ register: ofProcess })
-  for (const { name } of ofProcess.getMetricsAsArray()) if (!(name in processMetrics)) ofProcess.removeSingleMetric(name)
-  return ofProcess
-}
+} as const satisfies Table
 
 export interface MetricsParts {
   readonly version: string
@@ -298,9 +256,9 @@ export interface MetricsParts {
 }
 
 export class Metrics {
-  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE
-  private readonly registry = new Registry()
-  private readonly histograms: { readonly [name in NamesOf<'histogram'>]: Histogram }
+  readonly contentType = contentType
+  private readonly histograms = bucketsOf(metricTable)
+  private readonly shown: () => Promise<string>
   private readonly totals = { here: 0, elsewhere: 0, sent: 0, bytes: 0, gaps: 0, checkpoints: 0 }
   private readonly joins = { snapshot: 0, commits: 0, composed: 0 }
   private readonly resyncs = { epoch: 0, behind: 0, fork: 0, horizon: 0, mistake: 0 }
@@ -312,41 +270,14 @@ export class Metrics {
 
   constructor(parts: MetricsParts) {
     this.parts = parts
-    const readings = this.readings()
-    const histograms: { [name: string]: Histogram } = {}
-    for (const [name, row] of Object.entries<Row>(metricTable)) {
-      const { type, help } = row
-      const shape = { name, help, labelNames: row.labels ?? [], registers: [this.registry] }
-      if (type === 'histogram') {
-        histograms[name] = new Histogram({ ...shape, buckets: [...row.buckets!] })
-        continue
-      }
-      const read = readings[name as NamesOf<'counter' | 'gauge'>]
-      if (type === 'gauge') {
-        new Gauge({
-          ...shape,
-          collect() {
-            this.reset()
-            for (const [labels, value] of each(read())) this.set(labels, value)
-          },
-        })
-      } else
-        new Counter({
-          ...shape,
-          collect() {
-            this.reset()
-            for (const [labels, value] of each(read())) this.inc(labels, value)
-          },
-        })
-    }
-    this.histograms = histograms as typeof this.histograms // each row of that type has been made one
+    this.shown = exposed(metricTable, this.readings(), this.histograms)
   }
 
   /** The text that Prometheus reads. */
   async text(): Promise<string> {
     const { ready, up } = await this.parts.health()
     this.found = { counts: this.parts.counts(), ready, up }
-    return (await this.registry.metrics()) + (await processRegistry().metrics())
+    return (await this.shown()) + (await processMetrics())
   }
 
   readonly observe = (event: EngineEvent): void => {
@@ -354,20 +285,20 @@ export class Metrics {
     switch (event.kind) {
       case 'joined':
         this.joins[event.content]++
-        return histograms.inkwell_join_duration_seconds.observe(event.ms / 1_000)
+        return histograms.inkwell_join_duration_seconds.add(event.ms / 1_000)
       case 'appended':
         totals.bytes += event.bytes
-        histograms.inkwell_append_entries.observe(event.entries)
-        return histograms.inkwell_append_duration_seconds.observe(event.ms / 1_000)
+        histograms.inkwell_append_entries.add(event.entries)
+        return histograms.inkwell_append_duration_seconds.add(event.ms / 1_000)
       case 'committed':
         totals.here++
-        return histograms.inkwell_commit_duration_seconds.observe(event.ms / 1_000)
+        return histograms.inkwell_commit_duration_seconds.add(event.ms / 1_000)
       case 'heard':
         totals.elsewhere++
-        return histograms.inkwell_feed_delay_seconds.observe(Math.max(0, event.ms) / 1_000)
+        return histograms.inkwell_feed_delay_seconds.add(Math.max(0, event.ms) / 1_000)
       case 'delivered':
         totals.sent += event.commits * event.readers
-        return histograms.inkwell_delivery_duration_seconds.observe(event.ms / 1_000)
+        return histograms.inkwell_delivery_duration_seconds.add(event.ms / 1_000)
       case 'gap':
         totals.gaps++
         return
@@ -388,7 +319,7 @@ export class Metrics {
     }
   }
 
-  private readings(): { readonly [name in NamesOf<'counter' | 'gauge'>]: () => Reading } {
+  private readings(): Readings<typeof metricTable> {
     const { version, store, tally, admission, connections, draining, checks, lastSong, now } = this.parts
     const { totals, joins, resyncs, damages, failures } = this
     const found = () => this.found!
@@ -436,8 +367,3 @@ export class Metrics {
     }
   }
 }
-
-const each = (reading: Reading) => (typeof reading === 'number' ? ([[{}, reading]] as const) : reading)
-
-const by = (label: string, counts: { readonly [value: string]: number }): Reading =>
-  Object.entries(counts).map(([value, count]) => [{ [label]: value }, count])

@@ -2,11 +2,12 @@
 // Invariant: a server stops accepting before it finishes, finishes before it lets go of its clients, and lets go before the store closes.
 
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { setImmediate as turn } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import type { Server as IoServer } from 'socket.io'
 import { createEngine, type Engine } from '../engine/index.ts'
@@ -30,6 +31,7 @@ import { Metrics } from './metrics.ts'
 import { Nodes } from './nodes.ts'
 import { ConfigurationError, type ServerOptions, settle } from './options.ts'
 import { originRule } from './origins.ts'
+import { pagesIn } from './pages.ts'
 import { Readiness } from './readiness.ts'
 import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
 import { newTally } from './tally.ts'
@@ -64,9 +66,13 @@ export interface InkwellServer {
   recheck(whom?: Recheck): Promise<void>
   /**
    * Listens for an operator's commands (`inkwell revoke`, …) on a port of its own, for whoever says the token. Default host: 127.0.0.1.
+   * A browser finds the dashboard there, which asks for the token; `dashboard` is another folder than the package's own, or false.
    * @throws {ConfigurationError} when the token is too short to keep anybody out
    */
-  listenAdmin(port: number, options: { readonly token: string; readonly host?: string }): Promise<Listening>
+  listenAdmin(
+    port: number,
+    options: { readonly token: string; readonly host?: string; readonly dashboard?: string | false },
+  ): Promise<Listening>
   readonly engine: Engine
   /** The level of the log; setting it holds from the next line on, of this server alone. */
   logLevel: LogLevel
@@ -81,6 +87,9 @@ export interface InkwellServer {
   /** Lets into a namespace of the application's whom the option `authenticate` lets in. */
   readonly authenticate: Middleware
 }
+
+/** Beside what is built; run from its sources, a server has none. */
+const ownDashboard = fileURLToPath(new URL('../dashboard', import.meta.url))
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
@@ -135,7 +144,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   })
   const writes = writeDown(log, () => clock.now())
   const heat = new Heat(clock, () => engine.busiest(20), limits.hotCommits)
-  const follows = followEdits(() => clock.now())
+  const follows = followEdits(() => clock.now(), settings.traceRatio)
   const engine = createEngine({
     store,
     clock,
@@ -353,10 +362,11 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
       hurried = true
       hurrying()
     },
-    listenAdmin: async (port, { token, host = '127.0.0.1' }) => {
+    listenAdmin: async (port, { token, host = '127.0.0.1', dashboard = ownDashboard }) => {
       const fault = adminTokenFault(token)
       if (fault !== null) throw new ConfigurationError([`token: ${fault}`])
-      const side = await adminSide({ log, revocations, metrics, token, engine, edge, store, clock, kick, nodes })
+      const pages = dashboard === false || !existsSync(dashboard) ? new Map() : pagesIn(dashboard)
+      const side = await adminSide({ log, revocations, metrics, pages, token, engine, edge, store, clock, kick, nodes })
       asides.push(side)
       await side.listen({ port, host })
       const there = listening(side.server.address() as AddressInfo)

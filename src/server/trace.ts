@@ -1,7 +1,7 @@
 // The name under which one edit is found everywhere: in the logs of all nodes, and in traces.
 // Invariant: it follows from document, author and seq, which every node and the author know; so nothing has to travel with the edit.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { AuthorId, DocId, Seq } from '../protocol/ids.ts'
 
 export interface Trace {
@@ -13,6 +13,6 @@ export interface Trace {
 
 /** The SHA-256 of `<document>\n<author>\n<seq>`: its first 16 bytes and the next 8. */
 export const traceOf = (doc: DocId, author: AuthorId, seq: Seq): Trace => {
-  const digest = createHash('sha256').update(`${doc}\n${author}\n${seq}`).digest('hex')
+  const digest = hash('sha256', `${doc}\n${author}\n${seq}`)
   return { traceId: digest.slice(0, 32), spanId: digest.slice(32, 48) }
 }

@@ -8,7 +8,7 @@ import { faultsOf, type Packages, type Source } from './plan.ts'
 const root = join(import.meta.dirname, '..', '..')
 
 it('the sources keep to the plan of the house', () => {
-  const sources = sourcesIn('src', 'demo', 'bench')
+  const sources = sourcesIn('src', 'demo', 'dashboard', 'bench')
   expect(sources.map(source => source.path)).toContain('src/ot/type.ts')
   expect(faultsOf(sources, packagesOf(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))))).toEqual([])
 })
@@ -103,6 +103,10 @@ const bad: Readonly<Record<string, readonly File[]>> = {
   ],
   'the demo naming the server': [
     ['demo/a.ts', "import { x } from '../src/server/b.ts'"],
+    ['src/server/b.ts', ''],
+  ],
+  'the dashboard naming the server': [
+    ['dashboard/a.ts', "import { x } from '../src/server/b.ts'"],
     ['src/server/b.ts', ''],
   ],
   'the main face naming the client': [

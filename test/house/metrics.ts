@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { metricTable, processMetrics } from '../../src/server/metrics.ts'
+import type { Table } from '../../src/server/exposition.ts'
+import { metricTable } from '../../src/server/metrics.ts'
+import { processTable } from '../../src/server/process.ts'
 import { between } from './page.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -47,15 +49,14 @@ const table = (...rows: readonly (readonly string[])[]): string => {
 
 /** docs/METRICS.md with its tables as the sources have them. */
 export const refreshMetrics = (page: string): string => {
-  const own = Object.entries<{ type: string; help: string; act: string; labels?: readonly string[] }>(metricTable).map(
-    ([name, { type, help, act, labels = [] }]) => [
+  const columns = ['Metric', 'Type', 'What it is', 'What to do']
+  const rows = (metrics: Table) =>
+    Object.entries(metrics).map(([name, { type, help, act, labels = [] }]) => [
       `\`${name}\`${labels.length === 0 ? '' : ` by ${labels.map(label => `\`${label}\``).join(', ')}`}`,
       type,
       help,
       act,
-    ],
-  )
-  const others = Object.entries(processMetrics).map(([name, act]) => [`\`${name}\``, act])
+    ])
   const alerts = rules.flatMap(({ alert, labels, annotations, expr, for: after }) =>
     alert === undefined
       ? []
@@ -69,8 +70,8 @@ export const refreshMetrics = (page: string): string => {
         ],
   )
   const parts: Readonly<Record<string, string>> = {
-    'metrics of inkwell': table(['Metric', 'Type', 'What it is', 'What to do'], ...own),
-    'metrics of the process': table(['Metric', 'What to do'], ...others),
+    'metrics of inkwell': table(columns, ...rows(metricTable)),
+    'metrics of the process': table(columns, ...rows(processTable)),
     alerts: table(['Alert', 'Severity', 'When', 'What to do'], ...alerts),
   }
   return Object.entries(parts).reduce((page, [name, content]) => between(page, name, content), page)

@@ -31,7 +31,11 @@ it('the tarball holds what is built, what is to be read and what operators start
     [],
   )
   expect(packed.filter(path => /\.(test|spec)\.|(?<!\.d)\.ts$/.test(path))).toEqual([])
-  expect(['LICENSE', 'README.md', 'dist/cli/main.js', 'dist/demo/index.html'].filter(path => !packed.includes(path))).toEqual([])
+  expect(
+    ['LICENSE', 'README.md', 'dist/cli/main.js', 'dist/demo/index.html', 'dist/dashboard/index.html'].filter(
+      path => !packed.includes(path),
+    ),
+  ).toEqual([])
 })
 
 it('every subpath export names files that are in the tarball', () => {

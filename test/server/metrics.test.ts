@@ -156,3 +156,19 @@ it('two servers of one process have numbers of their own', async () => {
   await opens(one, 'notes')
   expect([(await scrape(one)).inkwell_connections, (await scrape(other)).inkwell_connections]).toEqual([1, 0])
 })
+
+it('[P7] a process shows its CPU, its memory, its descriptors, and how late its loop was', async () => {
+  const url = await serving()
+  const blocked = async () => {
+    const until = performance.now() + 300
+    while (performance.now() < until) {} // nothing else gets a turn
+    return scrape(url)
+  }
+  // Measuring begins when somebody asks first, and with its first look.
+  await expect.poll(async () => (await blocked()).nodejs_eventloop_lag_max_seconds, { timeout: 60_000 }).toBeGreaterThan(0.1)
+  const found = await scrape(url)
+  for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'process_open_fds', 'process_max_fds'])
+    expect(found[name], name).toBeGreaterThan(0)
+  expect(found.process_start_time_seconds).toBeLessThan(Date.now() / 1_000)
+  expect(found.nodejs_heap_size_used_bytes).toBeLessThan(found.nodejs_heap_size_total_bytes!)
+})

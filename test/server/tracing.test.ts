@@ -35,7 +35,10 @@ it('[P7] one edit is one trace over all nodes: committed here, heard there, deli
   const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
   afterwards(() => redis.discard())
   const { spans } = tracer()
-  const [near, far] = [await serving({ store: redisStore(redis.url) }), await serving({ store: redisStore(redis.url) })]
+  const [near, far] = [
+    await serving({ store: redisStore(redis.url), traceRatio: 1 }),
+    await serving({ store: redisStore(redis.url), traceRatio: 1 }),
+  ]
   const [ann, ben] = [await opens(near, 'notes'), await opens(far, 'notes')]
   await ann.types('secret')
   await ben.showing('secret')
@@ -64,7 +67,7 @@ it('[P7] one edit is one trace over all nodes: committed here, heard there, deli
 
 it('[P7] a refusal is a span of the edit that says why, and a batch is delivered once for each edit in it', async () => {
   const { spans } = tracer()
-  const url = await serving()
+  const url = await serving({ traceRatio: 1 })
   const ann = await opens(url, 'notes')
   await Promise.all([ann.types('a', 0), ann.types('b', 0), ann.types('c', 0)])
   await ann.client.refused({ kind: 'submit', handle: ann.handle, seq: 9, position: ann.at, op: [99, 'x'] })
@@ -80,7 +83,7 @@ it('[P7] how many are kept is for the application’s sampler, which decides by 
       remoteParentSampled: new TraceIdRatioBasedSampler(0.5),
     }),
   })
-  const ann = await opens(await serving(), 'notes')
+  const ann = await opens(await serving({ traceRatio: 1 }), 'notes')
   for (let i = 0; i < 40; i++) await ann.types('x')
   const kept = new Set(spans('commit').map(({ attributes }) => Number(attributes['inkwell.seq'])))
   const expected = Array.from({ length: 40 }, (_, i) => i + 1).filter(seq => {
@@ -92,9 +95,25 @@ it('[P7] how many are kept is for the application’s sampler, which decides by 
 })
 
 it('[P7] a tracer that is registered later is served from then on', async () => {
-  const ann = await opens(await serving(), 'notes')
+  const ann = await opens(await serving({ traceRatio: 1 }), 'notes')
   await ann.types('x')
   const { spans } = tracer()
   await ann.types('y')
   expect(spans('commit').map(({ attributes }) => attributes['inkwell.seq'])).toEqual([2])
+})
+
+it('[P7] of a part of the edits there are spans, and on every node of the same ones', async () => {
+  const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+  afterwards(() => redis.discard())
+  const { spans } = tracer()
+  const store = () => redisStore(redis.url)
+  const [near, far] = [await serving({ store: store(), traceRatio: 0.5 }), await serving({ store: store(), traceRatio: 0.5 })]
+  const [ann, ben] = [await opens(near, 'notes'), await opens(far, 'notes')]
+  for (let i = 0; i < 60; i++) await ann.types('x')
+  await ben.showing('x'.repeat(60))
+  const seqs = (kind: string) => spans(kind).map(({ attributes }) => attributes['inkwell.seq'])
+  expect(seqs('hear')).toEqual(seqs('commit'))
+  expect(seqs('deliver').length).toBe(2 * seqs('commit').length)
+  expect(seqs('commit').length).toBeGreaterThan(0) // of 60 fair coins
+  expect(seqs('commit').length).toBeLessThan(60)
 })
