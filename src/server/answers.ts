@@ -1,7 +1,7 @@
 // How HTTP requests are answered that do not get what they ask for.
 // Invariant: every such answer is a row of the error table with the status that goes with it, and none says what serves it.
 
-import type { IncomingMessage } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import { type FastifyInstance, type FastifyReply, type FastifyServerOptions, fastify } from 'fastify'
 import { type ErrorCode, type Refusal, refusal } from '../protocol/errors.ts'
 import { Fault } from '../protocol/fields.ts'
@@ -46,7 +46,19 @@ export const sideWith = (log: Logger, options: FastifyServerOptions): FastifyIns
     return sendRefusal(reply, refusal('internal'))
   }
 
-  const app = fastify({ logger: false, ...options, frameworkErrors: (error, _request, reply) => void answer(error, reply) })
+  const app = fastify({
+    logger: false,
+    ...options,
+    frameworkErrors: (error, _request, reply) => void answer(error, reply),
+    // What Node could not read as a request.
+    clientErrorHandler: ({ code }, socket) => {
+      const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+      const body = JSON.stringify(refusal('malformed'))
+      const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, 'Connection: close', 'Content-Type: application/json']
+      if (socket.writable) socket.write([...head, `Content-Length: ${body.length}`, '', body].join('\r\n'))
+      socket.destroySoon()
+    },
+  })
   app.addHook('onSend', async (_request, reply) => {
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
     if (!reply.hasHeader('content-security-policy'))

@@ -1,6 +1,8 @@
 // The listener for an operator: for whoever says the token, and for no page in a browser.
 
+import { connect as dial } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { refusal } from '../../src/protocol/errors.ts'
 import { ConfigurationError, memoryStore } from '../../src/server/index.ts'
 import { connects, opens, serverWith } from './worlds.ts'
 
@@ -165,6 +167,24 @@ describe('whoever is none', () => {
     await connects(url, { token: 'ann' }).next('welcome')
     // And on the port for everybody there is nothing of the kind.
     expect((await fetch(`${url}/v1/revoke`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })).status).toBe(404)
+  })
+
+  it.each([
+    ['a request that is none', 'GET / HTTP/9.x\r\n\r\n', 400],
+    ['two lengths', 'POST /v1/revoke HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+    ['a head without end', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+  ])('[P5] who sends %s gets a row of the table, and nothing of what serves it', async (_, bytes, status) => {
+    const { adminUrl } = await operator()
+    const heard = await new Promise<string>(resolve => {
+      let text = ''
+      const socket = dial(Number(new URL(adminUrl).port), '127.0.0.1')
+      socket.on('data', part => (text += part.toString()))
+      socket.on('close', () => resolve(text))
+      socket.write(bytes)
+    })
+    const [head = '', body = ''] = heard.split('\r\n\r\n')
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(JSON.parse(body)).toEqual(refusal('malformed'))
   })
 
   it('cannot guess a token that is too short to be one, and none is taken that fits in no header', async () => {
