@@ -2,6 +2,7 @@
 
 import { changeCommands } from './change.ts'
 import type { Command } from './command.ts'
+import { logLevel } from './log-level.ts'
 import { lookCommands } from './look.ts'
 import { migrateCommands } from './migrate.ts'
 import { nodeCommands } from './nodes.ts'
@@ -13,6 +14,7 @@ export const operations: Readonly<Record<string, Command>> = {
   ...verifyCommands,
   ...changeCommands,
   ...nodeCommands,
+  'log-level': logLevel,
   ...transferCommands,
   ...migrateCommands,
 }

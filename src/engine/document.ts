@@ -570,6 +570,7 @@ export class LiveDocument {
       this.options.observe({
         kind: 'delivered',
         doc: this.id,
+        version: from + unsent.length,
         commits: unsent.length,
         readers: readers.length,
         behind: this.lagging.size,

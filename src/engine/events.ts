@@ -25,9 +25,9 @@ export type EngineEvent =
   /** A client is in it no more. `code`: why it was put out; null: it went. */
   | (Who & { readonly kind: 'left'; readonly doc: DocId; readonly code: ErrorCode | null })
   | { readonly kind: 'appended'; readonly doc: DocId; readonly entries: number; readonly bytes: number; readonly ms: number }
-  /** An edit that came to this node has its version. `ms`: since it came. Its delivery is told next. */
+  /** An edit that came to this node has its version. `ms`: since it came. */
   | (Who & { readonly kind: 'committed'; readonly doc: DocId; readonly seq: Seq; readonly version: Version; readonly ms: number })
-  /** An edit that came to another node is known here. `ms`: since it came there, by the two nodes' clocks. Its delivery is told next. */
+  /** An edit that came to another node is known here. `ms`: since it came there, by the two nodes' clocks. */
   | {
       readonly kind: 'heard'
       readonly doc: DocId
@@ -40,6 +40,8 @@ export type EngineEvent =
   | {
       readonly kind: 'delivered'
       readonly doc: DocId
+      /** Of the last of them. */
+      readonly version: Version
       readonly commits: number
       readonly readers: number
       readonly behind: number

@@ -96,13 +96,17 @@ export const adminSide = async ({ log, revocations, metrics, pages, token, ...pa
   route('recheck', bodies.recheck, body => revocations.recheck(body))
   app.get('/v1/revocations', async () => revocations.list())
   app.get('/v1/log-level', async () => ({ level: log.level }))
-  app.put('/v1/log-level', async request => {
-    const { success, data, error } = bodies.logLevel.safeParse(request.body)
-    if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
-    const was = log.level
-    log.level = data.level
-    log.info({ logLevel: data.level, was }, 'log level')
-    return { level: data.level, was }
+  app.route({
+    method: ['PUT', 'POST'],
+    url: '/v1/log-level',
+    async handler(request) {
+      const { success, data, error } = bodies.logLevel.safeParse(request.body)
+      if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
+      const was = log.level
+      log.level = data.level
+      log.info({ logLevel: data.level, was }, 'log level')
+      return { level: data.level, was }
+    },
   })
   app.post('/v1/kick', async request => {
     const { success, data, error } = whom.safeParse(request.body)

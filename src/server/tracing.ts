@@ -13,7 +13,7 @@ import {
   trace,
 } from '@opentelemetry/api'
 import type { EngineEvent } from '../engine/index.ts'
-import type { AuthorId, DocId, Seq } from '../protocol/ids.ts'
+import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
 import { traceOf } from './trace.ts'
 
 /** The tracer that somebody has registered; null: nobody has. */
@@ -36,25 +36,37 @@ const chosen = (author: AuthorId, seq: Seq, ratio: number): boolean => {
   return ((hash ^ (hash >>> 13)) >>> 0) / 2 ** 32 < ratio
 }
 
+/** An edit on its way to the readers of this node: what its delivery hangs on, and since when. */
+interface Followed {
+  readonly version: Version
+  readonly at: number
+  readonly context: Context
+  readonly attributes: Attributes
+}
+
 /** @param ratio the part of the edits that is followed, from 0 to 1 */
 export const followEdits = (now: () => number, ratio: number): ((event: EngineEvent) => void) => {
-  /** What is known and not delivered yet. The engine tells both in one go, so there is never more than one document's. */
-  let under: { readonly context: Context; readonly attributes: Attributes }[] = []
+  /** What is known and not delivered yet, by document. */
+  const known = new Map<DocId, Followed[]>()
 
   return event => {
     const { kind } = event
+    if (kind === 'resynced' || kind === 'evicted') return void known.delete(event.doc)
     if (kind !== 'committed' && kind !== 'heard' && kind !== 'delivered' && kind !== 'refused') return
     const tracer = registered()
-    if (tracer === null) return
+    if (tracer === null) return known.clear()
     const end = now()
     if (kind === 'delivered') {
-      if (under.length === 0) return
-      for (const { context, attributes } of under) {
-        const startTime = end - event.ms
+      const waiting = known.get(event.doc)
+      if (waiting === undefined) return
+      const left = waiting.filter(({ version }) => version > event.version)
+      if (left.length === 0) known.delete(event.doc)
+      else known.set(event.doc, left)
+      for (const { version, at: startTime, context, attributes } of waiting) {
+        if (version > event.version) continue
         const more = { ...attributes, 'inkwell.readers': event.readers, 'inkwell.readers_behind': event.behind }
         tracer.startSpan('inkwell deliver', { kind: SpanKind.PRODUCER, startTime, attributes: more }, context).end(end)
       }
-      under = []
       return
     }
     const { doc, author, seq } = event
@@ -78,6 +90,9 @@ export const followEdits = (now: () => number, ratio: number): ((event: EngineEv
             context,
           )
     span.end(end)
-    under.push({ context: trace.setSpan(context, span), attributes: versioned })
+    const followed = { version: event.version, at: end, context: trace.setSpan(context, span), attributes: versioned }
+    const waiting = known.get(doc)
+    if (waiting === undefined) known.set(doc, [followed])
+    else waiting.push(followed)
   }
 }

@@ -44,7 +44,7 @@ test('[P7] an edit is told with the time since it came, and its delivery after i
   expect(of(events, 'appended', 'committed', 'delivered')).toEqual([
     { kind: 'appended', doc: notes, entries: 1, bytes: expect.any(Number), ms: 30 },
     { kind: 'committed', doc: notes, ...ada, seq: 1, version: 1, ms: 30 },
-    { kind: 'delivered', doc: notes, commits: 1, readers: 1, behind: 0, ms: 0 },
+    { kind: 'delivered', doc: notes, version: 1, commits: 1, readers: 1, behind: 0, ms: 0 },
   ])
 })
 

@@ -9,8 +9,9 @@ import {
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-base'
 import { afterEach, expect, it } from 'vitest'
-import type { AuthorId, DocId, Seq } from '../../src/protocol/ids.ts'
+import type { AuthorId, DocId, Seq, Version } from '../../src/protocol/ids.ts'
 import { traceOf } from '../../src/server/trace.ts'
+import { followEdits } from '../../src/server/tracing.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisServer } from '../redis.ts'
 import { afterwards, opens, serving } from './worlds.ts'
@@ -116,4 +117,36 @@ it('[P7] of a part of the edits there are spans, and on every node of the same o
   expect(seqs('deliver').length).toBe(2 * seqs('commit').length)
   expect(seqs('commit').length).toBeGreaterThan(0) // of 60 fair coins
   expect(seqs('commit').length).toBeLessThan(60)
+})
+
+it('[P7] edits of several documents are delivered each under its own, also when their frames wait', () => {
+  const { spans } = tracer()
+  let now = 1_000
+  const tell = followEdits(() => now, 1)
+  const who = { author: 'ann_____________' as AuthorId, user: 'ann', connection: 'line' }
+  const commits = (doc: string, version: number) =>
+    tell({ kind: 'committed', doc: doc as DocId, ...who, seq: version as Seq, version: version as Version, ms: 1 })
+  const delivers = (doc: string, version: number) =>
+    tell({ kind: 'delivered', doc: doc as DocId, version: version as Version, commits: 1, readers: 2, behind: 0, ms: 1 })
+  commits('one', 1)
+  commits('two', 1)
+  commits('one', 2)
+  now += 30
+  delivers('one', 1)
+  now += 30
+  delivers('two', 1)
+  delivers('one', 2)
+  delivers('one', 2) // nothing is left to be told of
+  const millis = ([s, ns]: readonly [number, number]) => s * 1_000 + ns / 1e6
+  expect(
+    spans('deliver').map(({ attributes, startTime, endTime }) => [
+      attributes['inkwell.document'],
+      attributes['inkwell.version'],
+      Math.round(millis(endTime) - millis(startTime)),
+    ]),
+  ).toEqual([
+    ['one', 1, 30],
+    ['two', 1, 60],
+    ['one', 2, 60],
+  ])
 })
