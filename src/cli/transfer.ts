@@ -3,13 +3,14 @@
 
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { DocId } from '../protocol/ids.ts'
 import { type Command, reaching } from './command.ts'
 import { firstLine, isBeginning, isStretch, isVoid, lineOf, linesOf } from './exchange.ts'
 import { docWord } from './look.ts'
 import { Planting, partsOf } from './parts.ts'
 import { type Out, Progress, shown, sizeOf } from './print.ts'
-import { everyDocument, type Records, reachSettings, withRecords } from './reach.ts'
+import { ask, everyDocument, type Records, reachSettings, withRecords, withStore } from './reach.ts'
 import { switched, word } from './words.ts'
 
 /** Where an export goes. */
@@ -141,6 +142,27 @@ export const transferCommands = {
       })
     },
     ({ to, resume }) => (resume && to === undefined ? ['--resume: needs the file, --to'] : []),
+  ),
+
+  backup: reaching(
+    {
+      says: 'copy the directory of an embedded store while its server runs; a server can be started on the copy',
+      examples: ['inkwell backup /backups/may --admin-url http://127.0.0.1:3100', 'inkwell backup /backups/may'],
+      settings: {
+        directory: { flag: '<directory>', variable: null, says: 'a new one, on the machine of the server', shape: word },
+        ...reachSettings,
+      },
+    },
+    async ({ directory }, reach, out) => {
+      const path = resolve(directory)
+      if (reach.kind === 'admin') await ask(reach.admin, '/v1/backup', { directory: path })
+      else
+        await withStore(reach.where, async store => {
+          if (store.backup === undefined) throw new Error(`${store.name} is backed up by its own means: see docs/OPERATIONS.md`)
+          await store.backup(path)
+        })
+      out.say(`${path} is a whole copy\n`)
+    },
   ),
 
   import: reaching(

@@ -296,6 +296,8 @@ export interface Store {
   lines?(): readonly StoreLine[]
   /** Milliseconds since 1970 by the clock of what the store stands on; a store on this machine has none of its own. */
   time?(): Promise<number>
+  /** Copies all that has been written by now into a new directory on this machine; a store that is elsewhere has its own way. */
+  backup?(directory: string): Promise<void>
   close(): Promise<void>
 }
 

@@ -54,6 +54,7 @@ const shapes = {
     epoch,
     checkpoint: z.strictObject({ epoch, version, chain, horizon: version, pruned: version, body: z.string() }).nullable(),
   }),
+  backup: z.strictObject({ directory: z.string().startsWith('/') }),
   deletion: z.strictObject({ document: z.string(), lasts: z.number().optional() }),
 }
 
@@ -118,6 +119,20 @@ export const logDoor = (app: FastifyInstance, { log, store, ...parts }: LogDoorP
     const settled = await from(() => store.log.settle(id, epoch, checkpoint))
     log.info({ doc: id, settled }, 'import ended')
     return { settled }
+  })
+
+  app.post('/v1/backup', async request => {
+    const { directory } = sound(shapes.backup, request.body)
+    if (store.backup === undefined)
+      throw new Stop(
+        refusal('malformed', `${store.name.split(':', 1)[0]} is not backed up by its servers: see docs/OPERATIONS.md`),
+      )
+    await store.backup(directory).catch(error => {
+      log.error({ err: error, directory }, 'a backup failed')
+      throw new Stop(refusal('internal', (error as Error).message))
+    })
+    log.info({ directory }, 'backup')
+    return { directory }
   })
 
   app.post('/v1/delete', async request => {

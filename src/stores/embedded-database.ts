@@ -121,6 +121,8 @@ export interface Database {
    * @throws when the disk does not take them, or has not taken earlier ones for too long; nothing has happened then
    */
   commit(writes: readonly Write[]): Promise<void>
+  /** Writes what has been committed by now, and nothing half, into an empty directory, while commits go on. @throws when a disk does not take it */
+  copyTo(directory: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -263,6 +265,17 @@ class Journaled implements Database {
     if (this.#unsettled > settleSoon) this.#hurry()
     const synced = journal.synced()
     return this.#fullSynced === null ? synced : Promise.all([this.#fullSynced, synced]).then(() => {})
+  }
+
+  async copyTo(directory: string): Promise<void> {
+    const upTo = this.#commit
+    while (Number(this.#house.get(settledKey)?.toString() ?? 0) < upTo) {
+      if (this.#trouble !== null) throw this.#trouble
+      this.#hurry()
+      await new Promise(resolve => setTimeout(resolve, 10))
+      this.#root.resetReadTxn()
+    }
+    await this.#root.backup(directory, false) // a snapshot of LMDB's, with the number of the commit up to which it goes
   }
 
   /** Moves what the journal holds into LMDB, as long as there is something. */

@@ -1,9 +1,12 @@
 // Puts the embedded store together: claims the directory, recovers the database, opens the log in the background.
 // Invariant: nothing is read or written before the directory is this store's own.
 
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Log, Notice, NoticeBoard, Store } from '../engine/ports.ts'
 import type { Database } from './embedded-database.ts'
 import { EmbeddedLog } from './embedded-log.ts'
+import { syncDirectory } from './journal.ts'
 import { localNotices, type NoticeShelf } from './notices.ts'
 import { claim } from './ownership.ts'
 import { localPresence } from './presence.ts'
@@ -11,7 +14,10 @@ import { localSeats } from './seats.ts'
 import { localControl, localSignals } from './signals.ts'
 
 /** A store over the database at `path`; tests give one of other proportions. `ready()`, and every call, rejects when it could not open. */
-export const embeddedOver = (path: string, database: (path: string) => Database): Store & { rowsRead(): number } => {
+export const embeddedOver = (
+  path: string,
+  database: (path: string) => Database,
+): Store & { rowsRead(): number; backup(directory: string): Promise<void> } => {
   const opening = start(path, database)
   opening.catch(() => {}) // told to whoever asks
   let opened: Opened | null = null
@@ -52,12 +58,33 @@ export const embeddedOver = (path: string, database: (path: string) => Database)
     signals: localSignals(),
     seats: localSeats(),
     ready: async () => (await open()).check('write'),
+    backup: async directory => copied(directory, (opened ??= await opening).db),
     rowsRead: () => opened?.log.rowsRead ?? 0,
     close,
   }
 }
 
+/** In one step the copy is there under its name; what was broken off before stays beside it, and goes with the next one. */
+const copied = async (directory: string, db: Database): Promise<void> => {
+  if (existsSync(directory)) throw new Error(`there is something at ${directory} already`)
+  const partial = `${directory}.partial`
+  rmSync(partial, { recursive: true, force: true })
+  try {
+    mkdirSync(partial) // not what it lies in: below /proc Node would try that for ever
+    await db.copyTo(partial)
+    const data = openSync(join(partial, 'data.mdb'), 'r+')
+    fsyncSync(data)
+    closeSync(data)
+    renameSync(partial, directory)
+    syncDirectory(dirname(directory))
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true })
+    throw new Error(`no backup at ${directory}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
 interface Opened {
+  readonly db: Database
   readonly log: EmbeddedLog
   readonly notices: NoticeBoard
 }
@@ -67,7 +94,7 @@ const start = async (path: string, database: (path: string) => Database): Promis
   try {
     const release = await claim(path, db.slot)
     await db.recover()
-    return { log: new EmbeddedLog(db, release), notices: localNotices(shelfIn(db)) }
+    return { db, log: new EmbeddedLog(db, release), notices: localNotices(shelfIn(db)) }
   } catch (error) {
     await db.close()
     throw error

@@ -13,6 +13,8 @@ export interface EmbeddedOptions {
 export interface EmbeddedStore extends Store {
   /** Rows of entries and checkpoints read since the start. Opening a document reads its checkpoint and what came after, whatever its age. */
   rowsRead(): number
+  /** Copies all that has been written by now into a new directory, which another server can be started on, while this one goes on. */
+  backup(directory: string): Promise<void>
 }
 
 /** An embedded store. It opens in the background; `ready()`, and every call, rejects when it could not. */

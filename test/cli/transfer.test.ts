@@ -238,3 +238,39 @@ it('[P2] a disk that fills stops an export and an import with its reason; nothin
   expect((await does('import', { file: to }, there)).said).toBe('imported 1 document\n')
   expect((await does('verify', {}, there)).out).toBe('sound: 1 document with 3000 commits\n')
 })
+
+it('[P2] a backup of a directory under the hands of its server is whole: a server starts on it, with all that was durable by then', async () => {
+  const path = join(folder, 'busy')
+  const server = await serverWith({ store: embeddedStore({ path }) })
+  const { url } = await server.listen(0)
+  const admin = { INKWELL_ADMIN_URL: (await server.listenAdmin(0, { token })).url, INKWELL_ADMIN_TOKEN: token }
+  const pens = await Promise.all(['a', 'b', 'c'].map(doc => opens(url, doc)))
+  let typed = 0
+  let over = false
+  const typing = pens.map(async pen => {
+    while (!over) {
+      await pen.types('x')
+      typed++
+    }
+  })
+  while (typed < 100) await pens[0]!.reaching(pens[0]!.at.version + 1)
+  const confirmed = pens.map(pen => pen.at.version)
+  const copy = join(folder, 'copy')
+  expect((await does('backup', { directory: copy }, admin)).said).toBe(`${copy} is a whole copy\n`)
+  await expect(does('backup', { directory: copy }, admin)).rejects.toThrow(`there is something at ${copy} already`)
+  await expect(does('backup', { directory: '/proc/none' }, admin)).rejects.toThrow('no backup at /proc/none: ENOENT')
+  over = true
+  await Promise.all(typing)
+
+  const there = { INKWELL_STORE: `embedded:${copy}` }
+  expect((await does('verify', {}, there)).out).toMatch(/^sound: 3 documents/)
+  const again = await serverWith({ store: embeddedStore({ path: copy }) })
+  const { url: second } = await again.listen(0)
+  const readers = await Promise.all(['a', 'b', 'c'].map(doc => opens(second, doc)))
+  for (const [i, reader] of readers.entries()) {
+    expect(reader.at.version).toBeGreaterThanOrEqual(confirmed[i]!)
+    expect(reader.at.version).toBeLessThanOrEqual(pens[i]!.at.version)
+  }
+  const redis = await redisHere()
+  await expect(does('backup', { directory: join(folder, 'none') }, { REDIS_URL: redis.url })).rejects.toThrow('by its own means')
+})
