@@ -38,7 +38,7 @@ export interface HealthParts {
 const looking = 1_000 // ms between two looks at what can be told at once
 const patience = 5_000 // ms for the store to tell its settings and its time
 const again = 1_000 // ms until the canary tries again when it has failed
-const identifying = 15_000 // ms between two looks at the issuer of tokens
+const usual = 10_000 // ms between two looks at the store where there is no canary
 
 export class HealthWatch {
   readonly #parts: HealthParts
@@ -57,11 +57,12 @@ export class HealthWatch {
   start(): void {
     const { limits, identify } = this.#parts
     this.#every(looking, async () => this.#look())
-    this.#every(limits.canaryEvery, () => this.#store())
-    if (limits.canaryEvery > 0) this.#sing(limits.canaryEvery)
+    const every = limits.canaryEvery > 0 ? limits.canaryEvery : usual
+    this.#every(every, () => this.#store())
+    if (limits.canaryEvery > 0) this.#sing(every)
     if (identify !== null) {
       void this.#identify(identify)
-      this.#every(identifying, () => this.#identify(identify))
+      this.#every(1.5 * every, () => this.#identify(identify)) // a request to somebody else's server
     }
   }
 
@@ -140,7 +141,6 @@ export class HealthWatch {
   }
 
   #every(ms: number, look: () => Promise<void>): void {
-    if (ms <= 0) return
     this.#after(ms, () => {
       look()
         .catch(() => {}) // the store is away, which is told elsewhere
