@@ -15,7 +15,8 @@ import {
   unknownVariables,
   variablesOf,
 } from './settings.ts'
-import { documents, duration, list, port, proxies, switched, type Where, where, word } from './words.ts'
+import { documents, duration, list, port, proxies, switched, type Where, where, word, workers } from './words.ts'
+import { slotVariable } from './workers.ts'
 
 export interface Serving {
   readonly port: number
@@ -28,6 +29,8 @@ export interface Serving {
   /** Milliseconds. */
   readonly stopWithin: number
   readonly trustProxy: number
+  /** Processes that share the port; each is a node. */
+  readonly workers: number
   /** Null: everybody is a guest. */
   readonly jwt: JwtOptions | null
   /** Null: there is no listener for an operator. */
@@ -134,6 +137,13 @@ export const settings = {
     otherwise: '0',
     shape: proxies,
   },
+  workers: {
+    flag: '--workers <number>',
+    variable: 'INKWELL_WORKERS',
+    says: 'processes that share the port, each a node of its own: for a host of many cores; needs a Redis',
+    otherwise: '1',
+    shape: workers,
+  },
   jwtSecret: secretSetting,
   jwtPublicKey: {
     flag: '--jwt-public-key <pem>',
@@ -166,7 +176,7 @@ export const settings = {
   adminPort: {
     flag: '--admin-port <number>',
     variable: 'INKWELL_ADMIN_PORT',
-    says: "port for an operator's commands (inkwell revoke, …); default: no port",
+    says: "port for an operator's commands (inkwell revoke, …); the second worker takes the next one, and so on; default: no port",
     shape: port.optional(),
   },
   adminHost: {
@@ -180,7 +190,7 @@ export const settings = {
 } as const satisfies Settings
 
 /** Variables of other commands, which may stand beside those of this one. */
-const others = ['INKWELL_ADMIN_URL']
+const others = ['INKWELL_ADMIN_URL', slotVariable]
 
 /** What the options of `jwt()` are called here. */
 const flagsOfJwt: { readonly [option: string]: keyof typeof settings } = {
@@ -197,8 +207,8 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
   const { values, sources } = reading
   const production = environment.NODE_ENV === 'production'
   const faults = [...reading.faults]
-  const { port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, adminPort, adminHost, adminToken } =
-    values
+  const { port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, workers } = values
+  const { adminPort, adminHost, adminToken } = values
   const { jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtClockTolerance, jwtDocuments } = values
 
   const jwt: JwtOptions = {
@@ -235,11 +245,20 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
   if (adminPort !== undefined && adminToken === undefined && sources.adminToken !== undefined)
     faults.push(`${sources.adminPort}: nobody gets in there without --admin-token-file (or INKWELL_ADMIN_TOKEN)`)
 
+  if (workers !== undefined && workers > 1) {
+    if (store !== undefined && store.kind !== 'redis')
+      faults.push(`${sources.workers}: each worker is a node, and nodes share a Redis: --store redis://host:port`)
+    if (transports?.includes('polling'))
+      faults.push(`${sources.workers}: polling needs one worker for all of a client's requests, and a shared port gives it any`)
+    if (adminPort !== undefined && adminPort + workers > 65_536)
+      faults.push(`${sources.adminPort}: ${workers} workers need as many ports from there on, up to 65535`)
+  }
+
   for (const variable of unknownVariables(environment, [...variablesOf(settings), ...others]))
     faults.push(`${variable}: there is no such setting`)
   if (faults.length > 0) return faults
   return {
-    ...{ port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy },
+    ...{ port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, workers },
     jwt: given.length === 0 ? null : jwt,
     admin: adminPort === undefined || adminToken === undefined ? null : { port: adminPort, host: adminHost, token: adminToken },
   }

@@ -23,6 +23,7 @@ import { processOut } from './print.ts'
 import { askedOf, type CommandName, carryOut, commands } from './revoke.ts'
 import { type Flags, fileFlag, type Settings } from './settings.ts'
 import { printToken, tokenOf, tokenSettings } from './token.ts'
+import { keepWorkers, slotOf } from './workers.ts'
 
 const fail = (faults: readonly string[]): never => {
   process.stderr.write(`inkwell: the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}\n`)
@@ -66,7 +67,12 @@ const serve = async (flags: Flags): Promise<void> => {
   if (faults.length > 0) fail(faults)
   const serving = read as Serving
 
-  const log = pino({ level: serving.logLevel, base: { name: 'inkwell' } })
+  const slot = slotOf(process.env)
+  const log = pino({ level: serving.logLevel, base: { name: 'inkwell', ...(slot === null ? {} : { worker: slot }) } })
+  if (slot === null && serving.workers > 1) {
+    process.exitCode = await keepWorkers(serving.workers, log)
+    return
+  }
   let server: InkwellServer
   let url: string
   try {
@@ -80,7 +86,8 @@ const serve = async (flags: Flags): Promise<void> => {
       ...(serving.origins === undefined ? {} : { origins: serving.origins }),
       ...(serving.demo ? { demo } : {}),
     })
-    const { admin } = serving
+    // Each worker has its own, as an operator asks each node.
+    const admin = serving.admin && { ...serving.admin, port: serving.admin.port && serving.admin.port + (slot ?? 1) - 1 }
     if (admin !== null) await listens('--admin-port, --admin-host', admin, () => server.listenAdmin(admin.port, admin))
     ;({ url } = await listens('--port, --host', serving, () => server.listen(serving.port, serving.host)))
   } catch (error) {
@@ -131,7 +138,7 @@ const serve = async (flags: Flags): Promise<void> => {
     log.info({ logLevel: level }, 'log level')
   })
   process.on('SIGTERM', () => stop('SIGTERM', 0))
-  process.on('SIGINT', () => stop('SIGINT', 0))
+  process.on('SIGINT', () => (slot === null ? stop('SIGINT', 0) : undefined)) // a worker is told by its parent
   // A mistake that nobody caught: what is in memory may be wrong, what is in the log is not. Say so, save what can be saved, go.
   const dire = (error: unknown): void => {
     log.fatal({ err: error }, 'an error that nobody caught')

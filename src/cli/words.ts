@@ -17,6 +17,12 @@ export const proxies = z
   .transform(Number)
   .refine(proxies => proxies <= 16, 'must be a number from 0 to 16')
 
+export const workers = z
+  .string()
+  .regex(/^\d{1,3}$/, 'must be a number from 1 to 128')
+  .transform(Number)
+  .refine(workers => workers >= 1 && workers <= 128, 'must be a number from 1 to 128')
+
 export const count = z
   .string('is missing')
   .regex(/^\d{1,15}$/, 'must be a whole number')

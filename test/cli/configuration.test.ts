@@ -28,6 +28,7 @@ const usual = {
   transports: ['websocket'],
   stopWithin: 28_000,
   trustProxy: 0,
+  workers: 1,
   jwt: null,
   admin: null,
 }
@@ -63,6 +64,7 @@ describe('what is said', () => {
       transports: ['websocket', 'polling'],
       stopWithin: 28_000,
       trustProxy: 2,
+      workers: 1,
     })
     expect(configurationOf({ store: 'embedded:/var/lib/with:colon' }, environment)).toMatchObject({
       store: { kind: 'embedded', path: '/var/lib/with:colon' },
