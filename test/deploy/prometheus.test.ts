@@ -54,7 +54,7 @@ beforeAll(async () => {
   const settings = readFileSync(scrapeFile, 'utf8')
     .replaceAll('15s', '1s')
     .replace('/etc/prometheus/inkwell-admin-token', tokenFile)
-    .replace('localhost:3100', new URL(admin).host)
+    .replace('localhost:9100', new URL(admin).host)
   writeFileSync(join(folder, 'prometheus.yml'), settings)
   const listen = `127.0.0.1:${await freePort()}`
   api = `http://${listen}`
