@@ -6,50 +6,18 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Outcome, type Round, run } from '../src/load/run.ts'
 import { type Plan, seats } from '../src/load/schedule.ts'
-import { createServer, embeddedStore, jwt, memoryStore } from '../src/server/index.ts'
 import { issueToken } from '../src/server/jwt.ts'
-import { redisStore } from '../src/stores/redis.ts'
 import { RedisServer } from '../test/redis.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 export const name = 'scale'
 
 const secret = 'a secret of more than 32 bytes, for the bench alone'
-const asChild = 'serve-for-scale'
 
 // ---- the servers
-
-/** An Inkwell as a child; `place`: memory:, redis://…, or a folder. */
-const serve = async (place: string, tokens: boolean): Promise<void> => {
-  const store =
-    place === 'memory:' ? memoryStore() : place.startsWith('redis:') ? redisStore(place) : embeddedStore({ path: place })
-  const server = await createServer({
-    store,
-    logger: 'silent',
-    ...(tokens ? { authenticate: jwt({ secret, documents: { '*': 'write' } }) } : {}),
-  })
-  const { url } = await server.listen(0)
-  const delay = monitorEventLoopDelay({ resolution: 5 })
-  delay.enable()
-  process.on('message', ask => {
-    if (ask === 'memory') {
-      for (let i = 0; i < 4; i++) globalThis.gc?.()
-      process.send!(process.memoryUsage().rss)
-    } else {
-      process.send!(delay.percentile(99) / 1e6)
-      delay.reset()
-    }
-  })
-  process.on('disconnect', () => process.exit())
-  process.send!(url)
-}
-
-if (process.argv[2] === asChild) await serve(process.argv[3]!, process.argv[4] === 'tokens')
 
 type Peer = 'ws' | 'socketio' | 'socketio-msgpack' | 'sharedb' | 'hocuspocus' | 'y-websocket'
 type Who = 'inkwell' | Peer
@@ -66,14 +34,11 @@ class Served {
   }
 
   static async start(who: Who, place = 'memory:', tokens = false): Promise<Served> {
-    const execArgv = [...process.execArgv, '--expose-gc']
-    const child =
-      who === 'inkwell'
-        ? fork(fileURLToPath(import.meta.url), [asChild, place, tokens ? 'tokens' : 'anybody'], { execArgv })
-        : fork(join(peersFolder, 'serve.mjs'), [who], {
-            execArgv: ['--expose-gc'],
-            stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-          })
+    const args = who === 'inkwell' ? [who, place, ...(tokens ? [secret] : [])] : [who]
+    const child = fork(join(peersFolder, 'serve.mjs'), args, {
+      execArgv: ['--expose-gc'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
     const [url] = (await Promise.race([once(child, 'message'), once(child, 'exit').then(() => [null])])) as [string | null]
     if (url === null) throw new Error(`the server of ${who} has ended`)
     return new Served(child, url)
@@ -94,8 +59,9 @@ class Served {
 
 const peersFolder = join(import.meta.dirname, 'peers')
 
-/** The peers' packages are not Inkwell's: they are installed when somebody measures them. */
-const installPeers = async (): Promise<void> => {
+/** The peers' packages are not Inkwell's: they are installed when somebody measures them. Inkwell is measured as it is built. */
+const prepare = async (): Promise<void> => {
+  await promisify(execFile)(process.execPath, [join(import.meta.dirname, '..', 'scripts', 'build.mjs')])
   if (existsSync(join(peersFolder, 'node_modules', 'sharedb'))) return
   console.log('installing the peers (bench/peers) …')
   await promisify(execFile)('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: peersFolder })
@@ -490,7 +456,7 @@ const cases: Readonly<Record<string, Case>> = { idle, rooms, busy, quiet, hot, n
 export const bench = async ({ quick, cases: asked = [] }: BenchOptions): Promise<readonly Row[]> => {
   const unknown = asked.filter(name => cases[name] === undefined)
   if (unknown.length > 0) throw new Error(`there is no case ${unknown.join(', ')}; there is ${Object.keys(cases).join(', ')}`)
-  await installPeers()
+  await prepare()
   const sizes: Sizes = quick ? { rounds: 1, seconds: 3, many: 1_000 } : { rounds: 3, seconds: 8, many: 10_000 }
   const rows: Row[] = []
   for (const [name, measure] of Object.entries(cases)) {

@@ -1,5 +1,6 @@
-// The peers' servers, each as plainly as its own documentation sets it up: `node serve.mjs sharedb`, as a child of the bench.
-// Invariant: nothing is stored, and nothing is logged; what the bench asks is answered by a message.
+// A server to be measured, as a child of the bench: `node serve.mjs sharedb`, each peer as plainly as its documentation sets it up, or
+// `node serve.mjs inkwell memory: [secret of tokens]`, as it is built.
+// Invariant: peers store nothing, and nobody logs; what the bench asks is answered by a message.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -73,12 +74,37 @@ const yWebsocket = async http => {
   new WebSocketServer({ server: http }).on('connection', setupWSConnection)
 }
 
-const peers = { ws, socketio: socketIo, 'socketio-msgpack': socketIoMessagePack, sharedb, hocuspocus, 'y-websocket': yWebsocket }
+/** Brings its own http.Server, as `inkwell serve` does. Built, since the compiler that benches run under makes what it runs slower. */
+const inkwell = async () => {
+  const [, , , place, secret] = process.argv
+  const dist = path => import(new URL(`../../dist/${path}`, import.meta.url).href)
+  const { createServer: createInkwell, embeddedStore, jwt, memoryStore } = await dist('server/index.js')
+  const { redisStore } = await dist('stores/redis.js')
+  const server = await createInkwell({
+    store: place === 'memory:' ? memoryStore() : place.startsWith('redis:') ? redisStore(place) : embeddedStore({ path: place }),
+    logger: 'silent',
+    ...(secret === undefined ? {} : { authenticate: jwt({ secret, documents: { '*': 'write' } }) }),
+  })
+  return (await server.listen(0)).url
+}
+
+const peers = {
+  inkwell,
+  ws,
+  socketio: socketIo,
+  'socketio-msgpack': socketIoMessagePack,
+  sharedb,
+  hocuspocus,
+  'y-websocket': yWebsocket,
+}
 
 const http = createServer()
-await peers[process.argv[2]](http)
-http.listen(0, '127.0.0.1')
-await once(http, 'listening')
+let url = await peers[process.argv[2]](http)
+if (url === undefined) {
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  url = `http://127.0.0.1:${http.address().port}`
+}
 
 const delay = monitorEventLoopDelay({ resolution: 5 })
 delay.enable()
@@ -92,4 +118,4 @@ process.on('message', ask => {
   }
 })
 process.on('disconnect', () => process.exit())
-process.send(`http://127.0.0.1:${http.address().port}`)
+process.send(url)
