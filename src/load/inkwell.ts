@@ -190,6 +190,7 @@ class InkwellTalk implements Talk {
         setTimeout(this.handle === null ? () => this.join() : this.resend, after ?? 250)
         return
       case 'rejoin':
+        if (this.handle !== null) this.say({ kind: 'leave', handle: this.handle })
         this.handle = null
         return this.join()
       default:
