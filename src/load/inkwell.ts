@@ -125,8 +125,9 @@ class InkwellTalk implements Talk {
   private joined({ handle, content, right }: Joined): void {
     this.handle = handle
     if (this.seat.writes && right !== 'write') return this.ear.failed('right: read')
-    const { inFlight } = this
+    const { inFlight, position: before } = this
     this.position = content.position
+    if (content.kind !== 'commits' && before !== null) this.skipped(before.version, content.position.version)
     if (content.kind === 'snapshot') {
       const { landed, value } = content
       if (inFlight !== null && landed !== null && landed.seq >= inFlight.seq) this.confirm()
@@ -199,6 +200,7 @@ class InkwellTalk implements Talk {
   }
 
   private commits(bytes: Buffer): void {
+    if (this.handle === null) return // of the stay before; what is in it comes with `joined`
     // The head only: what these commits are has mostly been read for another client of the document.
     at = 1
     varint(bytes)
@@ -236,6 +238,14 @@ class InkwellTalk implements Talk {
       this.ledger.write(version, writer, first + gap, text.length)
     }
     this.ledger.annotate(position.version, position)
+  }
+
+  /** What has come in a snapshot, or composed: as far as others here have heard of each commit. */
+  private skipped(from: number, to: number): void {
+    for (let version = from + 1; version <= to; version++) {
+      const writer = this.ledger.has(version) ? this.ledger.writer(version) : -1
+      if (writer >= 0) this.ear.arrived(writer, this.ledger.first(version), this.ledger.count(version))
+    }
   }
 
   private take(from: number, to: number): void {
