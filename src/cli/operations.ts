@@ -2,6 +2,7 @@
 
 import { changeCommands } from './change.ts'
 import type { Command } from './command.ts'
+import { doctorCommands } from './doctor.ts'
 import { logLevel } from './log-level.ts'
 import { lookCommands } from './look.ts'
 import { migrateCommands } from './migrate.ts'
@@ -12,6 +13,7 @@ import { verifyCommands } from './verify.ts'
 export const operations: Readonly<Record<string, Command>> = {
   ...lookCommands,
   ...verifyCommands,
+  ...doctorCommands,
   ...changeCommands,
   ...nodeCommands,
   'log-level': logLevel,
