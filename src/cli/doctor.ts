@@ -210,7 +210,7 @@ const ofServer = async ({ host, port }: Serving): Promise<readonly Finding[]> =>
     : reasons.map(reason => (answer.ok ? warning : fault)('server', reason, mend))
 }
 
-export const doctorSettings = { ...serveSettings, ...jsonSetting } as const satisfies Settings
+const doctorSettings = { ...serveSettings, ...jsonSetting } as const satisfies Settings
 
 export const diagnosed = async (flags: Flags, environment: Environment, machine: Machine): Promise<readonly Finding[]> => {
   const read = configurationOf(flags, environment)
@@ -239,7 +239,7 @@ const print = async (found: readonly Finding[], json: boolean, out: Out): Promis
 export const doctorCommands = {
   doctor: {
     says: 'look at what a server stands on: configuration, store, clocks, limits, disk; ends with 1 when something is a fault',
-    examples: ['inkwell doctor', 'NODE_ENV=production inkwell doctor --store redis://localhost:6379 --json'],
+    examples: ['inkwell doctor', 'inkwell doctor --store redis://localhost:6379 --json'],
     settings: doctorSettings,
     prepare(flags, environment) {
       const { values, faults } = readSettings({ json: jsonSetting.json }, flags, environment)
