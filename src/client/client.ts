@@ -125,12 +125,10 @@ class LiveClient implements Client {
   private readonly random: () => number
   private readonly events = new Emitter<ClientEvents>()
   private readonly documents = new Map<DocId, LiveDocument<unknown, unknown>>()
-  /** Those on their way out of the storage. */
+  /** Those on their way out of the storage. Before that is open, the pen is chosen by them. */
   private readonly starting = new Map<DocId, Promise<LiveDocument<unknown, unknown>>>()
   /** Those that nobody has asked for: they are open until what they hold is safe. */
   private readonly unasked = new Set<DocId>()
-  /** All that have been asked for so far: the pen is chosen by them. */
-  private readonly asked = new Set<DocId>()
   private readonly types = new Map<string, DocumentType<unknown, unknown>>([
     [textType.name, textType as DocumentType<unknown, unknown>],
   ])
@@ -147,8 +145,8 @@ class LiveClient implements Client {
   private readonly failedBoxes = new Set<string>()
   private helper: LiveClient | null = null
   private readonly stopLeaving: () => void
-  /** The last edit of documents closed: one opened again must not give its edits numbers that others may have yet (R12). */
-  private readonly numbers = new Map<DocId, Seq>()
+  /** No edit of a document closed has a higher number: what is opened anew must not give its edits numbers that others may have yet (R12). */
+  private last: Seq = 0
   private readonly line: Line
   private readonly renewal: Renewal | null
   /** Null while there is no line. */
@@ -210,7 +208,6 @@ class LiveClient implements Client {
 
   private async document<S, O>(id: DocId, type: DocumentType<S, O>): Promise<Document<S, O>> {
     if (this.closing !== null || this.status === 'closed') throw this.endedBy ?? closedHere('client')
-    this.asked.add(id)
     this.unasked.delete(id)
     const there = this.documents.get(id)
     if (there?.isClosing) {
@@ -236,7 +233,8 @@ class LiveClient implements Client {
   }
 
   private async begin(id: DocId, type: DocumentType<unknown, unknown>): Promise<LiveDocument<unknown, unknown>> {
-    const pen = this.home === null ? null : ((await this.home)?.pen ?? null)
+    const pen = (this.home && (await this.home))?.pen ?? null
+    const known = pen?.seqOf(id)
     let opened: Opened<unknown, unknown> | null = null
     try {
       opened = pen && (await pen.open(type, id))
@@ -244,7 +242,7 @@ class LiveClient implements Client {
       this.events.emit('error', storageFailed(error))
     }
     if (this.closing !== null || this.status === 'closed') throw this.endedBy ?? closedHere('client')
-    const seq = Math.max(this.numbers.get(id) ?? 0, opened?.seq ?? pen?.seqOf(id) ?? 0)
+    const seq = Math.max(known ?? this.last, opened?.seq ?? 0)
     const port: DocumentPort = {
       clock: this.clock,
       random: this.random,
@@ -264,14 +262,13 @@ class LiveClient implements Client {
 
   private closed(id: DocId, last: Seq, end: DocumentEnd, pen: Pen | null): void {
     this.documents.delete(id)
-    this.numbers.set(id, last)
-    pen?.closed(id, last, end === 'unsent')
+    this.last = Math.max(this.last, last)
+    const gone = end === 'forbidden'
+    const done = pen?.closed(id, last, end === 'unsent', gone ? this.book.of(id) : null)
+    done?.catch(error => this.events.emit('error', storageFailed(error)))
     this.forbidden.delete(id)
-    if (end !== 'forbidden') return
+    if (!gone) return
     this.forbidden.add(id)
-    // The draft may be the only copy of what was unsent: the text goes when that is written.
-    const gone = pen?.keepDrafts(this.book.of(id)).then(() => pen.forget(id))
-    gone?.catch(error => this.events.emit('error', storageFailed(error)))
     if (!this.isStandIn && this.author !== null) this.goOnErrands()
   }
 
@@ -307,7 +304,7 @@ class LiveClient implements Client {
 
   private async moveIn(url: string, open: OpenStorage, key: ClientKey): Promise<Home> {
     const storage = await open(url)
-    return { storage, pen: await takePen(storage, () => [...this.asked], { key, box: newKey() }, this.tell) }
+    return { storage, pen: await takePen(storage, () => [...this.starting.keys()], { key, box: newKey() }, this.tell) }
   }
 
   private readonly tell: Tell = (what, error) => this.events.emit('error', storageDamaged(what, error))

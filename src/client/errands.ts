@@ -57,6 +57,7 @@ const visit = async (errands: Errands, name: string): Promise<void> => {
 /** Whether nothing is left in the box. */
 const bringHome = async ({ storage, own, types, send, forbidden, found, calledOff }: Errands, pen: Pen): Promise<boolean> => {
   const handedBack = await send(pen)
+  await pen.turn
   // Written to mine before it leaves the other: should this page end in between, there are two of them, and they have one name.
   const drafts = [...handedBack, ...readDrafts(await storage.read(pen.name, draftPrefix), () => {})] // some twice: they have names
   await own.keepDrafts(drafts)

@@ -160,6 +160,10 @@ export class Pen {
   private readonly tell: Tell
   private readonly entries: Map<DocId, Entry>
   private opened: number
+  /** Documents that are open. */
+  private readonly inUse = new Set<DocId>()
+  /** Whatever takes documents away comes one after the other, and never while one of them is being opened. Resolves when all is done. */
+  turn: Promise<void> = Promise.resolve()
 
   private constructor(storage: ClientStorage, box: Box, { key, entries }: Inventory, drafts: readonly DraftJson[], tell: Tell) {
     this.key = key
@@ -198,6 +202,7 @@ export class Pen {
 
   /** Nothing in it would be missed. */
   async isEmpty(): Promise<boolean> {
+    await this.turn
     const records = await this.storage.read(this.name, '')
     return [...records.keys()].every(key => key === keyRecord)
   }
@@ -209,6 +214,8 @@ export class Pen {
   /** What is known of a document: what this pen has of it, else the text that any other box has. */
   async open<S, O>(type: DocumentType<S, O>, doc: DocId): Promise<Opened<S, O>> {
     const used = ++this.opened
+    this.inUse.add(doc)
+    await this.turn
     const known = this.entries.get(doc)
     const text = (await this.storage.read(this.name, rootKey(doc))).get(rootKey(doc))
     const cells = await this.storage.read(this.name, cellPrefix(doc))
@@ -227,19 +234,39 @@ export class Pen {
     }
   }
 
-  /** The last number that an edit of a document may have, where its record cannot be got at. */
-  seqOf(doc: DocId): Seq {
-    return this.entries.get(doc)?.seq ?? 0
+  /** The last number that an edit of a document in the box may have. */
+  seqOf(doc: DocId): Seq | undefined {
+    return this.entries.get(doc)?.seq
   }
 
-  /** How a document stands that has just been closed. */
-  closed(doc: DocId, seq: Seq, unsent: boolean): void {
+  /**
+   * How a document stands that has just been closed. Given its drafts, it is no longer to be seen: they may be the only copy of what was
+   * unsent, so its text goes when they are written.
+   */
+  closed(doc: DocId, seq: Seq, unsent: boolean, drafts: readonly DraftJson[] | null): Promise<void> {
+    this.inUse.delete(doc)
     const known = this.entries.get(doc)
     if (known !== undefined) this.entries.set(doc, { ...known, seq, unsent })
+    return this.inTurn(async () => {
+      if (drafts === null) return this.tidy()
+      await this.keepDrafts(drafts)
+      await this.remove(doc)
+    })
   }
 
-  /** Removes a document from the box. */
-  async forget(doc: DocId): Promise<void> {
+  /** Removes a document from the box, unless it is open. */
+  forget(doc: DocId): Promise<void> {
+    return this.inTurn(() => this.remove(doc))
+  }
+
+  private inTurn(act: () => Promise<void>): Promise<void> {
+    const done = this.turn.then(act)
+    this.turn = done.catch(() => {}) // whoever asked for it is told
+    return done
+  }
+
+  private async remove(doc: DocId): Promise<void> {
+    if (this.inUse.has(doc)) return
     this.entries.delete(doc)
     const cells = await this.storage.read(this.name, cellPrefix(doc))
     await this.write([rootKey(doc), soundKey(doc), ...cells.keys()].map(key => [key, null]))
@@ -297,7 +324,8 @@ export class Pen {
   }
 
   private async tidy(): Promise<void> {
-    const idle = [...this.entries].filter(([, { unsent }]) => !unsent).sort(([, a], [, b]) => b.used - a.used)
-    for (const [doc] of idle.slice(documentsKept)) await this.forget(doc)
+    const idle = [...this.entries].filter(([doc, { unsent }]) => !unsent && !this.inUse.has(doc))
+    idle.sort(([, a], [, b]) => b.used - a.used)
+    for (const [doc] of idle.slice(documentsKept)) await this.remove(doc)
   }
 }

@@ -195,37 +195,7 @@ export const openSession = <S, O>(type: DocumentType<S, O>, doc: DocId): Session
 
 export const step = <S, O>(state: Session<S, O>, event: SessionEvent<O>): Step<S, O> => {
   const run = new Run(state)
-  switch (event.kind) {
-    case 'edit':
-      run.edit(event.op)
-      break
-    case 'up':
-      run.up(event.author, event.limits)
-      break
-    case 'down':
-      run.down()
-      break
-    case 'message':
-      run.message(event.message)
-      break
-    case 'resend':
-      run.resend()
-      break
-    case 'join':
-      run.pauseOver()
-      break
-    case 'distrust':
-      run.distrust()
-      break
-    case 'doubt':
-      run.doubt()
-      break
-    case 'close':
-      run.close()
-      break
-    default:
-      unreachable(event)
-  }
+  run[event.kind](event as never) // what it takes is held by `Steps`
   return run.result()
 }
 
@@ -243,10 +213,13 @@ export const levelOf = (state: Session<unknown, unknown>, seq: Seq): Level => {
 export const seqOfTyped = (state: Session<unknown, unknown>): Seq =>
   state.seq + state.units.filter(unit => unit.seq === null).length
 
+/** A method for each kind of event. */
+type Steps<O> = { readonly [Event in SessionEvent<O> as Event['kind']]: (event: Event) => void }
+
 /**
  * One step under way: owns a copy of the state and collects the effects. Its methods are the rules; each leaves the invariant true.
  */
-class Run<S, O> {
+class Run<S, O> implements Steps<O> {
   private state: Session<S, O>
   private readonly effects: SessionEffect<S, O>[] = []
 
@@ -258,7 +231,7 @@ class Run<S, O> {
     return [this.state, this.effects]
   }
 
-  edit(op: O): void {
+  edit({ op }: { readonly op: O }): void {
     const { type, units } = this.state
     if (this.isOver || type.isNoop(op)) return
     const last = units.at(-1)
@@ -277,12 +250,12 @@ class Run<S, O> {
     return (type.split?.(op, most) ?? null) !== null
   }
 
-  up(author: AuthorId, limits: Limits | undefined): void {
+  up({ author, limits }: { readonly author: AuthorId; readonly limits?: Limits }): void {
     // There may have been no `down`: the line is another one all the same, and owes nothing that the one before owed.
     if (this.state.link.kind === 'leaving') this.end(null)
     if (this.isOver) return
     this.set({ author, ...(limits && { most: mostOf(limits) }) })
-    this.join('kept')
+    this.ask('kept')
   }
 
   down(): void {
@@ -323,7 +296,7 @@ class Run<S, O> {
     this.flush()
   }
 
-  message(message: ServerMessage): void {
+  message({ message }: { readonly message: ServerMessage }): void {
     const { link } = this.state
     if (message.kind === 'joined') {
       if (message.doc !== this.state.doc) return
@@ -362,7 +335,7 @@ class Run<S, O> {
 
   // ---- joining
 
-  private join(trust: Trust): void {
+  private ask(trust: Trust): void {
     const { doc, type, position } = this.state
     this.set({ link: { kind: 'joining', trust } })
     const join = { kind: 'join', doc, type: type.name, position: trust === 'kept' ? position : null } as const
@@ -376,7 +349,7 @@ class Run<S, O> {
 
   private rejoin(): void {
     this.leaveStay()
-    this.join('kept')
+    this.ask('kept')
   }
 
   /** Joins again after a while: at once would make a busy loop of a history that refuses what it has just handed out. */
@@ -390,9 +363,10 @@ class Run<S, O> {
     this.effects.push({ kind: 'wait', ms, next: 'join' })
   }
 
-  pauseOver(): void {
+  /** The pause before joining again is over. */
+  join(): void {
     const { link } = this.state
-    if (link.kind === 'waiting') this.join(link.trust)
+    if (link.kind === 'waiting') this.ask(link.trust)
   }
 
   distrust(): void {
@@ -453,7 +427,7 @@ class Run<S, O> {
     this.effects.push({ kind: 'refused', refusal })
     switch (refusal.advice) {
       case 'rejoin':
-        return this.join('kept')
+        return this.ask('kept')
       case 'retry':
       case 'slow-down':
         return this.joinLater(refusal.after ?? 0, 'kept')

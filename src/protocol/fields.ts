@@ -120,27 +120,20 @@ const shaped = (value: unknown, what: string, shape: RegExp, min: number, max: n
         `${what} must be ${min === max ? min : `${min} to ${max}`} characters of ${shape.source}, not ${glimpse(value)}`,
       )
 
-export const docIdBytes = 256
-export const docId = (value: unknown): DocId => {
-  const id = sound(value, 'document id', docIdBytes, 'bad-document-id')
-  if (id === '') return refuse('bad-document-id', 'the document id is empty')
-  if (control.test(id)) return refuse('bad-document-id', 'the document id has a control character')
-  return id as DocId
+/** A name that can be written on one line. */
+const named = (value: unknown, what: string, maxBytes: number, code?: ErrorCode): string => {
+  const name = sound(value, what, maxBytes, code)
+  return name === '' || control.test(name) ? refuse(code ?? 'malformed', `${what} is empty or has a control character`) : name
 }
+
+export const docIdBytes = 256
+export const docId = (value: unknown): DocId => named(value, 'document id', docIdBytes, 'bad-document-id') as DocId
 
 export const typeNameBytes = 256 // room for the URI of a type of the ottypes family
-export const typeName = (value: unknown): string => {
-  const name = sound(value, 'document type', typeNameBytes)
-  return name === '' || control.test(name) ? refuse('malformed', 'the document type is empty or has a control character') : name
-}
+export const typeName = (value: unknown): string => named(value, 'document type', typeNameBytes)
 
 export const signalNameBytes = 64
-export const signalName = (value: unknown): string => {
-  const name = sound(value, 'the name of the signal', signalNameBytes)
-  return name === '' || control.test(name)
-    ? refuse('malformed', 'the name of the signal is empty or has a control character')
-    : name
-}
+export const signalName = (value: unknown): string => named(value, 'the name of the signal', signalNameBytes)
 
 /** The payload of a signal, of which `size` bytes came or are to go. */
 export const signalPayload = (payload: Json, size: number, bounds: Bounds): Json =>
@@ -157,26 +150,22 @@ export const keyOf = (value: unknown): ClientKey => shaped(value, 'client key', 
 export const chainOf = (value: unknown): Chain => shaped(value, 'chain', hexShape, 16, 16) as Chain
 export const hashOf = (value: unknown): string => shaped(value, 'hash', hexShape, 16, 16)
 
-export const userTextLength = 128 // characters
-const userText = (value: unknown, what: string): string => {
-  const text = sound(value, what, 4 * userTextLength)
-  return text.length <= userTextLength
-    ? text
-    : refuse('malformed', `${what} has ${text.length} characters, the limit is ${userTextLength}`)
+/** A well-formed string of at most `length` characters. */
+const short = (value: unknown, what: string, length: number): string => {
+  const text = sound(value, what, 4 * length)
+  return text.length <= length ? text : refuse('malformed', `${what} has ${text.length} characters, the limit is ${length}`)
 }
-export const userId = (value: unknown): string => userText(value, 'user id') || refuse('malformed', 'the user id is empty')
-export const userName = (value: unknown): string => userText(value, 'user name')
+
+export const userTextLength = 128 // characters
+export const userId = (value: unknown): string =>
+  short(value, 'user id', userTextLength) || refuse('malformed', 'the user id is empty')
+export const userName = (value: unknown): string => short(value, 'user name', userTextLength)
 export const colorOf = (value: unknown): string => shaped(value, 'color', colorShape, 7, 7)
 
 export const tokenOf = (value: unknown, bounds: Bounds): string => sound(value, 'token', bounds.tokenBytes, 'unauthenticated')
 
 export const detailLength = 512 // characters; a detail is for people and is cut, never refused, when we write it
-export const detailOf = (value: unknown): string => {
-  const text = sound(value, 'detail', 4 * detailLength)
-  return text.length <= detailLength
-    ? text
-    : refuse('malformed', `detail has ${text.length} characters, the limit is ${detailLength}`)
-}
+export const detailOf = (value: unknown): string => short(value, 'detail', detailLength)
 
 const codes: ReadonlySet<unknown> = new Set(errorCodes)
 export const errorCodeOf = (value: unknown): ErrorCode =>

@@ -102,15 +102,15 @@ const checkData = ({ type, nsp, data, id }: Packet, bounds: Bounds): void => {
       if (data !== undefined) fail('a disconnect packet has no data')
       break
     case event:
-      if (!Array.isArray(data)) return fail('the data of an event must be an array')
-      checkName(data[0], nsp, bounds)
-      if (data.length - 1 > bounds.args) fail(`an event has ${data.length - 1} arguments, the limit is ${bounds.args}`)
+    case ack: {
+      const what = type === event ? 'an event' : 'an acknowledgement'
+      if (!Array.isArray(data)) return fail(`the data of ${what} must be an array`)
+      if (type === event) checkName(data[0], nsp, bounds)
+      else if (id === undefined) fail(`${what} has no number`)
+      const args = type === event ? data.length - 1 : data.length
+      if (args > bounds.args) fail(`${what} has ${args} arguments, the limit is ${bounds.args}`)
       break
-    case ack:
-      if (!Array.isArray(data)) return fail('the data of an acknowledgement must be an array')
-      if (id === undefined) fail('an acknowledgement has no number')
-      if (data.length > bounds.args) fail(`an acknowledgement has ${data.length} arguments, the limit is ${bounds.args}`)
-      break
+    }
     default:
       fail(`no packet has the type ${type}`)
   }
@@ -130,13 +130,15 @@ const isObject = (value: unknown): boolean =>
 // ---- messages
 
 /** The event as which a message that was read, or could not be, reaches the listeners. */
-const arrival = (read: Read<AnyMessage>, end: ParserOptions['end']): unknown[] => {
+const arrival = (read: Read<AnyMessage>, answer: Answer): unknown[] => {
   if (read.ok) return [read.message.kind, read.message]
-  if (read.broken || end === 'client') return fail(read.refusal.detail ?? read.refusal.message)
-  return ['refused', refusedOf(read)]
+  return read.broken || answer === null ? fail(read.refusal.detail ?? read.refusal.message) : ['refused', answer(read)]
 }
 
-/** The answer to a message that could not be read. */
+/** What a message that could not be read is answered with; null: by breaking the connection. */
+type Answer = ((read: Unreadable) => Refused) | null
+
+/** A server's answer. */
 export const refusedOf = ({ doc, handle, seq, refusal }: Unreadable): Refused => ({ kind: 'refused', doc, handle, seq, refusal })
 
 /** The message that an outgoing event carries; null for an application's own event. */
@@ -169,14 +171,15 @@ interface BinaryEnd {
   readonly end: ParserOptions['end']
   readonly encode: (message: never, id?: number) => Uint8Array
   readonly readBody: ReadBody<AnyMessage>
+  readonly answer: Answer
 }
 
-const serverEnd: BinaryEnd = { end: 'server', encode: encodeServerFrame, readBody: readClientBody }
-const clientEnd: BinaryEnd = { end: 'client', encode: encodeClientFrame, readBody: readServerBody }
+const serverEnd: BinaryEnd = { end: 'server', encode: encodeServerFrame, readBody: readClientBody, answer: refusedOf }
+const clientEnd: BinaryEnd = { end: 'client', encode: encodeClientFrame, readBody: readServerBody, answer: null }
 
 const writer = new Writer()
 
-const binaryForm = ({ end, encode, readBody }: BinaryEnd, bounds: Bounds): Form => {
+const binaryForm = ({ end, encode, readBody, answer }: BinaryEnd, bounds: Bounds): Form => {
   return {
     write(given) {
       const message = messageIn(given, end)
@@ -195,7 +198,7 @@ const binaryForm = ({ end, encode, readBody }: BinaryEnd, bounds: Bounds): Form 
       const bytes = bytesOf(frame)
       const r = new Reader(bytes)
       const { opcode, type, nsp, id } = readHead(r, bounds)
-      if (opcode !== null) return packet(event, nsp, arrival(readBody(r, opcode, bounds), end), id)
+      if (opcode !== null) return packet(event, nsp, arrival(readBody(r, opcode, bounds), answer), id)
       if (r.end > bounds.messageBytes) fail(`a frame has ${r.end} bytes, the limit is ${bounds.messageBytes}`)
       const data = r.left === 0 ? undefined : unpack(bytes, r.at, r.end, bounds, 'a packet', true).value
       const read = packet(type, nsp, data, id)
@@ -220,6 +223,7 @@ const outgoing = ({ type, data }: Packet): unknown => {
 /** Text frames: type, namespace and comma unless it is "/", number, JSON. */
 const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
   const readMessage = end === 'server' ? readClientMessage : readServerMessage
+  const answer = end === 'server' ? refusedOf : null
 
   return {
     write(given) {
@@ -245,7 +249,7 @@ const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
         return packet(
           event,
           nsp,
-          arrival(frame.length > bounds.messageBytes ? tooLarge(message, frame, bounds) : message, end),
+          arrival(frame.length > bounds.messageBytes ? tooLarge(message, frame, bounds) : message, answer),
           id,
         )
       }

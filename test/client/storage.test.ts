@@ -1,13 +1,14 @@
 // Documents that outlive their page: the engine is real, the network and the disk are in the hand.
 
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Draft, TextDocument } from '../../src/client/index.ts'
+import type { Client, Draft, TextDocument } from '../../src/client/index.ts'
+import { docOfRootKey, rootPrefix } from '../../src/client/record.ts'
 import { fromEdits, type TextOp } from '../../src/ot/op.ts'
 import type { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { Right } from '../../src/protocol/messages.ts'
-import { HandDisk } from './disk.ts'
-import { type HandOptions, type HandPage, HandWorld } from './hand.ts'
+import { HandDisk, HandStorage } from './disk.ts'
+import { HandClock, HandLine, type HandOptions, type HandPage, HandWorld } from './hand.ts'
 
 const worlds: HandWorld[] = []
 const world = (options: HandOptions = {}): HandWorld => {
@@ -49,6 +50,107 @@ const opened = async (at: HandWorld, page: HandPage, id = 'doc'): Promise<TextDo
   at.clock.pass(1_000)
   return opening
 }
+
+/** Values that can be reached from here, less what the test itself holds. */
+const weight = (it: unknown, seen = new Set<unknown>([null])): number => {
+  if (typeof it !== 'object' || seen.has(it) || it instanceof HandLine || it instanceof HandStorage || it instanceof HandClock)
+    return 0
+  seen.add(it)
+  const inside = it instanceof Map ? [...it].flat() : it instanceof Set ? [...it] : Object.values(it as object)
+  return inside.reduce<number>((sum, value) => sum + 1 + weight(value, seen), 0)
+}
+
+describe('a process that opens one document after the other', () => {
+  /** Opens so many more, writes into each, and closes them. */
+  const passes = async (at: HandWorld, client: Client, from: number, to: number): Promise<void> => {
+    for (let i = from; i < to; i++) {
+      const opening = client.open(`doc ${i}`)
+      await at.calm()
+      const doc = await opening
+      doc.insert(0, `text ${i}`)
+      await landed(at)
+      await doc.close()
+      await at.calm()
+    }
+  }
+
+  it('[P5] holds no more after a hundred and fifty than after seventy-five', async () => {
+    const at = world()
+    const { client } = at.client('ann')
+    await passes(at, client, 0, 75)
+    const before = weight(client)
+    await passes(at, client, 75, 150)
+    expect(weight(client)).toBe(before)
+    expect(before).toBeGreaterThan(50)
+  })
+
+  it('[P5] keeps the fifty opened last, and what is open, also while it runs', async () => {
+    const at = world()
+    const disk = new HandDisk()
+    const page = at.page(disk)
+    const open = await opened(at, page, 'open')
+    await passes(at, page.client, 0, 75)
+    const before = weight(page.client)
+    await passes(at, page.client, 75, 110)
+    expect(weight(page.client)).toBe(before)
+    const kept = Array.from({ length: 50 }, (_, i) => `doc ${60 + i}`)
+    expect(disk.under(rootPrefix).map(docOfRootKey).sort()).toEqual([...kept, 'open'].sort())
+    open.insert(0, 'still kept')
+    await written(at)
+    page.die()
+    expect((await opened(at, at.page(disk, false), 'open')).text).toBe('still kept')
+  })
+
+  it('[P3] may open a document again in the moment in which it would go', async () => {
+    const at = world()
+    const disk = new HandDisk()
+    const page = at.page(disk)
+    await at.calm()
+    await passes(at, page.client, 0, 51) // the first has gone
+    const { storage } = page
+    const last = await opened(at, page, 'last')
+    await landed(at)
+    const closing = last.close()
+    storage.held = true // the next to go is on its way out
+    await at.calm()
+    at.clock.pass(2_000)
+    await at.calm()
+    const opening = page.client.open('doc 1')
+    await at.calm()
+    storage.held = false
+    storage.commit()
+    await closing
+    await at.calm()
+    at.clock.pass(1_000)
+    const doc = await opening
+    doc.insert(0, 'again. ')
+    await written(at)
+    page.die()
+    const next = at.page(disk, false)
+    expect((await opened(at, next, 'doc 1')).text).toBe('again. text 1')
+    expect(next.errors).toEqual([])
+  })
+
+  it('[R12] gives an edit of a document opened again no number that one may have which is still on its way', async () => {
+    const at = world()
+    const { client, line } = at.client('ann')
+    const submitted = () => line.sent.flatMap(message => (message.kind === 'submit' ? [message.seq] : []))
+    const doc = await client.open('doc')
+    line.holdUp = true
+    doc.insert(0, 'on its way')
+    const closing = doc.close()
+    at.clock.pass(5_000)
+    await closing
+    line.up.shift() // nobody knows whether it arrives
+    line.holdUp = false
+    line.flushUp()
+    const again = await client.open('doc')
+    again.insert(0, 'typed after')
+    await landed(at)
+    const [first, second] = submitted()
+    expect(second).toBeGreaterThan(first!)
+  })
+})
 
 describe('a page that is opened again', () => {
   it('[P2] [P3] shows what was typed without a line, without a line, and sends it once when there is one', async () => {
