@@ -20,7 +20,7 @@ const patience: { readonly [step in Step]: number } = {
 /** Bounds of private documents: what is kept of them is some kilobytes, whatever happens in them. */
 export const limitsFor = (doc: DocId, limits: Limits): Limits =>
   isPrivate(doc)
-    ? { ...limits, recentCommits: 20, checkpointCommits: 100, checkpointBytes: 32_768, authorRetention: 3_600_000 }
+    ? { ...limits, recentTime: 0, recentCommits: 20, checkpointCommits: 100, checkpointBytes: 32_768, authorRetention: 3_600_000 }
     : limits
 
 export interface CanaryParts {

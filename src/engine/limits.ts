@@ -26,6 +26,10 @@ export interface Limits {
   readonly rebaseWork: number
   /** Commits that a document keeps behind its head; a client further behind gets the snapshot. */
   readonly recentCommits: number
+  /** Milliseconds for which every commit is kept, however many come in that time, */
+  readonly recentTime: number
+  /** up to so many commits. */
+  readonly recentMost: number
   /** Commits that a client coming back may lack and still get one by one; more are composed. */
   readonly catchUpCommits: number
   /** Components of all commits that one client lacks, or one op is carried over in one step: with more it gets the snapshot. */
@@ -63,6 +67,8 @@ export const defaultLimits: Limits = {
   submissionsWaiting: 16, // a client keeps one in flight; resends may double it
   rebaseWork: 250_000, // some milliseconds: far above any typing, far below what would hold up the others
   recentCommits: 1_000, // a minute or two of a busy document
+  recentTime: 10_000, // where a thousand type, a thousand commits are gone before a slow line has brought them
+  recentMost: 20_000, // some megabytes, in a document of thousands of writers only
   catchUpCommits: 200, // a few seconds of a busy document: beyond that nobody watches who wrote what
   catchUpWork: 100_000, // some milliseconds
   checkpointCommits: 1_000, // opening a document reads no more entries than that

@@ -281,6 +281,7 @@ export class Sequencer {
     // A row that is pruned says nothing: only the commits do.
     if (last === undefined && since >= this.pruned) return null
     if (last !== undefined && (last.version <= since || last.seq < seq)) return null
+    if (last?.seq === seq) return 'same'
     let later = last !== undefined
     for (const commit of this.history.after(since)) {
       if (commit.author !== author || commit.seq < seq) continue
@@ -689,13 +690,15 @@ export class Sequencer {
 
   /** Whether so much has come since the last checkpoint that opening the document is getting slow. */
   get checkpointDue(): boolean {
-    const { checkpointCommits, checkpointBytes } = this.limits
+    const { checkpointCommits, checkpointBytes, recentCommits } = this.limits
     if (this.saving.kind !== 'no' || this.reopening || this.type === null) return false
     const commits = this.head - this.savedVersion
     if (commits <= 0) return false
-    // A large text is not written again for a handful of edits: its cost is shared by edits of an eighth of its length.
+    // A large text is not written again for a handful of edits: its cost is shared by edits of an eighth of its length. Nor is a long
+    // history: by a quarter of it.
+    const long = this.head - this.horizon - recentCommits
     return (
-      (commits >= checkpointCommits && this.bytesSinceSaved * 8 >= this.type.size(this.value)) ||
+      (commits >= checkpointCommits && commits * 4 >= long && this.bytesSinceSaved * 8 >= this.type.size(this.value)) ||
       this.bytesSinceSaved >= checkpointBytes
     )
   }
@@ -703,8 +706,12 @@ export class Sequencer {
   /** R3, first step: raise the horizon. */
   beginCheckpoint(): void {
     if (this.saving.kind !== 'no' || this.reopening || this.type === null) return
-    const { recentCommits } = this.limits
-    const horizon = Math.max(this.history.floor, Math.min(this.head, this.durableVersion) - recentCommits)
+    const { recentCommits, recentTime, recentMost } = this.limits
+    const { floor } = this.history
+    const last = Math.min(this.head, this.durableVersion)
+    let horizon = Math.max(floor, last - recentCommits)
+    const young = this.now() - recentTime
+    while (horizon > floor && last - horizon < recentMost && this.history.at(horizon).time > young) horizon--
     this.saving = { kind: 'raising' }
     this.io.raiseHorizon(this.epoch, horizon)
   }

@@ -131,6 +131,7 @@ class Chaos {
     this.#ends.push(() => this.#redis.discard())
     this.#book = new LogBook(this.#redis, this.#docs)
     const limits = {
+      recentTime: 0,
       recentCommits: [60, 15, 200][Math.floor(seed / 3) % 3],
       checkpointCommits: [20, 80][seed % 2],
       idleDocument: 2_000,

@@ -13,7 +13,11 @@ export const writeHistories = async (open: () => Store): Promise<void> => {
     ['short', 4],
   ] as const) {
     const store = open()
-    const server = await createServer({ store, logger: 'silent', limits: { checkpointCommits: 12, recentCommits } })
+    const server = await createServer({
+      store,
+      logger: 'silent',
+      limits: { checkpointCommits: 12, recentTime: 0, recentCommits },
+    })
     const { url } = await server.listen(0)
     const pens = [await Pen.opens(url, doc), await Pen.opens(url, doc)]
     for (let i = 0; i < 20; i++) {

@@ -49,7 +49,7 @@ describe('[P2] [P3] [R9] 10,000 edits made offline', () => {
     const random = seededRandom(1)
     const below = (n: number) => Math.floor(random() * n)
     const store = memoryStore()
-    const { url } = await serving({ store, limits: { recentCommits: 20_000, checkpointCommits: 1_000_000 } })
+    const { url } = await serving({ store, limits: { recentTime: 0, recentCommits: 20_000, checkpointCommits: 1_000_000 } })
     const [client, ben] = [connects(url), await connects(url).open('doc')]
     const doc = await client.open('doc')
     doc.insert(0, 'x'.repeat(20_000))
@@ -99,7 +99,7 @@ describe('weeks offline, beyond what is kept of the history', () => {
     }
     const { url } = await serving({
       store: { ...store, log },
-      limits: { recentCommits: 20, checkpointCommits: 20 },
+      limits: { recentTime: 0, recentCommits: 20, checkpointCommits: 20 },
       clock: {
         now: () => Date.now() + now,
         after: (ms, call) => {
@@ -142,6 +142,7 @@ describe('weeks offline, beyond what is kept of the history', () => {
     const { url, client, ann, ben, benWrites, store } = await weeks()
     ann.insert(0, 'The quick brown fox jumps over the lazy dog.')
     await ann.settled()
+    while (ben.text !== ann.text) await new Promise<void>(resolve => ben.on('change', () => resolve()))
     await benWrites(1)
     client.pause()
     ann.boundary()

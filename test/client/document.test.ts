@@ -576,7 +576,7 @@ describe('[P3] drafts', () => {
 
 describe('a history that is gone', () => {
   it('[P1] [P3] is replaced by a difference: nothing typed offline is lost, every listener keeps up, undo takes back only what is mine', async () => {
-    const at = world({ limits: { recentCommits: 5, checkpointCommits: 5 } })
+    const at = world({ limits: { recentTime: 0, recentCommits: 5, checkpointCommits: 5 } })
     const ann = await opens(at, 'ann')
     const ben = await opens(at, 'ben')
     const follower = new Follower(ann.doc)

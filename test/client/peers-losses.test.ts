@@ -278,7 +278,7 @@ describe('[P2] coming back with edits that nobody has confirmed', () => {
 describe('[P3] edits that come late', () => {
   /** Somebody is away while a history grows that is not kept. */
   const late = async () => {
-    const { url, tunnel } = await world({ limits: { recentCommits: 20, checkpointCommits: 20 } })
+    const { url, tunnel } = await world({ limits: { recentTime: 0, recentCommits: 20, checkpointCommits: 20 } })
     const client = connects(tunnel.url)
     const doc = await client.open('doc')
     doc.insert(0, '[]')

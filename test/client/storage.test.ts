@@ -813,7 +813,7 @@ describe('a disk that is full', () => {
 describe('a machine that loses its power', () => {
   it.each([
     ['the server still has all commits', {}],
-    ['the server has only a snapshot left', { recentCommits: 5, checkpointCommits: 5 }],
+    ['the server has only a snapshot left', { recentTime: 0, recentCommits: 5, checkpointCommits: 5 }],
   ])(
     '[R12] [P2] [P3] and gives back less than it was given: what may be in the document is a draft, and not sent again; %s',
     async (_, limits) => {

@@ -87,7 +87,7 @@ describe.each(sequentialTraces)('the history of %s', name => {
 
 describe('the history of friendsforever', () => {
   it('[P1] typed by two clients, each edit on the version on which it was made, ends as one text everywhere, the recorded one but for ties', async () => {
-    const url = await serving({ recentCommits: 100_000 }) // all of them, to be read at the end
+    const url = await serving({ recentTime: 0, recentCommits: 100_000 }) // all of them, to be read at the end
     const trace = concurrentTrace('friendsforever')
     const runs = runsOf(trace)
     const { docs, done, entries } = await enact({ trace, runs, moves: rehearse(runs), urls: [url, url], doc: 'trace', closing })

@@ -43,7 +43,7 @@ const valueIn = async (here: Place): Promise<unknown> => {
 
 test('[P1] a checkpoint that is not what was written is made anew from the log', async () => {
   const log = new Touched()
-  const limits = { checkpointCommits: 3, recentCommits: 100 }
+  const limits = { checkpointCommits: 3, recentTime: 0, recentCommits: 100 }
   const { position } = await typed(place({ log, limits }), 8)
   expect(log.open(notes).checkpoint?.version).toBeGreaterThan(2)
 
@@ -59,7 +59,7 @@ test('[P1] a checkpoint that is not what was written is made anew from the log',
 
 test('[P1] where the log does not reach back far enough, it is told, and served as it is', async () => {
   const log = new Touched()
-  const limits = { checkpointCommits: 3, recentCommits: 2 }
+  const limits = { checkpointCommits: 3, recentTime: 0, recentCommits: 2 }
   await typed(place({ log, limits }), 8)
   log.touch = text => text.replace('a', 'A')
   const here = place({ log, limits })

@@ -69,7 +69,7 @@ describe('submissions', () => {
   })
 
   test('[R14] a base below the horizon, an unknown position and another history are each told, with advice', async () => {
-    const { ada, a, at, flow, clock } = await two({ limits: { recentCommits: 1, checkpointCommits: 1 } })
+    const { ada, a, at, flow, clock } = await two({ limits: { recentTime: 0, recentCommits: 1, checkpointCommits: 1 } })
     let position = at
     for (let seq = 2; seq < 8; seq++) {
       await ada.submit(a, position, seq, ['z'])
@@ -560,7 +560,7 @@ describe('a document in memory', () => {
   })
 
   test('[P8] opened after thousands of commits it reads the checkpoint and the tail only', async () => {
-    const { ada, a, at, flow, clock, log } = await two({ limits: { checkpointCommits: 100, recentCommits: 50 } })
+    const { ada, a, at, flow, clock, log } = await two({ limits: { checkpointCommits: 100, recentTime: 0, recentCommits: 50 } })
     let position = at
     for (let seq = 2; seq < 1_030; seq++) {
       await ada.submit(a, position, seq, ['z'])

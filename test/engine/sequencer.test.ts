@@ -75,3 +75,57 @@ test('[R8] an edit on its way that is in, among commits that are let go, is neit
   readsAll()
   expect([offers.length, String(node.snapshot), refused, node.idle]).toEqual([1, '54321ada ', [], true])
 })
+
+/** A document with a commit every `apart` milliseconds, whose checkpoints are stored at once. */
+const typed = (limits: Partial<typeof defaultLimits>, apart: number, commits: number) => {
+  const log = new MemoryLog()
+  const saved: number[] = []
+  let now = 0
+  const node: Sequencer = new Sequencer(
+    [textType as AnyDocumentType],
+    { ...defaultLimits, ...limits },
+    {
+      append: (ticket, at, entries) => node.appended(ticket, log.append(doc, at, entries)),
+      read: (ticket, at) => node.wasRead(ticket, log.read(doc, at)),
+      reopen: () => {},
+      raiseHorizon: (epoch, horizon) => node.raised(horizon, log.raiseHorizon(doc, epoch, horizon)),
+      save: checkpoint => {
+        saved.push(checkpoint.version)
+        node.saved(checkpoint.version, log.checkpoint(doc, checkpoint))
+      },
+      deliver: () => {},
+      durable: () => {},
+      refuse: (_, why) => expect.unreachable(why.code),
+      allows: () => true,
+      disrupt: reason => expect.unreachable(reason),
+      tell: () => {},
+    },
+    { now: () => now },
+    log.open(doc),
+  )
+  node.adopt(textType as AnyDocumentType)
+  for (let seq = 1; seq <= commits; seq++) {
+    now += apart
+    node.submit({ author: ada, seq: seq as Seq, position: node.position, op: ['x'], user: 'ada', connection: 'line', from: null })
+    if (node.checkpointDue) node.beginCheckpoint()
+  }
+  return { kept: node.head - node.horizon, saved }
+}
+
+test('[P5] of a busy document ten seconds are kept, up to a bound, and of a quiet one a number of commits', () => {
+  const limits = { recentCommits: 100, recentTime: 10_000, recentMost: 1_000, checkpointCommits: 100 }
+  expect(typed(limits, 1_000, 1_000).kept).toBeLessThan(200 + 1)
+  const busy = typed(limits, 20, 2_000).kept
+  expect(busy).toBeGreaterThanOrEqual(500)
+  expect(busy).toBeLessThan(750)
+  const busier = typed(limits, 1, 5_000).kept
+  expect(busier).toBeGreaterThanOrEqual(1_000)
+  expect(busier).toBeLessThan(1_500)
+})
+
+test('[P8] what is written for checkpoints stays a small multiple of what is typed, however much history is kept', () => {
+  const limits = { recentCommits: 100, recentTime: 10_000, recentMost: 1_000, checkpointCommits: 100 }
+  const { saved } = typed(limits, 1, 5_000)
+  expect(saved.length * 1_250).toBeLessThan(6 * 5_000)
+  expect(saved.at(-1)).toBeGreaterThan(4_500)
+})

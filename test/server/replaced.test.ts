@@ -10,6 +10,7 @@ vi.setConfig({ testTimeout: 60_000 })
 
 const patience = { timeout: 60_000, interval: 20 }
 const limits = {
+  recentTime: 0,
   recentCommits: 2,
   checkpointCommits: 5,
   checkpointBytes: 50,

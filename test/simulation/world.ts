@@ -117,6 +117,7 @@ class World {
     this.log = new MemoryLog({ durable: 'by hand', epochs: () => `e${++this.epochs}` as Epoch })
     this.limits = {
       ...defaultLimits,
+      recentTime: options.seed % 5 === 0 ? 300 : 0,
       recentCommits: options.seed % 4 === 1 ? this.int(3) : 1 + this.int(7),
       checkpointCommits: trims ? 1 + this.int(4) : 1_000_000,
       checkpointBytes: 100_000_000,
