@@ -44,8 +44,8 @@ const looking = <T>(reach: Reach, use: (looking: Looking) => Promise<T>): Promis
   })
 }
 
-const line = ({ node, name, version, state, ready, connections, started, silent }: NodeSeen) => ({
-  ...{ node, name, version, state, ready, connections },
+const line = ({ node, name, pid, version, state, ready, connections, started, silent }: NodeSeen) => ({
+  ...{ node, name, pid, version, state, ready, connections },
   started: new Date(started).toISOString(),
   silentSeconds: Math.round(silent / 1_000),
 })

@@ -17,6 +17,7 @@ const wordOf = z.discriminatedUnion('kind', [
     node: z.string(),
     /** Host and port, for people. */
     name: z.string(),
+    pid: z.number(),
     version: z.string(),
     state: z.enum(['serving', 'draining', 'gone']),
     connections: z.number(),
@@ -33,6 +34,8 @@ type Word = Extract<z.infer<typeof wordOf>, { kind: 'node' }>
 export interface NodeSeen {
   readonly node: string
   readonly name: string
+  /** On its machine. */
+  readonly pid: number
   readonly version: string
   readonly state: 'serving' | 'draining' | 'lost'
   readonly ready: boolean
@@ -130,7 +133,8 @@ export class Nodes {
   /** Tells of this node at once. */
   tell(): void {
     const { control, node, name, version, about } = this.#parts
-    if (!this.#closed) control.publish({ kind: 'node', node, name: name(), version, started: this.#started, ...about() })
+    if (!this.#closed)
+      control.publish({ kind: 'node', node, name: name(), pid: process.pid, version, started: this.#started, ...about() })
   }
 
   list(): readonly NodeSeen[] {
@@ -164,7 +168,16 @@ export class Nodes {
     const { control, node, name, version, about } = this.#parts
     this.#telling()
     if (!this.#closed)
-      control.publish({ kind: 'node', node, name: name(), version, started: this.#started, ...about(), state: 'gone' })
+      control.publish({
+        kind: 'node',
+        node,
+        name: name(),
+        pid: process.pid,
+        version,
+        started: this.#started,
+        ...about(),
+        state: 'gone',
+      })
     this.#closed = true
     for (const stop of this.#stops.splice(0)) stop()
   }

@@ -19,7 +19,7 @@ const blocks = [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, langua
   language: language!,
   lines: code!.trim().split('\n'),
 }))
-const [oneNode, looks, manyNodes, backup, restore, ...others] = blocks.map(({ lines }) => lines)
+const [oneNode, looks, manyNodes, hang, off, death, emptied, backup, restore, ...others] = blocks.map(({ lines }) => lines)
 
 const folder = mkdtempSync(join(tmpdir(), 'inkwell-operations-'))
 const ports = new Map<string, string>()
@@ -95,7 +95,7 @@ const redisAnswering = async (): Promise<void> => {
 }
 
 it('there is no command that these tests do not run', () => {
-  expect(blocks.map(({ language }) => language)).toEqual(Array(5).fill('sh'))
+  expect(blocks.map(({ language }) => language)).toEqual(Array(9).fill('sh'))
   expect(others).toEqual([])
 })
 
@@ -108,7 +108,7 @@ it('one node starts, lives and is ready, as told', async () => {
   await end(node, 'SIGTERM')
 })
 
-it('[P4] many nodes run as told; and a backup taken as told brings back every document when it is put back as told', async () => {
+it('[P4] many nodes run as told; and a backup taken as told brings back every document when it is put back as told; the drills go as told', async () => {
   const [redis, first, second, haproxy] = manyNodes as [string, string, string, string]
   const begin = async (): Promise<ChildProcess[]> => {
     const store = starts(redis)
@@ -139,6 +139,19 @@ it('[P4] many nodes run as told; and a backup taken as told brings back every do
   const mending = [...text.matchAll(/`(redis-cli config set [^`]+)`/g)].map(([, command]) => command!)
   expect(mending.length).toBe(3)
   for (const command of mending) expect(await inShell(command.replace('redis-cli', 'redis-cli -p 6379'))).toBe('OK\n')
+
+  // The drills, with somebody who types.
+  const doc = await reader.open('minutes')
+  const typing = setInterval(() => doc.insert(doc.length, '.'), 200)
+  await inShell(...hang!)
+  await inShell(...off!)
+  await inShell(...death!)
+  again.push(starts(second))
+  await inShell(hang!.at(-1)!) // well again
+  await inShell(...emptied!)
+  clearInterval(typing)
+  await doc.settled('durable')
+  expect(doc.text).toMatch(/^what is kept\.+$/)
 
   await reader.close()
   for (const program of again) await end(program, 'SIGTERM')
