@@ -3,13 +3,14 @@
 
 import { type ChildProcess, execFile, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Outcome, type Round, run } from '../src/load/run.ts'
 import { type Plan, seats } from '../src/load/schedule.ts'
 import { issueToken } from '../src/server/jwt.ts'
+import { freePort } from '../test/ports.ts'
 import { RedisServer } from '../test/redis.ts'
 import type { BenchOptions, Row } from './row.ts'
 
@@ -25,10 +26,13 @@ type Who = 'inkwell' | Peer
 class Served {
   readonly url: URL
   readonly pid: number
+  /** Whether it is one of ours that can be asked. */
+  readonly answers: boolean
   private readonly child: ChildProcess
 
-  private constructor(child: ChildProcess, url: string) {
+  private constructor(child: ChildProcess, url: string, answers: boolean) {
     this.child = child
+    this.answers = answers
     this.pid = child.pid!
     this.url = new URL(url)
   }
@@ -41,7 +45,29 @@ class Served {
     })
     const [url] = (await Promise.race([once(child, 'message'), once(child, 'exit').then(() => [null])])) as [string | null]
     if (url === null) throw new Error(`the server of ${who} has ended`)
-    return new Served(child, url)
+    return new Served(child, url, true)
+  }
+
+  /** `inkwell serve` as an operator starts it, with its workers. */
+  static async command(args: readonly string[]): Promise<Served> {
+    const port = await freePort()
+    const program = join(import.meta.dirname, '..', 'dist', 'cli', 'main.js')
+    const child = fork(program, ['serve', '--port', String(port), '--log-level', 'error', ...args], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    const url = `http://127.0.0.1:${port}`
+    const ready = async (): Promise<boolean> => (await fetch(`${url}/readyz`).catch(() => null))?.ok === true
+    while (!(await ready())) {
+      if (child.exitCode !== null) throw new Error(`inkwell serve ended with ${child.exitCode}`)
+      await new Promise(resolve => setTimeout(resolve, 200))
+    }
+    return new Served(child, url, false)
+  }
+
+  /** Its own and those of its workers. */
+  get pids(): readonly number[] {
+    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'latin1')
+    return [this.pid, ...children.split(' ').filter(Boolean).map(Number)]
   }
 
   async ask(what: 'memory' | 'delay'): Promise<number> {
@@ -52,7 +78,7 @@ class Served {
 
   async stop(): Promise<void> {
     const gone = once(this.child, 'exit')
-    this.child.kill('SIGKILL')
+    for (const pid of this.pids.toReversed()) process.kill(pid, 'SIGKILL')
     await gone
   }
 }
@@ -109,7 +135,7 @@ const ran = async (who: Who, load: Partial<Plan> & Pick<Plan, 'documents' | 'wri
       locals: Array.from({ length: Math.ceil(total / 1_000) }, (_, i) => `127.0.0.${i + 2}`),
       processes: how.processes ?? 1,
       player,
-      pids: nodes.map(({ pid }) => pid),
+      pids: nodes.flatMap(({ pids }) => pids),
       progress: stage => {
         if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${who}: ${stage}`)
       },
@@ -118,11 +144,11 @@ const ran = async (who: Who, load: Partial<Plan> & Pick<Plan, 'documents' | 'wri
           await new Promise(resolve => setTimeout(resolve, 3_000)) // what the joins set off is over
           after = await nodes[0]!.ask('memory')
         }
-        await nodes[0]!.ask('delay') // from here on
+        if (nodes[0]!.answers) await nodes[0]!.ask('delay') // from here on
       },
     })
     if (process.stderr.isTTY) process.stderr.write('\r\u001b[K')
-    const delay = await nodes[0]!.ask('delay')
+    const delay = nodes[0]!.answers ? await nodes[0]!.ask('delay') : Number.NaN
     const lost = Object.entries({ ...outcome.failed, ...outcome.faults })
     if (lost.length > 0) console.log(`  ${who}: ${lost.map(([code, count]) => `${code} ${count}`).join(', ')}`)
     const { median } = outcome
@@ -451,7 +477,106 @@ const idleDocuments: Case = async ({ rounds, seconds, many }) => {
   ]
 }
 
-const cases: Readonly<Record<string, Case>> = { idle, rooms, busy, quiet, hot, nodes, frames, documents: idleDocuments }
+const writer: Case = async ({ rounds, many }) => {
+  const speeds: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    const node = await Served.start('inkwell')
+    try {
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        join(peersFolder, 'writer.mjs'),
+        node.url.origin,
+        String(20 * many),
+      ])
+      speeds.push(Number(stdout))
+    } finally {
+      await node.stop()
+    }
+  }
+  return [
+    {
+      what: 'one writer through the SDK, as fast as it takes his keys',
+      value: median(speeds),
+      unit: 'chars/s',
+      gate: { atLeast: 100_000 },
+    },
+  ]
+}
+
+const length: Case = async ({ rounds, seconds }) => {
+  const costs: number[][] = [[], []]
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, length] of [1_000, 1_000_000].entries()) {
+      const { outcome } = await ran('inkwell', { documents: 1, writers: 10, rate: 10, seconds, warmUp: 4, length })
+      costs[i]!.push(outcome.median.server!.perCharacter)
+    }
+  }
+  const [short, long] = costs.map(median) as [number, number]
+  return [
+    {
+      what: 'CPU of an op in a document of 1 MB, against 1 KB: 10 writers at 10 chars/s',
+      value: long / short,
+      unit: '×',
+      beside: { '1 KB µs': short, '1 MB µs': long },
+      gate: { atMost: 1.1 },
+    },
+  ]
+}
+
+/** More than one worker can take: what is counted is how much they make of it. */
+const workers: Case = async ({ rounds, seconds }) => {
+  const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'everysec'] })
+  const made: Record<'1' | '2', Ran[]> = { 1: [], 2: [] }
+  try {
+    for (let round = 0; round < rounds; round++) {
+      for (const count of ['1', '2'] as const) {
+        const node = await Served.command(['--store', redis.url, '--workers', count])
+        try {
+          made[count].push(
+            await ran('inkwell', { documents: 200, writers: 10, rate: 10, seconds, warmUp: 4, drain: 5 }, { nodes: [node] }),
+          )
+        } finally {
+          await node.stop()
+        }
+      }
+    }
+  } finally {
+    await redis.discard()
+  }
+  const [one, two] = [made[1], made[2]].map(runs => middle(runs, ({ deliveriesPerSecond }) => deliveriesPerSecond)) as [
+    number,
+    number,
+  ]
+  const cores = (runs: readonly Ran[], of: (round: Round) => number): number => middle(runs, of)
+  return [
+    {
+      what: 'inkwell serve --workers 2 against 1, over Redis, under more than one can take: deliveries a second',
+      value: two / one,
+      unit: '×',
+      beside: {
+        '1 worker /s': one,
+        '2 workers /s': two,
+        'server cores with 2': cores(made[2], ({ server }) => server?.cores ?? 0),
+        'without a core, share of the time': cores(made[2], ({ server }) => server?.waited ?? 0),
+        'generator cores': cores(made[2], ({ generator }) => generator.cores),
+      },
+      gate: { atLeast: 1.6 },
+    },
+  ]
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  idle,
+  rooms,
+  busy,
+  quiet,
+  hot,
+  nodes,
+  frames,
+  writer,
+  length,
+  documents: idleDocuments,
+  workers,
+}
 
 export const bench = async ({ quick, cases: asked = [] }: BenchOptions): Promise<readonly Row[]> => {
   const unknown = asked.filter(name => cases[name] === undefined)
