@@ -426,7 +426,7 @@ class LiveClient implements Client {
     this.reason = reason
     if (this.stopOutage !== null || this.status === 'closed') return
     this.stopOutage = this.clock.after(unreachableAfter, () => {
-      this.events.emit('error', unreachableNow(unreachableAfter, this.reason))
+      this.events.emit('error', unreachableNow(this.reason))
     })
   }
 

@@ -15,10 +15,10 @@ import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
 import { type DraftCause, type DraftJson, type DraftNote, type Drafts, dropDraft, errorOf, keepDraft } from './drafts.ts'
 import { Emitter } from './emitter.ts'
-import { closedHere, diverged, InkwellError, parsed, storageFailed } from './errors.ts'
+import { closedHere, diverged, InkwellError, parsed, storageFailed, tooManyDrafts } from './errors.ts'
 import { Keeper, type Place } from './keeper.ts'
 import { nearby } from './nearby.ts'
-import { Appearance, type Peer, Peers } from './peers.ts'
+import { Appearance, type Peer, Peers, sameJson } from './peers.ts'
 import { type Kept, type Restored, schema } from './record.ts'
 import { delayBefore, firstDelay } from './schedule.ts'
 import {
@@ -37,7 +37,8 @@ import { type Range, UndoStack } from './undo.ts'
 
 /**
  * `saved`: the server holds every edit at the durability its store promises. `saving`: some are on their way.
- * `offline`: there is no line; edits are kept and sent later. `read-only`: the user may not write. `closed`: here or by the server.
+ * `offline`: there is no line; edits are kept and sent later. `read-only`: the user may not write, or the
+ * document has a hundred drafts. `closed`: here or by the server.
  */
 export type DocumentStatus = 'saved' | 'saving' | 'offline' | 'read-only' | 'closed'
 
@@ -172,7 +173,7 @@ export interface Document<S, O> {
    * what is still to come, which is moved over it.
    *
    * @throws {RangeError} when the op does not fit the snapshot
-   * @throws {InkwellError} when the document is closed or read-only
+   * @throws {InkwellError} when the document is closed, read-only, or has too many drafts
    */
   apply(op: O, options?: EditOptions): void
   /**
@@ -232,6 +233,9 @@ const closeGrace = 5_000
 
 /** Milliseconds for which opening waits for the server's answer where what was kept could be shown instead. */
 const openPatience = 1_000
+
+/** Drafts of a document; with so many it takes no more edits, which would only make others: a draft is never dropped for another. */
+const mostDrafts = 100
 
 /** Commits remembered for a report on a text that is not the server's: those since the last check that went well, as a rule. */
 const commitsReported = 64
@@ -427,7 +431,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     // Who joins again on a line that is there has not gone: it is a matter of one answer.
     const here = link.kind === 'live' || (link.kind === 'joining' && position !== null)
     if (!here) return 'offline'
-    if ((link.kind === 'live' ? link.right : this.right) === 'read') return 'read-only'
+    if ((link.kind === 'live' ? link.right : this.right) === 'read' || this.isFull) return 'read-only'
     return units.length + confirmed.length > 0 ? 'saving' : 'saved'
   }
 
@@ -466,8 +470,12 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.apply(fromEdits([[start, end, text]], seen.length) as O, options) // seenText has shown that O is TextOp
   }
 
-  apply(op: O, { undo = 'join', selectionBefore, selectionAfter, source }: EditOptions = {}): void {
+  apply(op: O, options: EditOptions = {}): void {
     this.requireWritable()
+    this.edit(op, options)
+  }
+
+  private edit(op: O, { undo = 'join', selectionBefore, selectionAfter, source }: EditOptions): void {
     this.requireFitting(op)
     const { type, seen } = this
     if (type.isNoop(op)) return
@@ -769,7 +777,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private tellProgress(): void {
     const { progress } = this
-    if (JSON.stringify(progress) === JSON.stringify(this.toldProgress)) return
+    if (sameJson(progress, this.toldProgress)) return
     this.toldProgress = progress
     this.events.emit('progress', progress)
   }
@@ -961,6 +969,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     this.keeper?.add(keepDraft(json))
     this.events.emit('draft', draft)
     port.drafts.add([json])
+    if (this.isFull) this.events.emit('error', tooManyDrafts())
   }
 
   private draft(json: DraftJson, op: O, before: S, error = errorOf(json)): Draft<S, O> {
@@ -968,11 +977,11 @@ export class LiveDocument<S, O> implements Document<S, O> {
     const { id, document, cause, text } = json
     const discard = () => this.drop(json)
     const restore = () => {
-      this.requireWritable()
+      this.requireWritable(false)
       const edit = type.transform(op, type.diff(before, this.seen), 'left')
       this.requireFitting(edit)
       this.keeper?.add(dropDraft(json)) // written in one go with the edit
-      this.apply(edit, { undo: 'new' })
+      this.edit(edit, { undo: 'new' })
       discard()
     }
     return { id, document, cause, error, text, op, before, restore, discard, toJSON: () => json }
@@ -1019,9 +1028,14 @@ export class LiveDocument<S, O> implements Document<S, O> {
     return this.session.link.kind !== 'closed' && this.closing === null && this.right === 'write'
   }
 
-  private requireWritable(): void {
+  private requireWritable(isNew = true): void {
     if (this.session.link.kind === 'closed' || this.closing !== null) throw closedHere('document')
-    if (this.right !== 'write') throw new InkwellError(refusal('forbidden', 'the document is read-only'))
+    if (this.right !== 'write') throw new InkwellError(refusal('forbidden', 'writing'))
+    if (isNew && this.isFull) throw tooManyDrafts()
+  }
+
+  private get isFull(): boolean {
+    return this.port.drafts.of(this.id).length >= mostDrafts
   }
 
   private requireFitting(op: O): void {
@@ -1064,7 +1078,7 @@ const fits = (op: Json, limit: number): boolean => {
 /** @throws {InkwellError} when the state is no JSON object */
 const sizeOfState = (state: PresenceState): number => {
   if (typeof state !== 'object' || state === null || Array.isArray(state)) {
-    throw new InkwellError(refusal('malformed', 'a presence state must be an object'))
+    throw new InkwellError(refusal('malformed', 'the presence state must be an object'))
   }
   return parsed(() => measure(state, serverBounds, 'the presence state'))
 }

@@ -7,9 +7,10 @@ import { Fault } from '../protocol/fields.ts'
 /**
  * `closed`: the document or the client has been closed here. `diverged`: the text here is not the server's, and is asked for anew.
  * `storage-failed`: what is typed is not kept on this device for now; that is tried further. `storage-damaged`: what was kept cannot be
- * read, and has been set aside. `unreachable`: no line has come about for a while; it is tried further.
+ * read, and has been set aside. `too-many-drafts`: the document takes no edits until some of its drafts are restored or discarded.
+ * `unreachable`: no line has come about for a while; it is tried further.
  */
-type OwnCode = 'closed' | 'diverged' | 'storage-damaged' | 'storage-failed' | 'unreachable'
+type OwnCode = 'closed' | 'diverged' | 'storage-damaged' | 'storage-failed' | 'too-many-drafts' | 'unreachable'
 
 export class InkwellError extends Error {
   override readonly name = 'InkwellError'
@@ -29,8 +30,11 @@ export class InkwellError extends Error {
 export const closedHere = (what: 'document' | 'client'): InkwellError =>
   new InkwellError({ code: 'closed', advice: 'stop', message: `The ${what} is closed.` })
 
+export const tooManyDrafts = (): InkwellError =>
+  new InkwellError({ code: 'too-many-drafts', advice: 'stop', message: 'The document has too many drafts.' })
+
 export const diverged = (detail: string): InkwellError =>
-  new InkwellError({ code: 'diverged', advice: 'rejoin', message: 'The text here is not the one that the server has.', detail })
+  new InkwellError({ code: 'diverged', advice: 'rejoin', message: 'The text here is not that of the server.', detail })
 
 /** What the protocol's reader makes of a value; its refusal as an InkwellError. */
 export const parsed = <T>(read: () => T): T => {
@@ -43,13 +47,8 @@ export const parsed = <T>(read: () => T): T => {
 }
 
 /** @param reason why the last attempt failed */
-export const unreachableNow = (ms: number, reason: string): InkwellError =>
-  new InkwellError({
-    code: 'unreachable',
-    advice: 'retry',
-    message: 'The server cannot be reached.',
-    detail: `for ${Math.round(ms / 1_000)} s; ${reason}`,
-  })
+export const unreachableNow = (reason: string): InkwellError =>
+  new InkwellError({ code: 'unreachable', advice: 'retry', message: 'The server cannot be reached.', detail: reason })
 
 /** @param why what the storage said */
 export const storageFailed = (why: unknown): InkwellError =>

@@ -217,4 +217,4 @@ const isOffset = (value: unknown): boolean => Number.isSafeInteger(value) && (va
 const withoutCursor = ({ cursor: _, ...rest }: PresenceState): PresenceState => rest
 
 /** The two come from one place with their keys in one order. */
-const sameJson = (a: PresenceState, b: PresenceState): boolean => JSON.stringify(a) === JSON.stringify(b)
+export const sameJson = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b)

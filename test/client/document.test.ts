@@ -628,6 +628,38 @@ describe('rights', () => {
   })
 })
 
+describe('a document with a hundred drafts', () => {
+  it('[P3] [P5] drops none and takes no more edits, with an error, until the writer has restored or discarded some', async () => {
+    const at = world({ limits: { documentLength: 5 } })
+    const { doc } = await opens(at, 'ann')
+    const errors: string[] = []
+    doc.on('error', ({ code }) => errors.push(code))
+    const seen = statuses(doc)
+    for (let i = 0; i < 100; i++) {
+      doc.insert(0, `too long ${i}`)
+      await at.calm()
+    }
+    expect([doc.drafts.length, doc.status, doc.text, errors.at(-1)]).toEqual([100, 'read-only', '', 'too-many-drafts'])
+    expect(errors.filter(code => code === 'too-many-drafts').length).toBe(1)
+    expect(seen.at(-1)).toBe('read-only')
+    expect(() => doc.insert(0, 'x')).toThrow(expect.objectContaining({ code: 'too-many-drafts' }))
+    const first = doc.drafts[0]!
+    first.restore()
+    await at.calm()
+    // It was too long again: the writer has the same words back, at the end of the list.
+    expect(doc.drafts.map(({ text }) => text)).toEqual([
+      ...Array.from({ length: 99 }, (_, i) => `too long ${i + 1}`),
+      'too long 0',
+    ])
+    expect([doc.status, doc.text]).toEqual(['read-only', ''])
+    doc.drafts[0]!.discard()
+    expect([doc.status, seen.at(-1)]).toEqual(['saved', 'saved'])
+    doc.insert(0, 'short')
+    await at.calm()
+    expect([doc.text, doc.status]).toEqual(['short', 'saved'])
+  })
+})
+
 describe('a join that is refused for the moment', () => {
   it('[P5] is asked for again as a line is dialled: by chance, more seldom each time, and never before the server says', async () => {
     const at = world()
