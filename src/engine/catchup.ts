@@ -25,10 +25,10 @@ export const missed = (
  * An op carried over commits in one step. It may come out otherwise than its author makes it, who goes commit by commit; R9 makes up
  * for that, as it does when the author has caught up in one step and the server has not.
  *
- * Null: there is so much that composing it would hold up the others.
+ * Undefined: there is so much that composing it would hold up the others. (Null is an op of some types: the one that does nothing.)
  */
 export const overAll = (type: Type, op: unknown, commits: readonly Commit[], limits: Limits): unknown => {
-  if (componentsOf(commits.map(commit => wireCommit(type, commit))) > limits.catchUpWork) return null
+  if (componentsOf(commits.map(commit => wireCommit(type, commit))) > limits.catchUpWork) return undefined
   const ops = commits.map(commit => commit.op)
   return type.transform(op, composed(type, ops), 'left')
 }

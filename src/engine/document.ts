@@ -684,7 +684,7 @@ export class LiveDocument {
           opened => {
             try {
               // What this node holds whole it offers again; of the rest nobody knows here whether it is gone.
-              if (opened.replaced && !this.sequencer?.isWhole) throw new Error(replaced)
+              if (opened.replaced && !this.sequencer?.canFill(opened)) throw new Error(replaced)
               this.sequencer?.reopened(opened)
               this.tellOpened(opened)
               resolve()

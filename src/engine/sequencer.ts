@@ -184,9 +184,15 @@ export class Sequencer {
     return this.reading !== null
   }
 
-  /** Every commit since the beginning is held, and there is one. */
-  get isWhole(): boolean {
-    return this.history.floor === 0 && this.history.head > 0
+  /**
+   * Whether this document can be offered again to a log in a store that is not the one it came from: every commit since the beginning is
+   * held, and the log there is empty, or begins as this one does because another node has been first.
+   */
+  canFill({ checkpoint, tail }: Opened): boolean {
+    const { history, epoch } = this
+    if (history.floor > 0 || history.head === 0) return false
+    const first = checkpoint ?? tail[0]
+    return first === undefined || this.holds({ epoch, version: first.version, chain: first.chain })
   }
 
   /** Nothing is under way or waiting. */
@@ -258,7 +264,7 @@ export class Sequencer {
       work > this.limits.rebaseWork
         ? overAll(type, op, history.after(position.version), this.limits)
         : rebase(type, history, op, position.version)
-    if (op === null) return refusal('history-gone', `${history.head - position.version} commits are too much to rebase over`)
+    if (op === undefined) return refusal('history-gone', `${history.head - position.version} commits are too much to rebase over`)
     const fault = type.fault(op, this.value)
     if (fault !== null) return refusal('bad-op', fault)
     const growth = Math.max(0, type.targetSize(op) - type.baseSize(op))

@@ -1,9 +1,13 @@
 // The canary: what it says when a step of an edit's way does not happen, and that nothing of it is left lying about.
 
+import { type as json1 } from 'ot-json1'
 import { expect, it } from 'vitest'
 import { createEngine, defaultLimits, type EngineEvent, type Song } from '../../src/engine/index.ts'
 import type { Announcement, Log, LogReply, Store } from '../../src/engine/ports.ts'
+import { fromOttype, type Ottype, textOttype } from '../../src/ot/ottypes.ts'
+import { servedText } from '../../src/ot/served.ts'
 import { textType } from '../../src/ot/text.ts'
+import type { AnyDocumentType, Json } from '../../src/ot/type.ts'
 import type { DocId } from '../../src/protocol/ids.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 import { handClock, settle } from '../simulation/hand.ts'
@@ -11,7 +15,7 @@ import { handClock, settle } from '../simulation/hand.ts'
 const doc = '\u0001canary text' as DocId
 
 /** A node on a memory store some of whose calls the test has changed. */
-const world = (change: (log: Log) => Partial<Log> = () => ({})) => {
+const world = (change: (log: Log) => Partial<Log> = () => ({}), type: AnyDocumentType = textType) => {
   const clock = handClock()
   const store = memoryStore()
   const events: EngineEvent[] = []
@@ -21,7 +25,7 @@ const world = (change: (log: Log) => Partial<Log> = () => ({})) => {
       store: { ...store, log: { ...store.log, ...change(store.log) } } as Store,
       clock,
       randomId: () => `id${++last}`.padEnd(16, '_'),
-      types: [textType],
+      types: [type],
       limits: defaultLimits,
       authorize: async () => 'write',
       deliver: () => {},
@@ -40,6 +44,15 @@ const world = (change: (log: Log) => Partial<Log> = () => ({})) => {
   }
   return { clock, store, engine, node, sings, events }
 }
+
+it.each<[string, AnyDocumentType]>([
+  ['text as the server keeps it', servedText],
+  ['JSON', fromOttype(json1 as unknown as Ottype<Json, Json>)],
+  ['our own text by way of the convention', fromOttype(textOttype as unknown as Ottype<Json, Json>)],
+])('it sings on documents of type %s, too', async (_, type) => {
+  const { sings } = world(undefined, type)
+  for (let round = 0; round < 3; round++) expect((await sings()).failed).toBe(null)
+})
 
 const never = new Promise<never>(() => {})
 

@@ -105,10 +105,25 @@ it('[R1] [P2] Redis is emptied under running nodes: they are not ready and say w
 })
 
 it('[R1] a Redis of somebody else in the place of ours is not believed; nodes that start then take it for theirs', async () => {
-  const { redis, nodes, replaced } = await world()
-  await redis.do(client => client.multi().flushall().set('inkwell:{store}:mark', 'somebody else').exec())
+  const { redis, nodes, ann, replaced } = await world()
+  const theirs = { e: 'theirs', v: '1', c: 'f'.repeat(16), h: '0', f: '0', fc: '0'.repeat(16), d: '1', k: '0', p: '0' }
+  const first = ['1-0', `${'0'.repeat(16)} ${'f'.repeat(16)} 1 stranger`, '[0,["theirs"],"stranger",0,"text"]'] as const
+  await redis.do(client =>
+    client
+      .multi()
+      .flushall()
+      .set('inkwell:{store}:mark', 'somebody else')
+      .hset('inkwell:{short}:meta', theirs)
+      .xadd('inkwell:{short}:log', ...first)
+      .exec(),
+  )
   for (const url of nodes) await vi.waitFor(async () => expect(await readyz(url)).toEqual(replaced), patience)
+  // A document of the same name is neither shown for ours nor written to.
+  ann.doc.insert(0, 'ours ')
+  await vi.waitFor(async () => expect((await reads(nodes[0], 'short'))[0]).toBe(503), patience)
+  expect(await redis.do(client => client.hget('inkwell:{short}:meta', 'v'))).toBe('1')
   const fresh = await serving({ store: redisStore(redis.url) })
+  expect(await reads(fresh, 'short')).toEqual([200, 'theirs'])
   expect(await readyz(fresh)).toEqual({ status: 200, reasons: [] })
   const { doc } = await opens(fresh, 'new')
   doc.insert(0, 'a beginning')
