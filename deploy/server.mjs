@@ -45,8 +45,9 @@ async function serve() {
     ...(ORIGINS === '' ? {} : { origins: ORIGINS.split(',') }),
   }).catch(error => (error instanceof ConfigurationError ? fail(error.faults) : Promise.reject(error)))
   await server.listen(Number(PORT), HOST)
-  // Hands its people over to the other nodes and ends; give it 30 s.
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => server.close())
+  // Hands its people over to the other nodes and ends; give it 30 s. Asked again it waits for nobody any more.
+  let asked = 0
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => (asked++ === 0 ? server.close() : server.hurry()))
 }
 
 function tokenFor(user, seconds) {

@@ -56,7 +56,7 @@ export class HealthWatch {
 
   start(): void {
     const { limits, identify } = this.#parts
-    this.#every(looking, async () => this.#look())
+    this.#every(looking, async () => void (await this.health()))
     const every = limits.canaryEvery > 0 ? limits.canaryEvery : usual
     this.#every(every, () => this.#store())
     if (limits.canaryEvery > 0) this.#sing(every)
