@@ -27,7 +27,7 @@ interface EngineSocket {
 /** A user as far as this node knows him. */
 interface User {
   readonly id: string
-  clients: number
+  clients: readonly Client[]
   /** Until when he has spent what he may send. */
   until: number
 }
@@ -36,7 +36,7 @@ interface User {
 interface Client {
   readonly user: User
   readonly author: AuthorId
-  readonly lines: EngineSocket[]
+  lines: readonly EngineSocket[]
 }
 
 /** One line, from its first byte to its last. */
@@ -71,8 +71,6 @@ export class Admission {
   private readonly ofUser: Rate
   private readonly callers = new Map<EngineSocket, Caller>()
   private readonly users = new Map<string, User>()
-  /** By author and user. */
-  private readonly clients = new Map<string, Client>()
   /** Address → when its bucket of handshakes is full again. */
   private readonly knocks = new Map<string, number>()
   /** Address → lines of strangers. */
@@ -116,8 +114,7 @@ export class Admission {
       this.strangers.set(address, (this.strangers.get(address) ?? 0) + 1)
       conn.on('close', this.ended)
       conn.prependListener('packet', this.packet) // before Socket.IO reads it
-      conn.on('upgrade', this.upgraded)
-      this.heedControlFrames(conn)
+      if (!this.heedControlFrames(conn)) conn.on('upgrade', this.upgraded)
     })
   }
 
@@ -133,17 +130,15 @@ export class Admission {
     const caller = this.callers.get(conn)
     if (caller === undefined) return refusal('internal') // it has gone: nobody hears this
     this.known(caller)
-    const key = author + id
-    let client = this.clients.get(key)
+    let user = this.users.get(id)
+    let client = user?.clients.find(client => client.author === author)
     if (client === undefined) {
-      let user = this.users.get(id)
-      if ((user?.clients ?? 0) >= most) return tooMany(most) // no need to ask the store
-      if (user === undefined) this.users.set(id, (user = { id, clients: 0, until: 0 }))
+      if ((user?.clients.length ?? 0) >= most) return tooMany(most) // no need to ask the store
+      if (user === undefined) this.users.set(id, (user = { id, clients: [], until: 0 }))
       client = { user, author, lines: [] }
-      this.clients.set(key, client)
-      user.clients++
+      user.clients = user.clients.concat(client) // not by push, which makes room for sixteen more, of every user
     }
-    client.lines.push(conn)
+    client.lines = client.lines.concat(conn)
     caller.client = client
     let seated = true
     try {
@@ -186,7 +181,9 @@ export class Admission {
   get counts(): { readonly lines: number; readonly strangers: number; readonly clients: number } {
     let strangers = 0
     for (const count of this.strangers.values()) strangers += count
-    return { lines: this.callers.size, strangers, clients: this.clients.size }
+    let clients = 0
+    for (const user of this.users.values()) clients += user.clients.length
+    return { lines: this.callers.size, strangers, clients }
   }
 
   private known(caller: Caller): void {
@@ -211,12 +208,12 @@ export class Admission {
     const { client } = caller
     if (client === null) return
     caller.client = null
-    client.lines.splice(client.lines.indexOf(conn), 1)
+    client.lines = client.lines.filter(line => line !== conn)
     if (client.lines.length > 0) return
     const { user, author } = client
-    this.clients.delete(author + user.id)
+    user.clients = user.clients.filter(other => other !== client)
     this.parts.seats.leave(user.id, author)
-    if (--user.clients === 0) this.users.delete(user.id)
+    if (user.clients.length === 0) this.users.delete(user.id)
   }
 
   private charge(conn: EngineSocket, bytes: number): void {
@@ -256,22 +253,44 @@ export class Admission {
     })(this)
 
   /** Pings are answered while their sender keeps to its rate and reads; ws by itself would answer any number, read or not. */
-  private heedControlFrames(conn: EngineSocket): void {
-    const { socket } = conn.transport as {
-      socket?: { on(event: string, listener: (data: Buffer) => void): void; pong(data: Buffer): void }
-    }
-    if (typeof socket?.pong !== 'function') return
-    const heed = (data: Buffer, answer: boolean): void => {
-      this.charge(conn, data.length)
-      const caller = this.callers.get(conn)
-      if (caller === undefined) return
-      const { pace } = this.paceOf(caller)
-      if (pace === 'cut') this.parts.cut(conn)
-      else if (answer && pace === 'in step' && conn.transport.writable) socket.pong(data)
-    }
-    socket.on('ping', data => heed(data, true))
-    socket.on('pong', data => heed(data, false)) // this server asks in another way, so nobody has to send one
+  private heedControlFrames(conn: EngineSocket): boolean {
+    const { socket } = conn.transport as { socket?: WebSocket }
+    if (typeof socket?.pong !== 'function') return false
+    socket[lineOf] = conn
+    socket.on('ping', this.ping)
+    socket.on('pong', this.pong)
+    return true
   }
+
+  private heed(conn: EngineSocket, bytes: number): Pace | null {
+    this.charge(conn, bytes)
+    const caller = this.callers.get(conn)
+    if (caller === undefined) return null
+    const { pace } = this.paceOf(caller)
+    if (pace === 'cut') this.parts.cut(conn)
+    return pace
+  }
+
+  private readonly ping = ((admission: Admission) =>
+    function (this: WebSocket, data: Buffer): void {
+      const conn = this[lineOf]!
+      if (admission.heed(conn, data.length) === 'in step' && conn.transport.writable) this.pong(data)
+    })(this)
+
+  /** This server asks in another way, so nobody has to send one. */
+  private readonly pong = ((admission: Admission) =>
+    function (this: WebSocket, data: Buffer): void {
+      admission.heed(this[lineOf]!, data.length)
+    })(this)
+}
+
+/** On a WebSocket: its line. A listener of its own for each would be a quarter of all that is kept here. */
+const lineOf = Symbol('line')
+
+interface WebSocket {
+  [lineOf]?: EngineSocket
+  on(event: string, listener: (this: WebSocket, data: Buffer) => void): void
+  pong(data: Buffer): void
 }
 
 const tooMany = (most: number): Refusal => refusal('too-many-connections', `the limit is ${most}`, 5_000) // a tab may be closed, and what a dead node held frees itself

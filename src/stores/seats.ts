@@ -3,8 +3,14 @@
 
 import type { Seats } from '../engine/ports.ts'
 
-/** User → client → the nodes on which it has a seat. */
-export type Benches = Map<string, Map<string, Set<object>>>
+/** A client and the nodes on which it has a seat. */
+interface Sitting {
+  readonly client: string
+  nodes: readonly object[]
+}
+
+/** By user. Arrays of just the length that is needed: nearly every user has one client, on one node, and there are many users. */
+export type Benches = Map<string, readonly Sitting[]>
 
 export interface LocalSeats extends Seats {
   /** Gives back all of this node's. */
@@ -14,26 +20,33 @@ export interface LocalSeats extends Seats {
 export const localSeats = (benches: Benches = new Map()): LocalSeats => {
   const node = {}
   const leave = (user: string, client: string): void => {
-    const clients = benches.get(user)
-    const nodes = clients?.get(client)
-    if (clients === undefined || nodes === undefined) return
-    nodes.delete(node)
-    if (nodes.size === 0) clients.delete(client)
-    if (clients.size === 0) benches.delete(user)
+    const bench = benches.get(user) ?? []
+    const sitting = bench.find(sitting => sitting.client === client)
+    if (sitting === undefined) return
+    sitting.nodes = sitting.nodes.filter(other => other !== node)
+    if (sitting.nodes.length > 0) return
+    if (bench.length > 1)
+      benches.set(
+        user,
+        bench.filter(other => other !== sitting),
+      )
+    else benches.delete(user)
   }
   return {
     async take(user, client, most) {
-      const clients = benches.get(user)
-      const nodes = clients?.get(client)
-      if (nodes !== undefined) nodes.add(node)
-      else if ((clients?.size ?? 0) >= most) return false
-      else if (clients === undefined) benches.set(user, new Map([[client, new Set([node])]]))
-      else clients.set(client, new Set([node]))
+      const bench = benches.get(user) ?? []
+      const sitting = bench.find(sitting => sitting.client === client)
+      if (sitting !== undefined) {
+        if (!sitting.nodes.includes(node)) sitting.nodes = sitting.nodes.concat(node)
+        return true
+      }
+      if (bench.length >= most) return false
+      benches.set(user, bench.concat({ client, nodes: [node] }))
       return true
     },
     leave,
     close() {
-      for (const [user, clients] of [...benches]) for (const client of [...clients.keys()]) leave(user, client)
+      for (const [user, bench] of [...benches]) for (const { client } of bench) leave(user, client)
     },
   }
 }

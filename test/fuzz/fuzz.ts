@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
+import { constants, setPriority } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seeded } from '../../src/testing/random.ts'
@@ -122,6 +123,8 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     return before
   }
 
+  // Whoever tries gives way to the server and the neighbours: what is measured is what the server does to them, not this process.
+  if (strict) setPriority(constants.priority.PRIORITY_LOW)
   try {
     say(`fuzz: seed ${seed}, ${seconds} s, server ${server.pid}, routes ${routes.length}`)
     // A first, short try warms everything up, so that what is kept once and for all does not count as growth.

@@ -57,7 +57,6 @@ const server = await createServer({
     readsPerUser: 10_000,
     readsPerAddress: 10_000,
     // and what is let go in time is to be let go in this time.
-    connectTimeout: 2_000,
     idleDocument: 1_000,
   },
 })

@@ -174,9 +174,14 @@ export class Session {
     await line.until(() => line.packets.length > 0, 'a hello')
     const [answer] = line.packets
     if (answer === undefined || answer.type !== 0) {
-      if (answer?.type === 4) this.isRow((answer.data as { data?: unknown }).data)
+      if (answer === undefined) {
+        story.counts('hello unanswered') // broken, or too late on a busy machine
+        return false
+      }
+      const why = (answer.data as { data?: unknown }).data
+      this.isRow(why)
       if (role !== 'stranger' && hello === good)
-        story.fails('a sound hello was refused', Buffer.from(JSON.stringify([hello, answer ?? null])))
+        story.fails('a sound hello was refused', Buffer.from(JSON.stringify([hello, why])))
       story.counts(`hello refused ${form}`)
       await this.ends('a refused hello')
       return false
