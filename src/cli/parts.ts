@@ -43,7 +43,9 @@ export async function* partsOf(records: Records, doc: DocId, known: Version | nu
     const about = await records.about(doc)
     if (about === null || about.version === 0) return
     if (about.planted) throw new Error(`${JSON.stringify(doc)} is itself being imported`)
-    const { epoch, checkpoint, tail } = await records.open(doc)
+    // Without a checkpoint opening it would read all of it, which is read below.
+    const { epoch, checkpoint, tail } =
+      about.checkpointed === 0 ? { ...about, checkpoint: null, tail: [] } : await records.open(doc)
     const end = tail.at(-1) ?? checkpoint ?? about
     if (epoch !== about.epoch || (checkpoint !== null && checkpoint.horizon < about.floor.version)) continue
     const start = Math.max(known ?? about.floor.version, about.floor.version)
