@@ -66,6 +66,7 @@ class Served {
 
   /** Its own and those of its workers. */
   get pids(): readonly number[] {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return []
     const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'latin1')
     return [this.pid, ...children.split(' ').filter(Boolean).map(Number)]
   }
@@ -77,6 +78,7 @@ class Served {
   }
 
   async stop(): Promise<void> {
+    if (this.pids.length === 0) return
     const gone = once(this.child, 'exit')
     for (const pid of this.pids.toReversed()) process.kill(pid, 'SIGKILL')
     await gone
@@ -152,11 +154,15 @@ const ran = async (who: Who, load: Partial<Plan> & Pick<Plan, 'documents' | 'wri
     const lost = Object.entries({ ...outcome.failed, ...outcome.faults })
     if (lost.length > 0) console.log(`  ${who}: ${lost.map(([code, count]) => `${code} ${count}`).join(', ')}`)
     const { median } = outcome
+    const clients = `  ${who.padEnd(16)} ${total} clients, ${plan.documents} documents`
+    const { connecting } = outcome
     console.log(
-      `  ${who.padEnd(16)} ${seats(plan)} clients, ${plan.documents} documents at ${plan.rate}/s: ` +
-        `${short(median.deliveriesPerSecond)} deliveries/s, p50 ${short(median.delivery.p50)} p99 ${short(median.delivery.p99)} p99.9 ${short(median.delivery.p999)} ms, ` +
-        `${short(median.server?.perDelivery ?? Number.NaN)} µs a delivery, ${short(median.server?.cores ?? 0)} cores and ${short(median.server?.waited ?? 0)} waited, ` +
-        `loop p99 ${short(delay)} ms, generator ${short(median.generator.cores)} and ${short(median.generator.waited)} waited`,
+      median.typed === 0
+        ? `${clients}: ${memory ? `${short((after - before) / total / 1_024)} KiB and ` : ''}${short(connecting.cpuPerClient ?? Number.NaN)} µs each, in ${short(connecting.seconds)} s`
+        : `${clients} at ${plan.rate}/s: ` +
+            `${short(median.deliveriesPerSecond)} deliveries/s, p50 ${short(median.delivery.p50)} p99 ${short(median.delivery.p99)} p99.9 ${short(median.delivery.p999)} ms, ` +
+            `${short(median.server?.perDelivery ?? Number.NaN)} µs a delivery, ${short(median.server?.cores ?? 0)} cores and ${short(median.server?.waited ?? 0)} waited, ` +
+            `loop p99 ${short(delay)} ms, generator ${short(median.generator.cores)} and ${short(median.generator.waited)} waited`,
     )
     kept.push({ who, load, outcome, delay, memory: memory ? { before, after } : null })
     return { outcome, delay, memory: memory ? { before, after } : null }

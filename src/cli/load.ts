@@ -1,7 +1,7 @@
 // `inkwell load`: puts a load on a deployment and tells how it bears it.
 // Invariant: it touches no document but those whose names begin with its prefix.
 
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
@@ -84,6 +84,8 @@ export const loadOf = (given: readonly string[], flags: Flags, environment: Envi
   const more = given
     .filter(url => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     .map(url => `${url}: is no http:// or https:// address`)
+  for (const id of faults.length > 0 ? [] : (values.pid?.split(',') ?? []))
+    if (!existsSync(`/proc/${id}/stat`)) more.push(`--pid: there is no process ${id} that this machine tells of`)
   if (faults.length + more.length > 0) return [...faults, ...more]
   const { secret, token, processes, pid, json, report, prefix, drain, ...numbers } = values
   const plan: Plan = {

@@ -57,6 +57,7 @@ export interface Count {
 
 const opening = 64 // lines that one process opens at a time
 const slack = 2 // ms by which a timer of this process may be late without a keystroke's being counted as late
+const longest = 120_000 // ms for a client to come in, however often it has to try
 const patience = 5 // lines that fail before a client's first document is there
 const remembered = 64 // keystrokes of a writer whose real time is kept
 
@@ -312,7 +313,12 @@ class Client implements Wire, Ear {
 
   open(): void {
     if (this.state === 'gone') return
-    if (this.began === 0) this.began = now()
+    if (this.began === 0) {
+      this.began = now()
+      setTimeout(() => {
+        if (this.state === 'coming') this.failed('no answer')
+      }, longest)
+    }
     const line: WebSocketLine = new WebSocketLine(
       this.address,
       this.path,

@@ -65,6 +65,10 @@ it('every fault of its arguments is told at once', () => {
     '--rounds: must be a whole number from 1 to 1,000',
     'ftp://nowhere: is no http:// or https:// address',
   ])
+  const nobody = '4194999' // above what Linux gives
+  expect(loadOf(['http://here'], { pid: nobody }, {})).toEqual([
+    `--pid: there is no process ${nobody} that this machine tells of`,
+  ])
 })
 
 it('a histogram gives back what went in, within three percent, also when it is put together of two', () => {
