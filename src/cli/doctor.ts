@@ -201,13 +201,18 @@ const ofServer = async ({ host, port }: Serving): Promise<readonly Finding[]> =>
       ),
     ]
   }
-  const said = (await answer.json().catch(() => ({}))) as { readonly reasons?: readonly string[] }
-  const reasons = said.reasons ?? []
+  const said = (await answer.json().catch(() => ({}))) as {
+    readonly reasons?: readonly string[]
+    readonly checks?: readonly { readonly reason?: string; readonly mend?: string }[]
+  }
+  const { reasons = [], checks = [] } = said
   if (answer.ok && reasons.length === 0) return [well('server', `${url} is ready`)]
   const mend = `curl ${url}/readyz says for each since when, and what to do`
   return reasons.length === 0
     ? [fault('server', `${url}/readyz answers ${answer.status}`, mend)]
-    : reasons.map(reason => (answer.ok ? warning : fault)('server', reason, mend))
+    : reasons.map(reason =>
+        (answer.ok ? warning : fault)('server', reason, checks.find(check => check.reason === reason)?.mend ?? mend),
+      )
 }
 
 const doctorSettings = { ...serveSettings, ...jsonSetting } as const satisfies Settings

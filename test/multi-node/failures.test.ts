@@ -1,4 +1,4 @@
-// What can fail around a node, each with real parts: it shows in /readyz and in the metrics, names its cause, and clears itself.
+// What can fail around a node, each with real parts: /readyz, the metrics and `inkwell doctor` show it and its cause, and it clears itself.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { diagnosed, thisMachine } from '../../src/cli/doctor.ts'
 import type { Check, CheckName } from '../../src/server/checks.ts'
 import { systemClock } from '../../src/server/clock.ts'
 import { jwt, type ServerOptions } from '../../src/server/index.ts'
@@ -214,7 +215,7 @@ const table: readonly Row[] = [
       // A limit on the size of files stands for the full disk: writing fails in the same way.
       const script = new URL('full-node.ts', import.meta.url).pathname
       const words = ['-c', 'trap "" XFSZ; exec "$@"', 'sh', process.execPath, '--import', 'tsx', script, path]
-      const child = spawn('sh', words, { stdio: ['ignore', 'pipe', 'inherit'] })
+      const child = spawn('sh', words, { stdio: ['ignore', 'pipe', 'ignore'] }) // LMDB prints each write that fails
       afterwards(() => child.kill('SIGKILL'))
       const url = await new Promise<string>(resolve => createInterface(child.stdout).once('line', resolve))
       const limit = (bytes: string) => execFileSync('prlimit', ['--pid', String(child.pid), `--fsize=${bytes}:`])
@@ -229,10 +230,16 @@ const checksAt = async (url: string) => {
   return { status: response.status, checks }
 }
 
+/** What `inkwell doctor` says of a server that runs. */
+const doctorAt = async (url: string) => {
+  const flags = { host: '127.0.0.1', port: new URL(url).port, store: 'memory:' }
+  return (await diagnosed(flags, {}, thisMachine)).filter(({ about }) => about === 'server')
+}
+
 const metricsAt = async (url: string): Promise<string> => (await fetch(`${url}/metrics`)).text()
 
 it.each(table.map(row => [row.name, row] as const))(
-  '[P7] %s: shown by /readyz and the metrics with its cause and what to do, and cleared by itself',
+  '[P7] %s: shown by /readyz, doctor and the metrics with its cause and what to do, and cleared by itself',
   async (_, row) => {
     const { check, reason, ready } = row
     const { url, begin, end } = await row.around()
@@ -244,6 +251,12 @@ it.each(table.map(row => [row.name, row] as const))(
         const found = checks.find(({ name }) => name === check)
         expect([status, found?.reason]).toEqual([ready ? 200 : 503, expect.stringMatching(reason)])
         expect(found).toMatchObject({ ok: false, mend: expect.stringMatching(/\w/), since: expect.stringMatching(/Z$/) })
+        expect(await doctorAt(url)).toContainEqual({
+          about: 'server',
+          state: ready ? 'warning' : 'fault',
+          says: expect.stringMatching(reason),
+          mend: found!.mend,
+        })
         const metrics = await metricsAt(url)
         expect(metrics).toContain(`inkwell_check_ok{check="${check}"} 0`)
         expect(metrics).toContain(`inkwell_ready ${Number(ready)}`)
