@@ -64,6 +64,10 @@ export const lookingAround = (app: FastifyInstance, { log, engine, edge, store }
   app.get('/v1/documents/:id', async request => {
     const id = named(request.params)
     const { people, text } = read(queries.document, request.query)
+    const about = await attempt(log, 'reading a document', () => store.log.about(id))
+    if (about === null || about.version === 0 || about.planted)
+      // looking begins no log
+      throw new Stop(refusal('not-found', 'nobody has written to this document'))
     const [found, here] = await attempt(log, 'reading a document', () =>
       Promise.all([engine.read(id), engine.people(id, people)]),
     )

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { Checkpoint, Entry } from '../../src/engine/ports.ts'
+import type { Records } from '../../src/cli/reach.ts'
+import { atRest } from '../../src/cli/verify.ts'
+import type { Checkpoint, Entry, Store } from '../../src/engine/ports.ts'
 import { Text } from '../../src/ot/rope.ts'
 import type { AuthorId, Chain, DocId } from '../../src/protocol/ids.ts'
 import { link } from '../../src/stores/chain.ts'
@@ -221,6 +223,38 @@ it.each(harms)('[P1] %s is found', async (_, doc, harm, says) => {
   expect(out).toContain(says)
   expect(out).toMatch(/1 of 2 documents with \d+ commits is not sound\n$/)
   expect(code).toBe(1)
+})
+
+it('[P1] a log that is trimmed while it is looked at is sound all the same', async () => {
+  const store = embeddedStore({ path: (await harmed('whole', async () => {})).INKWELL_STORE!.slice('embedded:'.length) })
+  const { log } = store
+  const whole = 'whole' as DocId
+  const about = (await log.about(whole))!
+  let trims = 0
+  const open: typeof log.open = async doc => {
+    if (trims++ === 0) {
+      // What a node does that takes the next checkpoint at just this moment.
+      const { checkpoint } = await log.open(doc)
+      await log.raiseHorizon(doc, about.epoch, checkpoint!.horizon + 3)
+      const floorChain = (await log.entries(doc, 2, 1))[0]!.chain
+      const body = rewritten(checkpoint!, ({ commits }) => ({ floorChain, commits: (commits as unknown[]).slice(3) })).body
+      expect(await log.checkpoint(doc, { ...checkpoint!, horizon: 3, body })).toBe(true)
+    }
+    return log.open(doc)
+  }
+  const found = await atRest({ ...portOf(log), open }, whole, about, () => {})
+  await store.close()
+  expect([found.flaws, found.commits, trims]).toEqual([[], 17, 2])
+})
+
+const portOf = (log: Store['log']): Records => ({
+  about: doc => log.about(doc),
+  open: doc => log.open(doc),
+  entries: (doc, after, limit) => log.entries(doc, after, limit),
+  documents: (after, limit) => log.documents(after, limit),
+  append: (doc, at, entries) => log.append(doc, at, entries),
+  plant: (doc, seed) => log.plant(doc, seed),
+  settle: (doc, epoch, checkpoint) => log.settle(doc, epoch, checkpoint),
 })
 
 // ---- Redis
