@@ -336,7 +336,7 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
     applicationBytes: 'adapter.test.ts',
     tokenGrace: 'tokens.test.ts',
     authorizeTimeout: 'access.test.ts',
-    pingInterval: 'ends a line that is dead, of which nobody is told',
+    pingInterval: 'below: a line on which nobody answers',
     pingTimeout: 'the same',
     unreadyAfter: 'readiness.test.ts',
     canaryEvery: 'a pace of the server’s own',
@@ -384,6 +384,17 @@ it('[P5] a client that comes back before its dead line is noticed takes no secon
   lines[1]!.close()
   lines[2]!.close()
   await vi.waitFor(async () => (await world.client('mallory')).close(), patience)
+  await world.undisturbed()
+})
+
+it('[P5] a line on which nobody answers is ended after pingInterval and pingTimeout, and those who answer go on', async () => {
+  const world = await World.with({ pingInterval: 200, pingTimeout: 5_000 })
+  worlds.push(world)
+  const socket = await line(world.url)
+  const welcome = new Promise<void>(resolve => socket.on('data', (bytes: Buffer) => bytes.includes('"welcome"') && resolve()))
+  socket.write(frame(1, `40${JSON.stringify({ protocol: [1, 1], key: newKey(), token: 'mallory' })}`))
+  await welcome
+  await ended(socket)
   await world.undisturbed()
 })
 
