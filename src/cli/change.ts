@@ -45,7 +45,7 @@ export const changeCommands = {
               const revocations = new Revocations({ store, clock: systemClock, log, affected: () => {} })
               try {
                 await revocations.start()
-                return await deleteDocument({ store, revocations, clock: systemClock }, doc, lasts)
+                return await deleteDocument({ store, revocations }, doc, lasts)
               } finally {
                 revocations.close()
               }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The command: `inkwell serve` runs a server until it is told to stop; the others do one thing and end.
-// Invariant: it exits with 0 after a clean end, 2 for a faulty configuration, 1 for anything else.
+// Invariant: it exits with 0 after a clean end, 2 for a faulty configuration, 1 for anything else, a store that is away included.
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -23,12 +23,12 @@ import { processOut } from './print.ts'
 import { askedOf, type CommandName, carryOut, commands } from './revoke.ts'
 import { type Flags, fileFlag, type Settings } from './settings.ts'
 import { printToken, tokenOf, tokenSettings } from './token.ts'
-import { keepWorkers, slotOf } from './workers.ts'
+import { keepWorkers, slotOf, whenToldToStop } from './workers.ts'
 
-const fail = (faults: readonly string[]): never => {
+const fail = (faults: readonly string[], code = 2): never => {
   process.stderr.write(`inkwell: the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}\n`)
   for (const fault of faults) process.stderr.write(`  - ${fault}\n`)
-  process.exit(2)
+  process.exit(code)
 }
 
 const storeOf = async (store: Serving['store']): Promise<Store> => {
@@ -91,7 +91,7 @@ const serve = async (flags: Flags): Promise<void> => {
     if (admin !== null) await listens('--admin-port, --admin-host', admin, () => server.listenAdmin(admin.port, admin))
     ;({ url } = await listens('--port, --host', serving, () => server.listen(serving.port, serving.host)))
   } catch (error) {
-    if (error instanceof ConfigurationError) return fail(error.faults)
+    if (error instanceof ConfigurationError) return fail(error.faults, error.passing ? 1 : 2)
     throw error
   }
 
@@ -137,8 +137,10 @@ const serve = async (flags: Flags): Promise<void> => {
     server.logLevel = level
     log.info({ logLevel: level }, 'log level')
   })
-  process.on('SIGTERM', () => stop('SIGTERM', 0))
-  process.on('SIGINT', () => (slot === null ? stop('SIGINT', 0) : undefined)) // a worker is told by its parent
+  if (slot !== null) {
+    whenToldToStop(why => stop(why, 0))
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {}) // that is for the parent
+  } else for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal, 0))
   // A mistake that nobody caught: what is in memory may be wrong, what is in the log is not. Say so, save what can be saved, go.
   const dire = (error: unknown): void => {
     log.fatal({ err: error }, 'an error that nobody caught')
@@ -150,6 +152,7 @@ const serve = async (flags: Flags): Promise<void> => {
 
 /** Does a command's work; what it could not do is said in a sentence. */
 const ended = async (work: () => Promise<number>): Promise<void> => {
+  process.exitCode = 1 // should nothing be left to wait for before it is done
   try {
     process.exitCode = await work()
   } catch (error) {

@@ -13,6 +13,7 @@ const busy = 0.45 // from here on, frames wait for as long as they may: one carr
 const share = 0.25 // of the process' time that one document's frames may take before they wait
 const most = 0.5 // the same when they wait for as long as they may already
 const notWorthIt = 2 // ms; below it a timer costs more than it saves
+const longest = 250 // ms that a frame counts for: more is the machine that paused, not the readers
 const memory = 0.3 // of the newest measurement in the running mean
 
 export class Cadence {
@@ -39,6 +40,6 @@ export class Cadence {
 
   /** It has left, and writing it took so many milliseconds. */
   left(ms: number): void {
-    this.cost += memory * (ms - this.cost)
+    this.cost += memory * (Math.min(ms, longest) - this.cost)
   }
 }

@@ -74,8 +74,8 @@ export class LiveDocument {
   /** Members who have already been told some of these, with their join or in catching up, and up to which version. */
   private ahead = new Map<Member, Version>()
   private readonly cadence = new Cadence()
-  /** The last frame is still being written. */
-  private leaving = false
+  /** Frames that are still being written. */
+  private leaving = 0
   /** Members whose commits are not durable yet, and up to which version. */
   private readonly unhardened = new Map<Member, Version>()
   private sequencer: Sequencer | null = null
@@ -163,7 +163,7 @@ export class LiveDocument {
   /** Nothing that was accepted is under way, all of it is durable, and everybody has been sent it. */
   get quiet(): boolean {
     const { sequencer } = this
-    if (this.unsent.length > 0 || this.leaving) return false
+    if (this.unsent.length > 0 || this.leaving > 0) return false
     return sequencer === null || (sequencer.idle && sequencer.durableVersion === sequencer.head)
   }
 
@@ -469,6 +469,7 @@ export class LiveDocument {
           reply => {
             well()
             this.sequencer?.appended(ticket, reply)
+            this.seeRestored()
             this.checkpoint()
           },
           () => this.sequencer?.appendFailed(ticket),
@@ -480,6 +481,7 @@ export class LiveDocument {
           reply => {
             well()
             this.sequencer?.wasRead(ticket, reply)
+            this.seeRestored()
             this.wasRead()
           },
           error => {
@@ -528,7 +530,7 @@ export class LiveDocument {
 
   /** P8: at once where that is cheap; under load what comes meanwhile goes in the same frame. */
   private soonSendCommits(): void {
-    if (this.unsent.length === 0 || this.leaving || this.alarms.has('frame')) return
+    if (this.unsent.length === 0 || this.leaving > 0 || this.alarms.has('frame')) return
     const { limits, load } = this.options
     const wait = this.cadence.wait(this.ticks(), load?.() ?? 0, limits.frameTick)
     if (wait <= 0 || this.members.size === 0) this.sendCommits()
@@ -565,7 +567,6 @@ export class LiveDocument {
       ahead.size === 0 ? this.keepingUp() : this.outletsOf(member => !this.lagging.has(member) && !ahead.has(member))
     const written = this.sendFrame(readers, from, unsent, durable)
     const done = (ms: number): void => {
-      this.leaving = false
       this.cadence.left(ms)
       this.options.observe({
         kind: 'delivered',
@@ -579,8 +580,9 @@ export class LiveDocument {
     }
     if (written === undefined) done(this.ticks() - started)
     else {
-      this.leaving = true
+      this.leaving++
       written.then(ms => {
+        this.leaving--
         done(ms)
         this.guard('frame', () => this.soonSendCommits())
       })
@@ -636,6 +638,7 @@ export class LiveDocument {
         if (last === undefined) {
           this.lagging.delete(member)
           this.isAhead(member, from)
+          this.hardened()
           break
         }
         const position = { epoch: sequencer.position.epoch, version: last.version, chain: last.chain }
@@ -659,8 +662,9 @@ export class LiveDocument {
     if (this.unsent.length > 0) return this.hardened() // the frame that carries them will tell
     const version = this.sequencer?.durableVersion ?? 0
     const waiting = [...this.unhardened]
-    for (const [member, upTo] of waiting) if (upTo <= version) this.unhardened.delete(member)
-    const outlets = waiting.filter(([member]) => !this.lagging.has(member)).map(([member]) => member.outlet) // commits will tell them
+    const abreast = waiting.filter(([member]) => !this.lagging.has(member)) // the others are told once they have caught up
+    for (const [member, upTo] of abreast) if (upTo <= version) this.unhardened.delete(member)
+    const outlets = abreast.map(([member]) => member.outlet)
     if (outlets.length > 0) this.send(outlets, { kind: 'durable', handle: this.handle, version })
   }
 
@@ -677,7 +681,18 @@ export class LiveDocument {
     for (const member of [...this.members]) this.oust(member, refusal('unknown-position', reason))
   }
 
+  /** Whoever waits for the log waits until all that an emptied store has lost is in it again. */
+  private seeRestored(): void {
+    if (this.sequencer?.restoring) return
+    this.restored?.()
+    this.restored = null
+  }
+
+  private restored: (() => void) | null = null
+
   private reopen(): void {
+    this.restored?.() // who waits goes on to wait for this one
+    this.restored = null
     this.ready = new Promise((resolve, reject) => {
       const attempt = () => {
         this.inTime(this.openLog()).then(
@@ -687,7 +702,8 @@ export class LiveDocument {
               if (opened.replaced && !this.sequencer?.canFill(opened)) throw new Error(replaced)
               this.sequencer?.reopened(opened)
               this.tellOpened(opened)
-              resolve()
+              this.restored = resolve
+              this.seeRestored()
             } catch (error) {
               this.options.observe({ kind: 'store-failed', doc: this.id, call: 'open', error })
               this.later('open again', attempt)

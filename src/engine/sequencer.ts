@@ -131,6 +131,7 @@ export class Sequencer {
   private inDoubt = false
   private lastTicket = 0
   private reopening = false
+  private emptied = false
   private saving: Saving = { kind: 'no' }
   private savedVersion: Version = 0
   private bytesSinceSaved = 0
@@ -176,7 +177,12 @@ export class Sequencer {
 
   /** False while the log is being opened anew: nothing can be said of the document then. */
   get open(): boolean {
-    return !this.reopening
+    return !this.reopening && !this.restoring
+  }
+
+  /** The store was emptied, and not all of what is held here is in it again: what it has is not the document yet. */
+  get restoring(): boolean {
+    return this.emptied && this.lost !== null
   }
 
   /** Whether the log is being read from the head on. */
@@ -239,7 +245,7 @@ export class Sequencer {
   submit(submission: Submission): Refusal | null {
     const { type, history } = this
     const { position, author, seq } = submission
-    if (this.reopening || type === null) return refusal('unknown-position', 'the document is being opened anew')
+    if (!this.open || type === null) return refusal('unknown-position', 'the document is being opened anew')
     if (position.epoch === this.epoch && position.version < history.floor) {
       return refusal('history-gone', `version ${position.version} is below the horizon ${history.floor}`)
     }
@@ -643,6 +649,7 @@ export class Sequencer {
       this.lost = { agreed: common.value, units }
       for (const commit of this.history.after(common.at)) this.lost = advanceLost(before.type, this.lost, commit)
     }
+    this.emptied = opened.replaced === true
     this.reopening = false // last: a log that cannot be read leaves the document shut
     this.io.tell({ kind: 'resynced', reason: this.resyncReason, reoffered: this.lost?.units.length ?? 0 })
     this.pump()

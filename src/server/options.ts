@@ -175,13 +175,16 @@ export interface Settings {
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError'
   readonly faults: readonly string[]
-  constructor(faults: readonly string[]) {
+  /** What is at fault may get better without anybody mending it: another start is worth a try. */
+  readonly passing: boolean
+  constructor(faults: readonly string[], passing = false) {
     super(
       faults.length === 1
         ? faults[0]
         : `The configuration has ${faults.length} faults:\n${faults.map(fault => `- ${fault}`).join('\n')}`,
     )
     this.faults = faults
+    this.passing = passing
   }
 }
 

@@ -118,9 +118,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     revocations.close()
     if (settings.store === null) await store.close()
     if (error instanceof ConfigurationError) throw error
-    throw new ConfigurationError([
-      `store: ${store.name} cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
-    ])
+    const why = `store: ${store.name} cannot be opened: ${error instanceof Error ? error.message : String(error)}`
+    throw new ConfigurationError([why], store.shared) // one that is reached over a network may be back soon
   }
 
   const entry = new Entry(settings, revocations)

@@ -59,6 +59,14 @@ it('[P2] [P4] workers share a port and a document; one that is killed is started
   expect(new Set(ended)).toEqual(new Set([1, 2]))
 }, 120_000)
 
+it('[P4] workers that find no Redis are started again until there is one, and a stop ends it all at once', async () => {
+  const away = inkwell(['--workers', '2', '--store', 'redis://127.0.0.1:1'])
+  const ended = await away.says(({ msg }) => msg === 'a worker has ended')
+  expect(ended).toMatchObject({ code: 1, startedAgainIn: 200 })
+  away.signal('SIGTERM')
+  expect(await away.ended).toBe(1)
+})
+
 it('each worker has an admin port of its own, one after the other', async () => {
   const token = 'operator-operator-operator-operator'
   const { freePort } = await import('../ports.ts')

@@ -138,3 +138,28 @@ it('a store that may be lost with Redis is believed empty, as it was promised', 
   expect((await readyz(url)).status).toBe(200)
   await opens(url, 'new')
 })
+
+it('[P2] a long history that a node offers again is whole before anybody is shown it or adds to it', async () => {
+  const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+  afterwards(() => redis.discard())
+  const url = await serving({ store: redisStore(redis.url), limits: { idleDocument: 600_000, beat: 300, storeTimeout: 10_000 } })
+  const ann = await opens(url, 'typed')
+  for (let i = 0; i < 100; i++) {
+    ann.doc.insert(ann.doc.length, `${i % 10}`)
+    await ann.doc.settled('sequenced')
+  }
+  await ann.doc.settled('durable')
+  const text = ann.doc.text
+  await redis.do(client => client.flushall())
+  // Whoever types while the node offers the history again, with numbers that are higher than any in it.
+  const shown = new Set<string>()
+  ann.doc.on('change', () => shown.add(ann.doc.text))
+  for (let i = 0; i < 20; i++) {
+    ann.doc.insert(0, '!')
+    await ann.doc.settled('sequenced')
+  }
+  await ann.doc.settled('durable')
+  expect(ann.doc.text).toBe(`${'!'.repeat(20)}${text}`)
+  expect(await reads(url, 'typed')).toEqual([200, ann.doc.text])
+  expect([...shown].filter(seen => !seen.endsWith(text))).toEqual([])
+})

@@ -393,9 +393,9 @@ export class RedisLog implements Log {
       // Heals an index that a failover has taken from us; the next opening tries again.
       if (version > 0 && !isPrivate(doc)) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
       const opened = { epoch, checkpoint, tail, durable, horizon, ...(removed === 1 ? { removed: true } : {}) }
-      // That nothing is there is believed only of the Redis that this node has always worked with.
+      // What is there, or that nothing is, is believed only of the Redis that this node has always worked with.
       const { identity } = this.#parts
-      const doubtful = (version === 0 && removed !== 1) || !identity.sure
+      const doubtful = removed !== 1 || !identity.sure
       return doubtful && !(await identity.same()) ? { ...opened, replaced: true } : opened
     }
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
