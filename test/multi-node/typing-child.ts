@@ -7,7 +7,7 @@ import { seeded } from '../../src/testing/index.ts'
 
 const [url, from, count, documents] = [process.argv[2]!, ...process.argv.slice(3).map(Number)] as [string, number, number, number]
 const say = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`)
-const everyMs = 3_000 // between two words of one of them
+const everyMs = 4_000 // between two words of one of them
 
 const sitsDown = async (number: number) => {
   const client = connect(url)
