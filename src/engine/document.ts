@@ -58,7 +58,7 @@ const house: Pick<Member, 'right'> = { right: 'write' }
 const retry = { first: 50, longest: 5_000 }
 
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
-type Alarm = 'frame' | 'beat' | 'durable' | 'presence' | 'present' | 'laggards' | 'read again' | 'open again'
+type Alarm = 'frame' | 'beat' | 'durable' | 'presence' | 'present' | 'laggards' | 'read again' | 'open again' | 'append again'
 
 export class LiveDocument {
   readonly id: DocId
@@ -92,6 +92,8 @@ export class LiveDocument {
   private readonly passedBy = new Set<Member>()
   private alarms = new Map<Alarm, () => void>()
   private failures = 0
+  /** Appends in a row that failed. Of a store that takes nothing (a full disk), reads may go well all the while. */
+  private failedAppends = 0
   /** A client has found that its text is not ours. */
   private suspect = false
   private readonly watchers = new Set<() => void>()
@@ -462,18 +464,27 @@ export class LiveDocument {
       this.failures = 0
     }
     return {
-      append: (ticket, at, entries) =>
-        answer(
-          'append',
-          log.append(this.id, at, entries),
-          reply => {
-            well()
-            this.sequencer?.appended(ticket, reply)
-            this.seeRestored()
-            this.checkpoint()
-          },
-          () => this.sequencer?.appendFailed(ticket),
-        ),
+      append: (ticket, at, entries) => {
+        const offer = () =>
+          answer(
+            'append',
+            log.append(this.id, at, entries),
+            reply => {
+              well()
+              this.failedAppends = 0
+              this.sequencer?.appended(ticket, reply)
+              this.seeRestored()
+              this.checkpoint()
+            },
+            () => {
+              this.failedAppends++
+              this.sequencer?.appendFailed(ticket)
+            },
+          )
+        // After the first failure the log has been read, and has told whether the entries are in.
+        if (this.failedAppends < 2) return offer()
+        this.alarm('append again', Math.min(retry.longest, retry.first * 2 ** (this.failedAppends - 2)), offer)
+      },
       read: (ticket, at) =>
         answer(
           'read',

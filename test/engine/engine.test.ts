@@ -645,6 +645,30 @@ describe('while the store is away', () => {
     expect((await here.engine.read(notes))?.value).toBe(`${'-'.repeat(10)}abcd`)
   })
 
+  test('[P5] a store that can be read and takes nothing, as with a full disk, is asked by a schedule as well', async () => {
+    const { ada, a, at, hand, clock, events, flow, log } = await two()
+    const failures = () => events.filter(event => event.kind === 'store-failed').length
+    ada.connection.receive({ kind: 'submit', handle: a.handle, seq: 2, position: at, op: [3, 'd'] })
+    for (let passed = 0; passed < 60_000; passed += 10) {
+      while (hand.calls.length > 0 && failures() < 100) {
+        const [call] = hand.calls
+        if (call!.name === 'append') call!.fail()
+        else {
+          call!.execute()
+          call!.answer()
+        }
+        await settle()
+      }
+      clock.pass(10)
+      await settle()
+    }
+    expect(failures()).toBeLessThan(12 + 60 / 5)
+    clock.pass(5_000)
+    await flow()
+    expect(log.entries(notes, 1, 100)).toHaveLength(1)
+    expect(ada.news().filter(({ kind }) => kind === 'commits')).toHaveLength(1)
+  })
+
   test('a join that asks while the log is being read waits for a read that began after it asked', async () => {
     const here = await two()
     const { clock, hand, speaker, log, at } = here
