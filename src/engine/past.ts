@@ -8,8 +8,11 @@ import type { Checkpoint, Entry } from './ports.ts'
 
 const atOnce = 10_000 // ops applied in one go
 
-/** Commits that are held for entries with older bases. A node bases what it writes on its own head, which is behind by what is on its way. */
-const held = 5_000
+/**
+ * Commits that are held for entries with older bases. A node bases what it writes on its own head, which is behind by what is on its way;
+ * after a minute in which it hung, by what a very busy document got in that.
+ */
+const held = 50_000
 
 export class Past {
   /** Null until the first entry has said it. */
