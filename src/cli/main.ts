@@ -73,6 +73,12 @@ const serve = async (flags: Flags): Promise<void> => {
     process.exitCode = await keepWorkers(serving.workers, log)
     return
   }
+  // A worker heeds its parent from the start: before it serves anybody there is nothing to end but itself.
+  let heed = (_why: string): void => process.exit(0)
+  if (slot !== null) {
+    whenToldToStop(why => heed(why))
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {}) // that is for the parent
+  }
   let server: InkwellServer
   let url: string
   try {
@@ -137,10 +143,8 @@ const serve = async (flags: Flags): Promise<void> => {
     server.logLevel = level
     log.info({ logLevel: level }, 'log level')
   })
-  if (slot !== null) {
-    whenToldToStop(why => stop(why, 0))
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {}) // that is for the parent
-  } else for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal, 0))
+  heed = why => stop(why, 0)
+  if (slot === null) for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal, 0))
   // A mistake that nobody caught: what is in memory may be wrong, what is in the log is not. Say so, save what can be saved, go.
   const dire = (error: unknown): void => {
     log.fatal({ err: error }, 'an error that nobody caught')
