@@ -47,7 +47,7 @@ export const anything = (dice: Chance, heavy: boolean): unknown => {
     case 4:
       return dice.pick([null, true, false, [], {}, [[]], [{}], { kind: 'x' }])
     case 5:
-      return nested(dice.pick([1, 31, 32, 33, 100, heavy ? 2_000 : 300]))
+      return nested(dice.pick([1, 31, 32, 33, 100, 200]))
     case 6:
       return poison()
     case 7:
