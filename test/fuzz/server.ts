@@ -57,6 +57,7 @@ const server = await createServer({
     readsPerUser: 10_000,
     readsPerAddress: 10_000,
     // and what is let go in time is to be let go in this time.
+    connectTimeout: 3_000,
     idleDocument: 1_000,
   },
 })
