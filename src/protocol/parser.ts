@@ -242,7 +242,7 @@ const jsonForm = (end: ParserOptions['end'], bounds: Bounds): Form => {
       const nsp = namespace ?? '/'
       if (nsp.length > bounds.namespaceBytes || !isWellFormed(nsp)) fail('a namespace is too long or has a lone surrogate')
       const id = number === '' ? undefined : Number(number)
-      const data = whole.length === frame.length ? undefined : parseJson(frame.slice(whole.length))
+      const data = whole.length === frame.length ? undefined : parseJson(frame.slice(whole.length), bounds)
       if (Number(type) === event && Array.isArray(data) && isKind(data[0], nsp)) {
         if (data.length !== 2) fail(`the event ${data[0]} must carry one message`)
         const message = readMessage(data[0], data[1], bounds)
@@ -278,13 +278,33 @@ const aboutOf = (message: AnyMessage) => ({
 
 const textHead = /^([0-4])(?:(\/[^,]*)(?:,|$))?(\d{0,15})/
 
-const parseJson = (text: string): unknown => {
+const parseJson = (text: string, { values, opComponents }: Bounds): unknown => {
+  // JSON.parse itself takes any number of values: a megabyte of brackets costs it a tenth of a second, before anybody could refuse it.
+  // A value has a comma, or a key and a colon, or opens something, so no frame within the bounds has more of these.
+  if (hasMore(text, 2 * Math.max(values, opComponents) + 64)) return fail(`a frame has more than ${values} values`)
   try {
     return JSON.parse(text)
   } catch {
     // The one thing that it throws for.
     return fail('a frame is not JSON')
   }
+}
+
+/** Whether a JSON text has more than so many signs between its values. */
+const hasMore = (text: string, most: number): boolean => {
+  if (text.length <= most) return false
+  let count = 0
+  let quoted = false
+  for (let i = 0; i < text.length; i++) {
+    const sign = text.charCodeAt(i)
+    if (sign === 0x22) quoted = !quoted
+    else if (quoted) {
+      if (sign === 0x5c) i++
+    } else if (sign === 0x2c || sign === 0x3a || sign === 0x5b || sign === 0x7b) {
+      if (++count > most) return true
+    }
+  }
+  return false
 }
 
 /** Makes the parser of one end. */

@@ -83,8 +83,9 @@ export const abuse = async (url: string, dice: Chance, story: Story): Promise<vo
         return story.counts('abuse a reader who does not read')
       }
       case 4: {
-        // Half a second's share of a thousand lines a second.
-        const knocks = Array.from({ length: 500 }, async () => {
+        // A thousand lines a second, for half a second.
+        const knocks = Array.from({ length: 500 }, async (_, i) => {
+          await sleep(i)
           const socket = await open1('json').catch(() => null)
           socket?.destroy()
         })

@@ -46,6 +46,7 @@ export interface Found {
 const lookEvery = 2_000 // ms
 const leastInputs = 2_000 // before it is over, however slow the machine
 const sessions = 4 // clients at a time
+const pause = 10 // ms between two inputs of one of them, where neighbours are timed: as fast as a line may send for long
 const steps = 60 // inputs of one of them, at most
 const stallAllowed = { strict: 50, lenient: 2_000 } // ms of CPU above what is seen without anybody who tries
 const memoryAllowed = 1.1
@@ -103,11 +104,11 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     story.over = false
     const lives = Array.from({ length: sessions }, (_, i) => {
       const session = new Session(url, seeded(seed * 100 + i), story, heavy && i === 0)
-      return running(() => session.lives(steps))
+      return running(() => session.lives(steps, strict ? pause : 0))
     })
     const asks = running(async () => {
       await requests.one()
-      await sleep(strict ? 5 : 0)
+      await sleep(strict ? pause : 0)
     })
     await Promise.all([...lives, asks])
   }

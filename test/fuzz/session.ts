@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type ErrorCode, errorCodes } from '../../src/protocol/errors.ts'
 import { createParser, type Packet } from '../../src/protocol/parser.ts'
 import type { Chance } from '../../src/testing/random.ts'
@@ -142,7 +143,7 @@ export class Session {
   }
 
   /** From the handshake to the end of the line, whoever ends it. */
-  async lives(steps: number): Promise<void> {
+  async lives(steps: number, pause: number): Promise<void> {
     const { dice, story } = this
     this.form = dice.pick(['binary', 'json'])
     this.joined.clear()
@@ -154,7 +155,10 @@ export class Session {
     this.line = new Line(opened.socket, opened.head, this.form, story)
     try {
       if (!(await this.hello())) return
-      for (let i = 0; i < steps && this.line.isOpen && !story.over; i++) await this.step()
+      for (let i = 0; i < steps && this.line.isOpen && !story.over; i++) {
+        await this.step()
+        if (pause > 0) await sleep(pause)
+      }
       if (this.line.isOpen && dice.chance(0.3)) this.line.packet(1)
     } finally {
       this.line.destroy()

@@ -150,6 +150,9 @@ describe('[W7] what is no packet is a ParseError', () => {
     '2["say","\\ud800"]',
     `2["say",${'['.repeat(100)}${']'.repeat(100)}]`,
     `2["say"${',0'.repeat(200_000)}]`,
+    // Which JSON.parse would take a tenth of a second for, before a message could be refused.
+    `2["signal",{"handle":1,"name":"n","payload":${'['.repeat(500_000)}${']'.repeat(500_000)}}]`,
+    `2["signal",{"handle":1,"name":"n","payload":[${'{},'.repeat(300_000)}{}]}]`,
     '3[1]',
     '0[]',
     '2/chat["say"]',
