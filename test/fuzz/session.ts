@@ -255,7 +255,7 @@ export class Session {
     const [kind, payload] = this.good()
     const text = `42${JSON.stringify([kind, payload])}`
     const spoiltText = Buffer.from(this.dice.chance(0.1) ? text + text : garbled(this.dice, text)).toString() // as it arrives
-    if (kind === 'submit') this.story.submits(this.author, null, null)
+    if (kind === 'submit') this.story.submits(this.author, 'any', null)
     await this.says(spoiltText, mustNot(spoiltText))
   }
 

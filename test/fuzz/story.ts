@@ -37,9 +37,10 @@ export class Story {
       this.failures.push(`${what}: ${JSON.stringify(bytes.toString('latin1', 0, shown))} (input ${this.inputs})`)
   }
 
-  /** `seq` null: any of this author's may have arrived. */
+  /** `any`: whichever of this author's; what has no number cannot enter under one. */
   submits(author: string, seq: unknown, isSound: boolean | null): void {
-    const key = `${author} ${String(seq)}`
+    if (typeof seq !== 'number' && seq !== 'any') return
+    const key = `${author} ${seq}`
     // Said twice, once well and once badly: then there is nothing against it.
     const before = this.submitted.get(key)
     this.submitted.set(key, before === undefined || before === false ? isSound : before)
@@ -47,7 +48,7 @@ export class Story {
 
   /** Whether a commit is one that the model has something against. */
   forbids(author: string, seq: number): boolean {
-    return this.submitted.get(`${author} ${seq}`) === false && !this.submitted.has(`${author} null`)
+    return this.submitted.get(`${author} ${seq}`) === false && !this.submitted.has(`${author} any`)
   }
 
   /** Writes the last inputs down. */
