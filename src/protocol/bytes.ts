@@ -176,7 +176,7 @@ export class Reader {
 
   whole(what: string): number {
     const value = this.varint()
-    return value <= maxWhole ? value : refuse('malformed', `${what} is above 2^52 - 1`)
+    return value <= maxWhole ? value : refuse('malformed', `${what} is above 2^48 - 1`)
   }
 
   signed(): number {

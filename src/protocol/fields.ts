@@ -57,13 +57,13 @@ export const unreadable = (fault: unknown, about: Readonly<About>): Unreadable =
 
 // ---- numbers
 
-/** Versions, seqs, handles: two to the power of 52, less one, so that twice a difference is still exact. */
-export const maxWhole = 2 ** 52 - 1
+/** Versions, seqs, handles: what stores keep in six bytes; twice a difference is still exact. */
+export const maxWhole = 2 ** 48 - 1
 
 export const whole = (value: unknown, what: string): number =>
   typeof value === 'number' && value >= 0 && value <= maxWhole && Number.isInteger(value)
     ? value
-    : refuse('malformed', `${what} must be a whole number up to 2^52 - 1, not ${glimpse(value)}`)
+    : refuse('malformed', `${what} must be a whole number up to 2^48 - 1, not ${glimpse(value)}`)
 
 export const positive = (value: unknown, what: string): number => {
   const number = whole(value, what)

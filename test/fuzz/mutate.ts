@@ -15,7 +15,7 @@ const nested = (depth: number, inside: unknown = 0): unknown => {
 const poison = (): unknown => JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}')
 
 const numbers: readonly number[] = [
-  ...[0, -0, -1, 1, 0.5, 127, 128, 255, 256, 65_535, 65_536, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 52 - 1, 2 ** 52],
+  ...[0, -0, -1, 1, 0.5, 127, 128, 255, 256, 65_535, 65_536, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 48 - 1, 2 ** 48],
   ...[2 ** 53, 2 ** 63, -(2 ** 31), 1e308, 5e-324, -1e21],
 ]
 const texts: readonly string[] = [

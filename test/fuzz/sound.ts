@@ -2,7 +2,7 @@
 // Invariant: `sound` says no only to what no server may take; whether a right, a place or a text stands against it is another matter.
 
 const whole = (value: unknown, least = 0): boolean =>
-  typeof value === 'number' && Number.isInteger(value) && value >= least && value < 2 ** 52
+  typeof value === 'number' && Number.isInteger(value) && value >= least && value < 2 ** 48
 
 const formed = (text: string): boolean => !/\p{Cs}/u.test(text)
 const bytes = (text: string): number => Buffer.byteLength(text)
