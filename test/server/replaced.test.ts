@@ -17,6 +17,8 @@ const limits = {
   idleDocument: 600_000,
   beat: 300,
   storeTimeout: 2_000,
+  readsPerUser: 1_000_000, // it is read again and again until a node has looked
+  readsPerAddress: 1_000_000,
 }
 
 const opens = async (url: string, id: string): Promise<{ readonly client: Client; readonly doc: TextDocument }> => {
