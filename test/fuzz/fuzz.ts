@@ -191,6 +191,9 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
         story.fails('a route was not asked', Buffer.from(`${side} ${method} ${path}`))
 
     const memory = [base.heapUsed + base.external, after.heapUsed + after.external] as const
+    say(
+      `p99 ${p99(times).toFixed(1)} ms (quiet ${p99(quiet).toFixed(1)}), memory ${memory[1]} bytes (base ${memory[0]}), longest stall ${stall.toFixed(1)} ms`,
+    )
     if (strict && memory[1] > memory[0] * memoryAllowed)
       story.fails(`memory grew from ${memory[0]} to ${memory[1]} bytes`, Buffer.alloc(0))
     if (strict && p99(times) > latencyAllowed * Math.max(1, p99(quiet)))
