@@ -56,6 +56,8 @@ const server = await createServer({
     malformedMessages: 100_000,
     readsPerUser: 10_000,
     readsPerAddress: 10_000,
+    // documents are not to be what makes a join long,
+    documentLength: 262_144,
     // and what is let go in time is to be let go in this time.
     connectTimeout: 3_000,
     idleDocument: 1_000,
