@@ -7,12 +7,12 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { connect, type TextDocument } from '../src/client/index.ts'
 import { Admission } from '../src/server/admission.ts'
 import { Entry } from '../src/server/entry.ts'
 import { Gateway } from '../src/server/gateway.ts'
 import { createServer, jwt, memoryStore } from '../src/server/index.ts'
 import { frame, open } from '../test/websocket.ts'
+import { median, room } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 // ---- the child: a server with limits, or one without
@@ -96,33 +96,16 @@ const tokenOf = (user: string): string => {
   return `${content}.${createHmac('sha256', secret).update(content).digest('base64url')}`
 }
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
 const kinds: readonly Kind[] = ['without', 'with']
 
 // ---- edits
 
-/** A document that one writes and one reads. */
-const room = async (url: string) => {
-  const clients = ['writer', 'reader'].map(user => connect(url, { token: async () => tokenOf(user) }))
-  const docs: TextDocument[] = []
-  for (const client of clients) docs.push(await client.open('limited-document'))
-  const writer = docs[0]!
-  return {
-    async types(edits: number): Promise<void> {
-      for (let i = 0; i < edits; i++) {
-        if (i % 2 === 0) writer.insert(0, 'x')
-        else writer.delete(0, 1)
-        await writer.settled('sequenced')
-      }
-    },
-    close: () => Promise.all(clients.map(client => client.close())),
-  }
-}
+const people = ['writer', 'reader'].map(user => ({ token: async () => tokenOf(user) }))
 
 const editRow = async (quick: boolean): Promise<Row> => {
   const [rounds, edits] = quick ? [6, 150] : [20, 250] // of one round no more than a user may send in a second: the limit is not to slow it
   const servers = await Promise.all(kinds.map(serving))
-  const rooms = await Promise.all(servers.map(({ url }) => room(url)))
+  const rooms = await Promise.all(servers.map(({ url }) => room(url, 'limited-document', people)))
   const costs: number[][] = kinds.map(() => [])
   for (let round = 0; round < 2 * rounds; round++) {
     for (const k of kinds.keys()) {

@@ -11,6 +11,7 @@ import { type Client, connect, type TextDocument } from '../src/client/index.ts'
 import { createServer, embeddedStore } from '../src/server/index.ts'
 import { redisStore } from '../src/stores/redis.ts'
 import { RedisServer } from '../test/redis.ts'
+import { median } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 export const name = 'nodes'
@@ -123,8 +124,6 @@ const alike = async (near: TextDocument, far: TextDocument): Promise<void> => {
   while (near.version !== far.version) await new Promise(resolve => setTimeout(resolve, 5))
   if (near.text !== far.text) throw new Error(`${near.id} is not the same on both sides`)
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!
 
 export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> => {
   const [documents, rate, seconds, rounds] = quick ? [100, 2_000, 3, 2] : [100, 2_000, 8, 5]

@@ -11,9 +11,9 @@ import { fileURLToPath } from 'node:url'
 import { trace } from '@opentelemetry/api'
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { destination, pino } from 'pino'
-import { connect, type TextDocument } from '../src/client/index.ts'
 import { Buckets } from '../src/server/exposition.ts'
 import { createServer, memoryStore } from '../src/server/index.ts'
+import { median, room } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 // ---- the child: a server that is seen, or one that is not
@@ -72,26 +72,6 @@ const serving = async (seen: Seen) => {
 
 const readers = 4
 
-/** A document that one writes and some read. */
-const room = async (url: string) => {
-  const clients = Array.from({ length: 1 + readers }, () => connect(url))
-  const docs: TextDocument[] = []
-  for (const client of clients) docs.push(await client.open('observed'))
-  const writer = docs[0]!
-  return {
-    async types(edits: number): Promise<void> {
-      for (let i = 0; i < edits; i++) {
-        if (i % 2 === 0) writer.insert(0, 'x')
-        else writer.delete(0, 1)
-        await writer.settled('sequenced')
-      }
-    },
-    close: () => Promise.all(clients.map(client => client.close())),
-  }
-}
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
-
 const kinds: readonly Seen[] = ['off', 'metrics', 'on', 'all traces']
 const copies = 3 // of each: two servers that do the same differ by more than what is looked for, by where things lie in memory
 
@@ -99,7 +79,7 @@ const editRows = async (quick: boolean): Promise<Row[]> => {
   const [rounds, edits] = quick ? [3, 300] : [6, 1_000]
   const all = kinds.flatMap(kind => Array<Seen>(copies).fill(kind))
   const servers = await Promise.all(all.map(serving))
-  const rooms = await Promise.all(servers.map(({ url }) => room(url)))
+  const rooms = await Promise.all(servers.map(({ url }) => room(url, 'observed', Array(1 + readers).fill({}))))
   const costs: number[][] = all.map(() => [])
   for (let round = 0; round <= rounds; round++) {
     for (const k of all.keys()) {

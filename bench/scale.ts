@@ -12,6 +12,7 @@ import { type Plan, seats } from '../src/load/schedule.ts'
 import { issueToken } from '../src/server/jwt.ts'
 import { freePort } from '../test/ports.ts'
 import { RedisServer } from '../test/redis.ts'
+import { median } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 export const name = 'scale'
@@ -193,7 +194,6 @@ const turns = async <W extends Who>(
   return all
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!
 const middle = (runs: readonly Ran[], of: (round: Round) => number): number =>
   median(runs.map(({ outcome }) => of(outcome.median)))
 const perDelivery = ({ server }: Round): number => server?.perDelivery ?? Number.NaN

@@ -17,6 +17,7 @@ export const missed = (
   const from = position.version - commits.length
   const wire = commits.map(commit => wireCommit(type, commit))
   if (commits.length <= limits.catchUpCommits) return { kind: 'commits', from, commits: wire, position }
+  // Each commit costs something by itself, however short: of half of all that may be kept a snapshot is cheaper.
   if (commits.length > limits.recentMost / 2 || componentsOf(wire) > limits.catchUpWork) return null
   return { kind: 'composed', from, units: unitsOf(type, commits, receiver), position }
 }

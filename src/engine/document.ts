@@ -81,6 +81,8 @@ export class LiveDocument {
   private sequencer: Sequencer | null = null
   /** Resolves when there is a sequencer that knows its log; replaced whenever the log is opened anew. */
   private ready: Promise<void> = Promise.resolve()
+  /** Makes it so, once all that an emptied store has lost is in it again. */
+  private restored: (() => void) | null = null
   private readonly people: People
   /** Resolves when `people` are all that the board knows; null: nobody has asked yet. From then on its news keep them so. */
   private listed: Promise<void> | null = null
@@ -698,8 +700,6 @@ export class LiveDocument {
     this.restored?.()
     this.restored = null
   }
-
-  private restored: (() => void) | null = null
 
   private reopen(): void {
     this.restored?.() // who waits goes on to wait for this one

@@ -103,12 +103,12 @@ it('[P1] an old version comes back as one more commit, which everybody sees and 
   const admin = { INKWELL_ADMIN_URL: (await server.listenAdmin(0, { token })).url, INKWELL_ADMIN_TOKEN: token }
   const ann = await opens(url, 'minutes')
   await ann.types('All was well.')
-  await ann.types('XXX', 3)
+  await ann.types('yes', 3)
   expect(await prints('restore-version', { doc: 'minutes', version: '1' }, { REDIS_URL: redis.url })).toBe('3\n')
   await ann.showing('All was well.')
   await ann.types(' Still is.')
   expect(await prints('restore-version', { doc: 'minutes', version: '2', as: 'support' }, admin)).toBe('5\n')
-  await ann.showing('AllXXX was well.')
+  await ann.showing('Allyes was well.')
   expect((await prints('log', { doc: 'minutes', limit: '1' }, admin)).split('\t')[2]).toBe('support')
   expect(await does('restore-version', { doc: 'minutes', version: '5' }, admin)).toEqual({
     ...{ code: 0, out: '' },

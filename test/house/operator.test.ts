@@ -94,7 +94,7 @@ it('[P7] an operator does what the page says, as it says', async () => {
   const [minutes, scratch] = await Promise.all(['minutes', 'scratch'].map(doc => client.open(doc)))
   minutes!.insert(0, 'All was well.')
   await minutes!.settled('durable')
-  minutes!.insert(0, 'XXX ')
+  minutes!.insert(0, 'Yes. ')
   scratch!.insert(0, 'a scratch')
   await Promise.all([minutes, scratch].map(doc => doc!.settled('durable')))
 
@@ -103,7 +103,7 @@ it('[P7] an operator does what the page says, as it says', async () => {
   expect(documents).toMatch(/^minutes\t2\t.*\nscratch\t1\t/)
   expect(busy).toMatch(/minutes\t2\t/)
   expect(connections).toContain('\tminutes')
-  expect([cat, at]).toEqual(['XXX All was well.', 'All was well.'])
+  expect([cat, at]).toEqual(['Yes. All was well.', 'All was well.'])
   expect(
     log!
       .trim()
