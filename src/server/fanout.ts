@@ -4,6 +4,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Socket as NetSocket } from 'node:net'
 import type { Server, Socket } from 'socket.io'
 import type { Outlet } from '../engine/index.ts'
 import { encodeServerFrame } from '../protocol/codec.ts'
@@ -25,7 +26,7 @@ export type EngineSocket = Socket['conn']
  */
 interface Parcel {
   readonly packet: string | Buffer
-  readonly bytes: number
+  readonly frame: Buffer
   readonly options: { readonly compress: false; readonly wsPreEncodedFrame: readonly [Buffer] }
 }
 
@@ -39,6 +40,16 @@ export interface LineBounds {
   readonly applicationBytes: number
 }
 
+/** What all lines share. */
+interface House {
+  readonly bounds: LineBounds
+  readonly tally: Tally
+  /** Counts the ticks of the event loop in which anything is written. */
+  readonly tick: number
+  /** Has what a line holds written at the end of this tick. */
+  releaseSoon(line: Line): void
+}
+
 /** A line to one client. Socket.IO's own packets go the same way, so the order of all is one. */
 export class Line implements Outlet {
   readonly name: string
@@ -46,10 +57,12 @@ export class Line implements Outlet {
   readonly author: AuthorId
   /** Who speaks here, by his latest token. */
   bearer: Bearer
-  /** Bytes on their way into the socket, which has not taken all of them yet, */
+  /** Bytes on their way into a socket that is not ours to look into (polling), which has not taken all of them yet, */
   private leaving = 0
   /** and bytes that engine.io holds back until it has. */
   private waiting = 0
+  /** The tick of the event loop in which it was last written to. */
+  private lastTick = -1
   /** What waits for its turn among very many readers, and its bytes. Null: nothing does. */
   private box: Parcel[] | null = null
   private boxed = 0
@@ -63,21 +76,18 @@ export class Line implements Outlet {
   /** Looks in a row at which the line stood still. */
   private standing = 0
   private readonly conn: EngineSocket
-  private readonly bounds: LineBounds
-  private readonly tally: Tally
+  private readonly house: House
 
   constructor(
     { name, form, author, conn, bearer }: Pick<Line, 'name' | 'form' | 'author' | 'bearer'> & { conn: EngineSocket },
-    bounds: LineBounds,
-    tally: Tally,
+    house: House,
   ) {
     this.name = name
     this.form = form
     this.author = author
     this.conn = conn
     this.bearer = bearer
-    this.bounds = bounds
-    this.tally = tally
+    this.house = house
   }
 
   get open(): boolean {
@@ -86,53 +96,79 @@ export class Line implements Outlet {
 
   /** Bytes of ours that the client has not taken. */
   get held(): number {
+    const tcp = tcpOf(this.conn.transport)
+    if (tcp !== undefined) return this.boxed + tcp.writableLength + this.waiting
     return this.boxed + (this.conn.transport.writable ? 0 : this.leaving + this.waiting)
   }
 
   get behind(): boolean {
-    return this.held > this.bounds.behindBytes
+    return this.held > this.house.bounds.behindBytes
   }
 
   /** Puts a parcel behind what waits for its turn to be written; the line is released later. */
   hold(parcel: Parcel): void {
     this.box ??= []
     this.box.push(parcel)
-    this.boxed += parcel.bytes
+    this.boxed += parcel.frame.length
   }
 
-  /** Writes what waits for its turn. */
+  /** Writes what waits for its turn, all of it in one system call. */
   release(): void {
     const { box } = this
     if (box === null) return
     this.box = null
     this.boxed = 0
-    if (this.open) for (const parcel of box) this.put(parcel)
+    this.lastTick = this.house.tick
+    if (!this.open) return
+    if (box.length === 1) return this.put(box[0]!)
+    const tcp = tcpOf(this.conn.transport)
+    tcp?.cork()
+    for (const parcel of box) this.put(parcel)
+    tcp?.uncork()
   }
 
+  /** At once, unless it has been written to in this tick already: what is said on top of that leaves together, at the tick's end. */
   write(parcel: Parcel): void {
-    if (this.box !== null) this.hold(parcel)
-    else this.put(parcel)
+    if (this.box !== null) return this.hold(parcel)
+    const { house } = this
+    if (this.lastTick === house.tick) {
+      this.hold(parcel)
+      house.releaseSoon(this)
+      return
+    }
+    this.lastTick = house.tick
+    this.put(parcel)
   }
 
-  private put({ packet, bytes, options }: Parcel): void {
+  private put({ packet, frame, options }: Parcel): void {
+    const { conn } = this
+    const { tally, bounds } = this.house
+    const bytes = frame.length
+    const tcp = tcpOf(conn.transport)
     // One long message cuts nobody off; what is said on top of it may, since that may be any number.
     if (this.behind) {
       this.extra += bytes
-      if (this.extra > this.bounds.waitingBytes) {
-        if (this.open) this.tally.cuts.waiting++
-        return cut(this.conn)
+      if (this.extra > bounds.waitingBytes) {
+        if (this.open) tally.cuts.waiting++
+        return cut(conn)
       }
     } else this.extra = 0
-    this.tally.sentBytes += bytes
-    if (this.conn.transport.writable) this.waiting = 0
-    this.waiting += bytes
+    tally.sentBytes += bytes
     this.sent += bytes
-    this.conn.send(packet, options)
+    // Straight into the socket: on its way through engine.io a frame costs half as much again as the system call itself.
+    if (tcp !== undefined && direct(conn)) {
+      this.waiting = 0
+      tcp.write(frame)
+      return
+    }
+    if (conn.transport.writable) this.waiting = 0
+    this.waiting += bytes
+    conn.send(packet, options)
   }
 
   /** engine.io hands to the socket what has waited. */
   flushed(): void {
-    this.leaving = this.waiting
+    this.leaving = tcpOf(this.conn.transport) === undefined ? this.waiting : 0
     this.waiting = 0
     this.moves++
   }
@@ -140,7 +176,9 @@ export class Line implements Outlet {
   /** For how many looks in a row the client, which is behind, has taken nothing. */
   stands(): number {
     if (!this.behind) return (this.standing = 0)
-    const place = `${this.moves} ${inside(this.conn.transport).queued}` // one long message may take minutes: it moves too
+    const tcp = tcpOf(this.conn.transport)
+    const taken = tcp === undefined ? 0 : tcp.bytesWritten - tcp.writableLength
+    const place = `${this.moves} ${taken} ${tcp?._handle?.writeQueueSize}` // one long message may take minutes: it moves too
     this.standing = place === this.placeSeen ? this.standing + 1 : 0
     this.placeSeen = place
     return this.standing
@@ -168,9 +206,9 @@ export class Line implements Outlet {
 
 /** Ends a connection at once: for a peer that does not read, a polite end would wait for ever. */
 export const cut = (conn: EngineSocket): void => {
-  const { terminate } = inside(conn.transport)
-  if (terminate === undefined) conn.close(true)
-  else terminate()
+  const { socket } = conn.transport as Inside
+  if (typeof socket?.terminate === 'function') socket.terminate()
+  else conn.close(true)
 }
 
 /** Every connection, also those that have not said hello yet. engine.io keeps this to itself; without it those wait for a timeout. */
@@ -182,30 +220,51 @@ export const connectionsOf = (engine: Engine): readonly EngineSocket[] => {
 const forgotten = Object.freeze({ headers: Object.freeze({}), query: Object.freeze({}), auth: Object.freeze({}) })
 
 /** What engine.io and ws do not document but have had for years; where it is gone, the ordinary way is taken. */
-const inside = (
-  transport: object,
-): { terminate: (() => void) | undefined; tcp: { cork(): void; uncork(): void } | undefined; queued: number } => {
-  const { socket } = transport as {
-    socket?: {
-      terminate?: () => void
-      _socket?: { cork?(): void; uncork?(): void; _handle?: { writeQueueSize?: number } | null } | null
-    }
-  }
-  const tcp = socket?._socket
-  return {
-    queued: tcp?._handle?.writeQueueSize ?? 0,
-    terminate: typeof socket?.terminate === 'function' ? () => socket.terminate?.() : undefined,
-    tcp:
-      typeof tcp?.cork === 'function' && typeof tcp.uncork === 'function' ? (tcp as { cork(): void; uncork(): void }) : undefined,
+interface Inside {
+  readonly socket?: {
+    readonly readyState?: number
+    readonly terminate?: () => void
+    readonly _socket?: Tcp | null
+    /** Frames that wait to be compressed; those of ours never are. */
+    readonly _sender?: { readonly _queue?: readonly unknown[] }
   }
 }
 
-export class Fanout {
+type Tcp = Pick<NetSocket, 'cork' | 'uncork' | 'write' | 'writableLength' | 'bytesWritten'> & {
+  readonly _handle?: { readonly writeQueueSize?: number } | null
+}
+
+/** The socket under a WebSocket; undefined: it polls, or is not open. */
+const tcpOf = (transport: object): Tcp | undefined => {
+  const { socket } = transport as Inside
+  if (socket === undefined || socket.readyState !== 1) return undefined
+  return socket._socket ?? undefined
+}
+
+/** Whether a frame may go into the socket at once: nothing stands before it anywhere. */
+const direct = (conn: EngineSocket): boolean => {
+  const { writeBuffer, upgrading, readyState } = conn as object as {
+    writeBuffer?: readonly unknown[]
+    upgrading?: boolean
+    readyState: string
+  }
+  return (
+    readyState === 'open' &&
+    upgrading === false &&
+    writeBuffer?.length === 0 &&
+    (conn.transport as Inside).socket?._sender?._queue?.length === 0
+  )
+}
+
+export class Fanout implements House {
   private readonly lines = new Map<EngineSocket, Line>()
   /** Bytes that wait for connections to which an application speaks in namespaces of its own. */
   private readonly applications = new WeakMap<EngineSocket, { waiting: number }>()
-  private readonly bounds: LineBounds
-  private readonly tally: Tally
+  readonly bounds: LineBounds
+  readonly tally: Tally
+  private ticks = 0
+  private ticking = false
+  private readonly soon: Line[] = []
   /** Lines have names that no other node gives: the log of all nodes is one. */
   private readonly prefix = randomBytes(3).toString('hex')
   private lastName = 0
@@ -226,7 +285,7 @@ export class Fanout {
       const application = this.applications.get(conn)
       if (application !== undefined) application.waiting = 0
       if (packets.length < 2) return
-      const { tcp } = inside(conn.transport)
+      const tcp = tcpOf(conn.transport)
       tcp?.cork()
       corked = tcp
     })
@@ -253,13 +312,31 @@ export class Fanout {
 
   open(form: Form, author: AuthorId, conn: EngineSocket, bearer: Bearer): Line {
     const name = `${this.prefix}-${(++this.lastName).toString(36)}`
-    const line = new Line({ name, form, author, conn, bearer }, this.bounds, this.tally)
+    const line = new Line({ name, form, author, conn, bearer }, this)
     this.lines.set(conn, line)
     return line
   }
 
   forget(conn: EngineSocket): void {
     this.lines.delete(conn)
+  }
+
+  get tick(): number {
+    if (!this.ticking) {
+      this.ticking = true
+      process.nextTick(this.tickEnds)
+    }
+    return this.ticks
+  }
+
+  releaseSoon(line: Line): void {
+    this.soon.push(line)
+  }
+
+  private readonly tickEnds = (): void => {
+    this.ticking = false
+    this.ticks++
+    if (this.soon.length > 0) for (const line of this.soon.splice(0)) line.release()
   }
 
   /** Answers with the milliseconds that the writing takes, once it is done; undefined when it is done already. */
@@ -347,7 +424,7 @@ const binaryFrame = 0x82
 
 const wrap = (packet: string | Buffer, payload: Buffer, first: number): Parcel => {
   const frame = webSocketFrame(payload, first)
-  return { packet, bytes: frame.length, options: { compress: false, wsPreEncodedFrame: [frame] } }
+  return { packet, frame, options: { compress: false, wsPreEncodedFrame: [frame] } }
 }
 
 /** An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write. */
