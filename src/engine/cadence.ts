@@ -5,11 +5,22 @@
 //   frameTick ┤            ┌──────────────       saturated: as long as it takes that frames
 //             │          ╱                       leave half of the process to everybody else
 //             │        ╱
-//           0 ┼───────┴───────────────────  load
+//           0 ┼───────┴───────────────────  busy
 //                    0.25  0.45
+//
+// And where the process is busy with something else than frames (handshakes, refusals, whoever joins), fewer of them would spare nothing.
+
+/** Shares of the process' time, 0 to 1, of late. */
+export interface Load {
+  readonly busy: number
+  /** With writing frames of commits, of all documents. */
+  readonly writing: number
+}
 
 const calm = 0.25 // share of its time that the process is busy; up to it, frames go at once
-const busy = 0.45 // from here on, frames wait for as long as they may: one carries what would have been many
+const crowded = 0.45 // from here on, frames wait for as long as they may: one carries what would have been many
+const little = 0.05 // share that goes into writing frames; up to it, frames go at once however busy the process is
+const much = 0.15 // from here on, how busy it is decides alone
 const share = 0.25 // of the process' time that one document's frames may take before they wait
 const most = 0.5 // the same when they wait for as long as they may already
 const notWorthIt = 2 // ms; below it a timer costs more than it saves
@@ -21,15 +32,15 @@ export class Cadence {
   private cost = 0
 
   /** Milliseconds that a frame has to be apart from the one before it. `frameTick`: the longest, unless the readers take longer. */
-  interval(load: number, frameTick: number): number {
-    const crowded = Math.max(0, Math.min(1, (load - calm) / (busy - calm))) * frameTick
+  interval({ busy, writing }: Load, frameTick: number): number {
+    const others = rise(busy, calm, crowded) * rise(writing, little, much) * frameTick
     const own = Math.max(Math.min(this.cost / share, frameTick), this.cost / most)
-    const interval = Math.max(crowded, own)
+    const interval = Math.max(others, own)
     return interval < notWorthIt ? 0 : interval
   }
 
   /** Milliseconds until the next frame may leave; 0: now. */
-  wait(now: number, load: number, frameTick: number): number {
+  wait(now: number, load: Load, frameTick: number): number {
     return Math.max(0, this.last + this.interval(load, frameTick) - now)
   }
 
@@ -43,3 +54,6 @@ export class Cadence {
     this.cost += memory * (Math.min(ms, longest) - this.cost)
   }
 }
+
+/** 0 up to `from`, 1 from `to` on. */
+const rise = (value: number, from: number, to: number): number => Math.max(0, Math.min(1, (value - from) / (to - from)))

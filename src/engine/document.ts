@@ -16,7 +16,7 @@ import type {
   Submit,
   User,
 } from '../protocol/messages.ts'
-import { Cadence } from './cadence.ts'
+import { Cadence, type Load } from './cadence.ts'
 import { missed, pieceOf, wireCommit } from './catchup.ts'
 import { readState } from './checkpoint.ts'
 import type { Commit, Type } from './entry.ts'
@@ -53,6 +53,8 @@ const replaced = 'the store was replaced, and what was in this document is not k
 
 /** Who stands behind an edit of the house's own. */
 const house: Pick<Member, 'right'> = { right: 'write' }
+
+const idle: Load = { busy: 0, writing: 0 }
 
 /** The highest wait between attempts at a store that does not answer, and the first. Milliseconds. */
 const retry = { first: 50, longest: 5_000 }
@@ -545,7 +547,7 @@ export class LiveDocument {
   private soonSendCommits(): void {
     if (this.unsent.length === 0 || this.leaving > 0 || this.alarms.has('frame')) return
     const { limits, load } = this.options
-    const wait = this.cadence.wait(this.ticks(), load?.() ?? 0, limits.frameTick)
+    const wait = this.cadence.wait(this.ticks(), load?.() ?? idle, limits.frameTick)
     if (wait <= 0 || this.members.size === 0) this.sendCommits()
     else this.alarm('frame', wait, () => this.sendCommits())
   }

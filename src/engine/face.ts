@@ -5,6 +5,7 @@ import type { AnyDocumentType, Json } from '../ot/type.ts'
 import type { Refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
 import type { DocumentRequest, PeerEntry, Right, ServerMessage, User } from '../protocol/messages.ts'
+import type { Load } from './cadence.ts'
 import type { Observe } from './events.ts'
 import type { Limits } from './limits.ts'
 import type { Clock, Store } from './ports.ts'
@@ -33,8 +34,8 @@ export interface EngineOptions {
    * written to at one go, it answers with the milliseconds that it will have taken, once it has been written to all.
    */
   readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => Promise<number> | undefined
-  /** Which share of its time the process has been busy of late, 0 to 1. Without it, it never counts as busy. */
-  readonly load?: () => number
+  /** How busy the process has been of late. Without it, it never counts as busy. */
+  readonly load?: () => Load
   readonly observe: Observe
 }
 

@@ -1,23 +1,45 @@
-// How busy this process is.
+// How busy this process is, and how much of that is writing frames.
 // Invariant: no timer; whoever asks often enough gets the present, whoever asks seldom an old mean that soon goes.
 
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
+import type { Load } from '../engine/index.ts'
 
 const window = 100 // ms over which a share is taken
 const weight = 0.5 // of the newest window in the running mean
 
-/** Answers which share of its time, 0 to 1, the event loop has been busy of late. */
-export const loopLoad = (): (() => number) => {
-  let seen: EventLoopUtilization = performance.eventLoopUtilization()
-  let at = performance.now()
-  let load = 0
-  return () => {
+export class ProcessLoad {
+  private seen: EventLoopUtilization = performance.eventLoopUtilization()
+  private at = performance.now()
+  private wrote = 0
+  private load: Load = { busy: 0, writing: 0 }
+
+  /** Writes a frame: what it answers is the milliseconds that this takes where it is not done at one go. */
+  writing(write: () => Promise<number> | undefined): Promise<number> | undefined {
+    const since = performance.now()
+    const later = write()
+    if (later === undefined) this.took(performance.now() - since)
+    else void later.then(ms => this.took(ms)) // it never rejects
+    return later
+  }
+
+  private took(ms: number): void {
+    this.wrote += ms
+  }
+
+  /** The shares of late. */
+  get now(): Load {
     const now = performance.now()
-    if (now - at < window) return load
-    const { utilization } = performance.eventLoopUtilization(seen)
-    load += weight * (utilization - load)
-    seen = performance.eventLoopUtilization()
-    at = now
-    return load
+    const passed = now - this.at
+    if (passed < window) return this.load
+    const { utilization } = performance.eventLoopUtilization(this.seen)
+    const { busy, writing } = this.load
+    this.load = {
+      busy: busy + weight * (utilization - busy),
+      writing: writing + weight * (this.wrote / passed - writing),
+    }
+    this.seen = performance.eventLoopUtilization()
+    this.at = now
+    this.wrote = 0
+    return this.load
   }
 }

@@ -26,7 +26,7 @@ import { Gateway, type Whom } from './gateway.ts'
 import { type Health, HealthWatch } from './health.ts'
 import { Heat } from './heat.ts'
 import { httpSide } from './http.ts'
-import { loopLoad } from './load.ts'
+import { ProcessLoad } from './load.ts'
 import { type LogLevel, writeDown } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { Nodes } from './nodes.ts'
@@ -144,6 +144,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   })
   const writes = writeDown(log, () => clock.now())
   const heat = new Heat(clock, () => engine.busiest(20), limits.hotCommits)
+  const load = new ProcessLoad()
   const follows = followEdits(() => clock.now(), settings.traceRatio)
   const engine = createEngine({
     store,
@@ -153,8 +154,11 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     limits,
     // The gateway made all outlets.
     authorize: (_user, doc, outlet) => entry.rightOf((outlet as Line).bearer, doc),
-    deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message),
-    ...(clock === systemClock ? { load: loopLoad() } : {}), // how busy the process is says nothing to a clock that a test holds
+    deliver: (outlets, message) => {
+      const deliver = () => fanout.deliver(outlets as readonly Line[], message)
+      return message.kind === 'commits' ? load.writing(deliver) : deliver()
+    },
+    ...(clock === systemClock ? { load: () => load.now } : {}), // how busy the process is says nothing to a clock that a test holds
     observe: event => {
       metrics.observe(event)
       writes(event)

@@ -1,18 +1,21 @@
 // How commits are gathered into frames: at once while there is time, together when there is not.
 
 import { describe, expect, it, test } from 'vitest'
-import { Cadence } from '../../src/engine/cadence.ts'
+import { Cadence, type Load } from '../../src/engine/cadence.ts'
 import type { Json } from '../../src/ot/type.ts'
 import type { Position, Seq } from '../../src/protocol/ids.ts'
 import type { Commits, ServerMessage } from '../../src/protocol/messages.ts'
 import { settle } from '../simulation/hand.ts'
 import { joinedBy, notes, place, positionOf, type Speaker } from './place.ts'
 
+const saturated: Load = { busy: 1, writing: 1 }
+const busy = { load: () => saturated }
+
 describe('the cadence of a document', () => {
   it('[P8] lets every frame go at once while the process has time and frames are cheap', () => {
     const cadence = new Cadence()
     for (let now = 0; now < 100; now++) {
-      expect(cadence.wait(now, 0.2, 50)).toBe(0)
+      expect(cadence.wait(now, { busy: 0.2, writing: 0.2 }, 50)).toBe(0)
       cadence.leaves(now)
       cadence.left(0.2)
     }
@@ -21,17 +24,24 @@ describe('the cadence of a document', () => {
   it('[P8] waits longer the busier the process is, and no longer than the tick', () => {
     const cadence = new Cadence()
     cadence.leaves(0)
-    const waits = [0, 0.25, 0.3, 0.35, 0.45, 0.8, 1].map(load => Math.round(cadence.wait(0, load, 50)))
+    const waits = [0, 0.25, 0.3, 0.35, 0.45, 0.8, 1].map(load => Math.round(cadence.wait(0, { busy: load, writing: 0.2 }, 50)))
     expect(waits).toEqual([0, 0, 12, 25, 50, 50, 50])
-    expect(cadence.wait(49, 1, 50)).toBe(1)
-    expect(cadence.wait(51, 1, 50)).toBe(0)
+    expect(cadence.wait(49, saturated, 50)).toBe(1)
+    expect(cadence.wait(51, saturated, 50)).toBe(0)
+  })
+
+  it('[P5] waits for nobody where the process is busy with something else than frames: fewer of them would spare nothing', () => {
+    const cadence = new Cadence()
+    cadence.leaves(0)
+    const waits = [0, 0.03, 0.05, 0.1, 0.15, 0.5].map(writing => Math.round(cadence.wait(0, { busy: 1, writing }, 50)))
+    expect(waits).toEqual([0, 0, 0, 25, 50, 50])
   })
 
   it('[P8] gives a document of many readers a quarter of the process, and a half when it waits for a tick already', () => {
     const intervalAt = (cost: number) => {
       const cadence = new Cadence()
       for (let i = 0; i < 100; i++) cadence.left(cost)
-      return Math.round(cadence.interval(0, 50))
+      return Math.round(cadence.interval({ busy: 0, writing: 0 }, 50))
     }
     expect([0.3, 1, 5, 10, 20, 25, 100].map(intervalAt)).toEqual([0, 4, 20, 40, 50, 50, 200])
   })
@@ -63,7 +73,7 @@ const pair = async (options: Parameters<typeof place>[0] = {}) => {
 }
 
 test('[P8] while the process is busy, what comes within a tick goes in one frame', async () => {
-  const { clock, bob, types, heardBy } = await pair({ load: () => 1 })
+  const { clock, bob, types, heardBy } = await pair(busy)
   for (let i = 0; i < 5; i++) await types()
   expect(heardBy(bob)).toEqual([[0, 1]]) // the first did not wait
   clock.pass(49)
@@ -89,8 +99,6 @@ test('[P8] a frame waits until the one before it has been written to everybody',
     [1, 2],
   ])
 })
-
-const busy = { load: () => 1 }
 
 test('[P1] whoever joins while a frame waits hears of no commit twice', async () => {
   const { speaker, clock, types, heardBy } = await pair(busy)

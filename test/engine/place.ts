@@ -1,5 +1,6 @@
 // One node held in the hand, with clients that only speak messages: what a test of the engine builds its world from.
 
+import type { Load } from '../../src/engine/cadence.ts'
 import type { EngineEvent } from '../../src/engine/events.ts'
 import { type Connection, createEngine, type EngineOptions } from '../../src/engine/index.ts'
 import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
@@ -43,7 +44,7 @@ export const place = (
     readonly types?: readonly AnyDocumentType[]
     readonly log?: MemoryLog
     readonly flowing?: boolean
-    readonly load?: () => number
+    readonly load?: () => Load
     /** For frames of commits: what the one who writes them answers. */
     readonly writing?: () => Promise<number> | undefined
     /** Instead of what the speakers were given. */
