@@ -25,6 +25,8 @@ const words = (status: DocumentStatus, keeps: boolean): string => {
       return keeps
         ? 'Offline – everything you type is kept on this device'
         : 'Offline – keep this page open, changes are sent when you are back'
+    case 'full':
+      return 'Very many write here – read for now, there will be room'
     case 'read-only':
       return 'Read-only'
     case 'closed':

@@ -10,7 +10,7 @@ import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { measure, signalName, signalPayload, utf8Length } from '../protocol/fields.ts'
 import type { AuthorId, DocId, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
-import type { ClientLimits, DocumentRequest, PresenceState, ServerMessage, User } from '../protocol/messages.ts'
+import type { ClientLimits, DocumentRequest, PresenceState, Role, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import type { Clock } from './clock.ts'
 import { type DraftCause, type DraftJson, type DraftNote, type Drafts, dropDraft, errorOf, keepDraft } from './drafts.ts'
@@ -37,10 +37,11 @@ import { type Range, UndoStack } from './undo.ts'
 
 /**
  * `saved`: the server holds every edit at the durability its store promises. `saving`: some are on their way.
- * `offline`: there is no line; edits are kept and sent later. `read-only`: the user may not write, or the
+ * `offline`: there is no line; edits are kept and sent later. `full`: as many write here as the server takes; read for now, the
+ * next change of status comes when there is room. `read-only`: the user may not write, or the
  * document has a hundred drafts. `closed`: here or by the server.
  */
-export type DocumentStatus = 'saved' | 'saving' | 'offline' | 'read-only' | 'closed'
+export type DocumentStatus = 'saved' | 'saving' | 'offline' | 'full' | 'read-only' | 'closed'
 
 export interface Change<O> {
   /** Made on the snapshot that the change before this one left. */
@@ -319,7 +320,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   private told: DocumentStatus = 'offline'
   private toldProgress: Progress = { typed: 0, sent: 0, sequenced: 0 }
   private toldKept = false
-  private right: 'read' | 'write' = 'write'
+  private right: Role = 'write'
   private peersMoved = false
   private waiters: Waiter[] = []
   private closing: Promise<void> | null = null
@@ -431,7 +432,9 @@ export class LiveDocument<S, O> implements Document<S, O> {
     // Who joins again on a line that is there has not gone: it is a matter of one answer.
     const here = link.kind === 'live' || (link.kind === 'joining' && position !== null)
     if (!here) return 'offline'
-    if ((link.kind === 'live' ? link.right : this.right) === 'read' || this.isFull) return 'read-only'
+    const right = link.kind === 'live' ? link.right : this.right
+    if (right === 'read' || this.isFull) return 'read-only'
+    if (right === 'full') return right
     return units.length + confirmed.length > 0 ? 'saving' : 'saved'
   }
 
@@ -549,6 +552,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   down(): void {
     this.stopWait()
+    if (this.right === 'full') this.right = 'write' // offline one may always type
     this.peers.clear()
     this.peersMoved = true
     this.keeper?.line()
@@ -850,7 +854,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   // ---- timers
 
   /** Joining is tried again as a broken line is: by chance, and more seldom each time. */
-  private wait({ ms: after, next }: { readonly ms: number; readonly next: 'resend' | 'join' }): void {
+  private wait({ ms: after, next }: { readonly ms: number; readonly next: 'resend' | 'rested' | 'join' }): void {
     const { clock, random } = this.port
     const ms = next === 'join' ? delayBefore({ failures: this.failures++, spread: firstDelay, after, chance: random() }) : after
     this.stopWait()
@@ -891,7 +895,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
     const state = this.appearance.news(this.session)
     if (state === null) return
     const { clock } = this.port
-    const pause = this.lastPresence + presencePause - clock.now()
+    const pause = this.lastPresence + Math.max(presencePause, link.pace) - clock.now()
     if (pause > 0) {
       this.stopPresence = clock.after(pause, () => {
         this.stopPresence = null
@@ -1030,6 +1034,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private requireWritable(isNew = true): void {
     if (this.session.link.kind === 'closed' || this.closing !== null) throw closedHere('document')
+    if (this.right === 'full') throw new InkwellError(refusal('too-many-writers'))
     if (this.right !== 'write') throw new InkwellError(refusal('forbidden', 'writing'))
     if (isNew && this.isFull) throw tooManyDrafts()
   }

@@ -6,6 +6,7 @@ import { applyAll } from '../ot/queue.ts'
 import type { DocumentType, Json } from '../ot/type.ts'
 import { chainOf, epochOf, positive, whole } from '../protocol/fields.ts'
 import type { DocId, Position, Seq, Version } from '../protocol/ids.ts'
+import type { Role } from '../protocol/messages.ts'
 import { nearby } from './nearby.ts'
 import { Pile } from './pile.ts'
 import { type Confirmed, openSession, type Session, type Draft as SessionDraft, type Unit } from './session.ts'
@@ -32,7 +33,7 @@ interface Root {
   readonly undo: readonly number[]
   readonly redo: readonly number[]
   /** What I might do when it was last said. */
-  readonly right: 'read' | 'write'
+  readonly right: Role
 }
 
 /** `ops`: cells to be composed. A unit that has never been sent has no numbers. */
@@ -54,7 +55,7 @@ interface RootConfirmed {
 export interface Kept<S, O> {
   readonly session: Session<S, O>
   readonly undo: StoredUndo
-  readonly right: 'read' | 'write'
+  readonly right: Role
 }
 
 export interface Restored<S, O> extends Kept<S, O> {

@@ -19,6 +19,8 @@ import type {
   Presence,
   PresenceChange,
   Refused,
+  RightNow,
+  Role,
   ServerMessage,
   Signalled,
   Snapshot,
@@ -75,7 +77,10 @@ export type Link =
       readonly kind: 'live'
       readonly handle: Handle
       readonly peer: PeerId
-      readonly right: 'read' | 'write'
+      readonly right: Role
+      /** Milliseconds between two edits, and `resting` after one of them. */
+      readonly pace: number
+      readonly resting: boolean
       readonly sent: boolean
       readonly fresh: boolean
     }
@@ -112,6 +117,8 @@ export type SessionEvent<O> =
   | { readonly kind: 'message'; readonly message: ServerMessage }
   /** No answer for too long, or a wait is over: send what is in flight once more. */
   | { readonly kind: 'resend' }
+  /** The pause after an edit, so that the next one carries more, is over. */
+  | { readonly kind: 'rested' }
   /** The pause before joining again is over. */
   | { readonly kind: 'join' }
   /** A message could not be applied: what I know of the history is wrong, my own edits are not. */
@@ -152,7 +159,7 @@ export type SessionEffect<S, O> =
   | { readonly kind: 'signal'; readonly signal: Signalled }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   /** Come back with the event `next` after this many milliseconds; before joining again wait longer, the more often that was in vain. */
-  | { readonly kind: 'wait'; readonly ms: number; readonly next: 'resend' | 'join' }
+  | { readonly kind: 'wait'; readonly ms: number; readonly next: 'resend' | 'rested' | 'join' }
   | { readonly kind: 'closed'; readonly refusal: Refusal | null }
 
 export type Step<S, O> = readonly [next: Session<S, O>, effects: readonly SessionEffect<S, O>[]]
@@ -292,7 +299,14 @@ class Run<S, O> implements Steps<O> {
     const { link } = this.state
     if (link.kind !== 'live') return
     if (link.right === 'read') return this.rejoin() // it cannot be sent again; the history tells whether it is in
-    this.set({ link: { ...link, sent: false } })
+    this.set({ link: { ...link, sent: false, resting: false } })
+    this.flush()
+  }
+
+  rested(): void {
+    const { link } = this.state
+    if (link.kind !== 'live') return
+    this.set({ link: { ...link, resting: false } })
     this.flush()
   }
 
@@ -327,7 +341,7 @@ class Run<S, O> implements Steps<O> {
         this.effects.push({ kind: 'signal', signal: message })
         return
       case 'right':
-        return this.regraded(message.right)
+        return this.regraded(message)
       default:
         unreachable(message)
     }
@@ -375,7 +389,7 @@ class Run<S, O> implements Steps<O> {
 
   private joined(message: Joined): void {
     const { handle, peer, right, content } = message
-    this.set({ link: { kind: 'live', handle, peer, right, sent: false, fresh: true } })
+    this.set({ link: { kind: 'live', handle, peer, right, pace: 0, resting: false, sent: false, fresh: true } })
     if (content.kind === 'snapshot') this.snapshot(content)
     else if (content.from !== this.state.position?.version) return this.rejoin()
     else if (content.kind === 'commits') this.catchUp(content)
@@ -388,10 +402,12 @@ class Run<S, O> implements Steps<O> {
   }
 
   /** The right to write is gone, or has come. */
-  private regraded(right: 'read' | 'write'): void {
+  private regraded({ right, pace }: RightNow): void {
     const { link } = this.state
     if (link.kind !== 'live') return
-    this.set({ link: { ...link, right } })
+    // What was refused for want of a place goes at once where there is one: to send again what was not does no harm.
+    const sent = link.sent && !(link.right === 'full' && right === 'write')
+    this.set({ link: { ...link, right, pace, sent, resting: link.resting && pace > 0 } })
     // What is in flight may have been taken before: its commit or its refusal is on the way.
     if (right === 'read') this.giveUp(link.sent ? 1 : 0)
     this.effects.push({ kind: 'persist' })
@@ -637,7 +653,8 @@ class Run<S, O> implements Steps<O> {
   private flush(): void {
     const { link, units, position, type, most, confirmed } = this.state
     if (confirmed.length >= mostConfirmed) return
-    if (link.kind !== 'live' || link.sent || link.right !== 'write' || units.length === 0 || position === null) return
+    if (link.kind !== 'live' || link.sent || link.resting || link.right === 'read' || units.length === 0 || position === null)
+      return
     const first = units[0]!
     const parts = first.seq === null ? type.split?.(first.op, most) : null
     if (parts) {
@@ -650,9 +667,14 @@ class Run<S, O> implements Steps<O> {
       this.set({ units: units.slice(1) })
       return this.flush()
     }
-    this.set({ link: { ...link, sent: true }, seq: Math.max(this.state.seq, unit.seq), units: [unit, ...units.slice(1)] })
+    const { handle, pace } = link
+    this.set({
+      link: { ...link, sent: true, resting: pace > 0 },
+      seq: Math.max(this.state.seq, unit.seq),
+      units: [unit, ...units.slice(1)],
+    })
     if (first.seq === null) this.effects.push({ kind: 'persist' })
-    const { handle } = link
+    if (pace > 0) this.effects.push({ kind: 'wait', ms: pace, next: 'rested' })
     const op: Json = type.opToJson(unit.op)
     this.effects.push({ kind: 'send', message: { kind: 'submit', handle, seq: unit.seq, position, op } })
   }

@@ -2,6 +2,7 @@
 // Invariant: what undo takes back is mine: it deletes only text that I put there and restores only text that I took away.
 
 import { type DocumentType, type Json, OpError } from '../ot/type.ts'
+import { Pile } from './pile.ts'
 
 /** The part of a document type that needs no snapshot. */
 type Ops<O> = Pick<DocumentType<unknown, O>, 'compose' | 'isNoop' | 'mapPosition'>
@@ -256,13 +257,10 @@ export class UndoStack<S, O> {
 const storeRange = (range: Range | null): StoredRange => range && [range.anchor, range.head]
 const readRange = (stored: StoredRange): Range | null => stored && { anchor: stored[0], head: stored[1] }
 
-/**
- * Ops one after the other, kept as few composed ones: each holds as many as all behind it together, as the bits of a counter do, so
- * that adding n ops costs n log n and not n².
- */
+/** What has been done since a group was made. */
 class Drift<O> {
   private readonly type: Ops<O>
-  private readonly parts: { readonly op: O; readonly count: number }[] = []
+  private readonly pile = new Pile<O>()
   /** Grows whenever an op is added. */
   changes = 0
 
@@ -271,21 +269,13 @@ class Drift<O> {
   }
 
   add(op: O): void {
-    const { parts, type } = this
-    if (type.isNoop(op)) return
+    if (this.type.isNoop(op)) return
     this.changes++
-    let last = { op, count: 1 }
-    while (parts.length > 0 && parts.at(-1)!.count <= last.count) {
-      const { op: first, count } = parts.pop()!
-      last = { op: type.compose(first, last.op), count: count + last.count }
-    }
-    parts.push(last)
+    this.pile.add(this.type, op)
   }
 
   whole(): O | null {
-    return this.parts
-      .map(part => part.op)
-      .reduceRight<O | null>((rest, op) => (rest === null ? op : this.type.compose(op, rest)), null)
+    return this.pile.parts.reduceRight<O | null>((rest, { op }) => (rest === null ? op : this.type.compose(op, rest)), null)
   }
 }
 

@@ -53,7 +53,7 @@ export const writableField = StateField.define<boolean>({
 })
 
 export const isWritable = ({ status }: TextDocument, before: boolean): boolean =>
-  status === 'offline' ? before : status !== 'read-only' && status !== 'closed'
+  status === 'offline' ? before : status === 'saved' || status === 'saving'
 
 /**
  * Undo is the document's, which knows whose edits are whose. CodeMirror's `history()`, should somebody have added it (basicSetup

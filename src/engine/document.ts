@@ -9,6 +9,7 @@ import type {
   PeerEntry,
   Present,
   Right,
+  Role,
   ServerMessage,
   Signal,
   Signalled,
@@ -25,6 +26,7 @@ import { Meter } from './meter.ts'
 import { People } from './people.ts'
 import type { Announcement, Opened, PresenceNews } from './ports.ts'
 import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
+import { Writers } from './writers.ts'
 
 /** One connection in one document. */
 export interface Member {
@@ -56,11 +58,27 @@ const house: Pick<Member, 'right'> = { right: 'write' }
 
 const idle: Load = { busy: 0, writing: 0 }
 
+/** Milliseconds between two looks at who writes. */
+const writersTick = 1_000
+
+/** Milliseconds after which somebody for whom there was no place asks again, should nobody have told him. */
+const placePause = 5_000
+
 /** The highest wait between attempts at a store that does not answer, and the first. Milliseconds. */
 const retry = { first: 50, longest: 5_000 }
 
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
-type Alarm = 'frame' | 'beat' | 'durable' | 'presence' | 'present' | 'laggards' | 'read again' | 'open again' | 'append again'
+type Alarm =
+  | 'frame'
+  | 'beat'
+  | 'durable'
+  | 'presence'
+  | 'present'
+  | 'writers'
+  | 'laggards'
+  | 'read again'
+  | 'open again'
+  | 'append again'
 
 export class LiveDocument {
   readonly id: DocId
@@ -85,6 +103,8 @@ export class LiveDocument {
   private ready: Promise<void> = Promise.resolve()
   /** Makes it so, once all that an emptied store has lost is in it again. */
   private restored: (() => void) | null = null
+  private readonly writers: Writers
+  private pace = 0
   private readonly people: People
   /** Resolves when `people` are all that the board knows; null: nobody has asked yet. From then on its news keep them so. */
   private listed: Promise<void> | null = null
@@ -111,6 +131,8 @@ export class LiveDocument {
     this.id = id
     this.handle = handle
     this.options = options
+    const { writersPerDocument, writerActive, writerPace } = options.limits
+    this.writers = new Writers(writersPerDocument, writerActive, writerPace)
     this.people = new People(options.limits.peersShown, options.limits.peerActive)
   }
 
@@ -181,6 +203,11 @@ export class LiveDocument {
   /** Edits that have come and have no version yet. */
   get pending(): number {
     return this.sequencer?.pending ?? 0
+  }
+
+  /** Whether there is no place for one more writer, and how many milliseconds those there are leave between two edits. */
+  get crowd(): { readonly full: boolean; readonly pace: number } {
+    return { full: this.writers.full, pace: this.pace }
   }
 
   /** When the oldest edit came that has a version and is not durable yet; null: all are durable. */
@@ -296,7 +323,7 @@ export class LiveDocument {
       kind: 'joined',
       doc: this.id,
       handle: this.handle,
-      right,
+      right: this.roleOf(member),
       peer,
       people: this.people.count,
       peers: this.people.known().filter(entry => entry.peer !== peer),
@@ -310,8 +337,65 @@ export class LiveDocument {
       version: sequencer.head,
       ms: this.ticks() - since,
     })
+    if (this.pace > 0) this.tellRole([member])
     if (!this.alarms.has('beat')) this.alarm('beat', this.options.limits.beat, () => this.beat())
     return null
+  }
+
+  // ---- who may write
+
+  /** Of somebody who has a right. */
+  private roleOf({ right, author }: Pick<Member, 'right' | 'author'>): Role {
+    return right !== 'write' ? 'read' : this.writers.may(author) ? 'write' : 'full'
+  }
+
+  /** What these, who have a right, may do now, and how often. */
+  private tellRole(members: readonly Member[]): void {
+    const { handle, pace } = this
+    for (const right of ['read', 'write', 'full'] as const) {
+      const outlets = members.filter(member => this.roleOf(member) === right).map(({ outlet }) => outlet)
+      this.send(outlets, { kind: 'right', handle, right, pace })
+    }
+  }
+
+  /** Takes a place for whoever writes. When there is none left, all who have none are told. */
+  private seat({ author }: Member): Refusal | null {
+    const { writers } = this
+    const wasFull = writers.full
+    const seated = writers.wrote(author, this.options.clock.now())
+    if (!this.alarms.has('writers')) this.soonLookAtWriters()
+    if (seated) return null
+    if (!wasFull) {
+      this.tellRole([...this.members].filter(member => this.roleOf(member) === 'full'))
+      this.tellCrowd()
+    }
+    return refusal(
+      'too-many-writers',
+      `${writers.count} write; the limit is ${this.options.limits.writersPerDocument}`,
+      placePause,
+    )
+  }
+
+  private soonLookAtWriters(): void {
+    this.alarm('writers', writersTick, () => this.lookAtWriters())
+  }
+
+  private lookAtWriters(): void {
+    const { writers, options } = this
+    const { came, went, opened } = writers.look(options.clock.now(), (options.load?.() ?? idle).busy)
+    const pace = writers.pace(options.limits.frameTick)
+    const changed = pace === 0 ? this.pace !== 0 : Math.abs(pace - this.pace) >= Math.max(1, this.pace / 4)
+    if (changed) this.pace = pace
+    const moved = new Set([...came, ...went])
+    const concerned = ({ author, right }: Member) => right === 'write' && (changed || opened || moved.has(author))
+    if (changed || opened || moved.size > 0) this.tellRole([...this.members].filter(concerned))
+    if (changed || opened) this.tellCrowd()
+    if (writers.restless) this.soonLookAtWriters()
+  }
+
+  private tellCrowd(): void {
+    const { writers, pace, id: doc } = this
+    this.options.observe({ kind: 'crowded', doc, writers: writers.count, waiting: writers.waiting, full: writers.full, pace })
   }
 
   /** The member's right is another one than before. What waits of his edits is held against it before it goes to the log. */
@@ -320,7 +404,7 @@ export class LiveDocument {
     const { right } = member
     if (right === null) return this.oust(member, refusal('unavailable'))
     if (right === 'none') this.oust(member, refusal('forbidden', 'reading'))
-    else this.send([member.outlet], { kind: 'right', handle: this.handle, right })
+    else this.tellRole([member])
   }
 
   private oust(member: Member, why: Refusal): void {
@@ -334,6 +418,7 @@ export class LiveDocument {
     this.outlets = null
     this.unhardened.delete(member)
     this.presenting.delete(member)
+    this.writers.left(member.author)
     this.passedBy.delete(member)
     this.lagging.delete(member)
     this.ahead.delete(member)
@@ -348,6 +433,8 @@ export class LiveDocument {
     if (!this.members.has(member)) return refusal('not-joined', `handle ${this.handle}`)
     if (member.right !== 'write') return refusal('forbidden', 'writing')
     if (this.sequencer === null || !this.sequencer.open) return refusal('unknown-position', 'the document is being opened anew')
+    const no = this.seat(member)
+    if (no !== null) return no
     const { seq, position, op } = message
     return this.sequencer.submit({
       author: member.author,

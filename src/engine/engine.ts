@@ -43,13 +43,15 @@ class Hub implements Engine {
   }
 
   get counts(): Engine['counts'] {
-    const counts = { joined: 0, lagging: 0, waiting: 0 }
+    const counts = { joined: 0, lagging: 0, waiting: 0, full: 0, paced: 0 }
     let undurableSince: number | null = null
     const users = this.ofUsers
     for (const document of users) {
       counts.joined += document.memberCount
       counts.lagging += document.laggards
       counts.waiting += document.pending
+      if (document.crowd.full) counts.full++
+      if (document.crowd.pace > 0) counts.paced++
       const since = document.undurableSince
       if (since !== null && (undurableSince === null || since < undurableSince)) undurableSince = since
     }

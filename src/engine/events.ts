@@ -47,6 +47,17 @@ export type EngineEvent =
       readonly behind: number
       readonly ms: number
     }
+  /** A document is full of writers, or is so no longer; or those who write are to send their edits less often, or as they please again. */
+  | {
+      readonly kind: 'crowded'
+      readonly doc: DocId
+      /** Who write, and who would and have no place. */
+      readonly writers: number
+      readonly waiting: number
+      readonly full: boolean
+      /** Milliseconds that each of them leaves between two edits. */
+      readonly pace: number
+    }
   | {
       readonly kind: 'checkpointed'
       readonly doc: DocId

@@ -91,6 +91,9 @@ export interface Engine {
     readonly lagging: number
     /** Edits that have come and have no version yet. */
     readonly waiting: number
+    /** Documents with as many writers as they take, and those whose writers are to send their edits less often. */
+    readonly full: number
+    readonly paced: number
     /** When the oldest edit came that has a version and is not durable yet, in milliseconds since 1970; null: all are durable. */
     readonly undurableSince: number | null
   }

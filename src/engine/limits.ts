@@ -20,6 +20,12 @@ export interface Limits {
   readonly peerActive: number
   /** Documents that one connection may have joined at a time. */
   readonly documentsPerConnection: number
+  /** People who may write in a document through one node at a time; whoever comes later reads until there is room. */
+  readonly writersPerDocument: number
+  /** Milliseconds for which somebody who does not write keeps the place among them, where another wants it. */
+  readonly writerActive: number
+  /** Milliseconds by which, on a node without time left, each writer of a document lengthens the pause of all between two edits. */
+  readonly writerPace: number
   /** Submissions of one author in one document that wait for the log. */
   readonly submissionsWaiting: number
   /** Components of an op times commits since its base; above that the commits are composed before it is carried over them. */
@@ -64,6 +70,9 @@ export const defaultLimits: Limits = {
   peersShown: 100, // as many carets as anybody can look at
   peerActive: 10_000, // a thought; shorter, and carets would come and go in a room where everybody types
   documentsPerConnection: 64, // a wiki's page with everything it shows
+  writersPerDocument: 2_000, // twice what was asked of one core, each with all the others' keys to take in (`npm run bench -- scale --case hot`)
+  writerActive: 30_000, // a sentence to think about; shorter, and places would come and go under the hands of who writes
+  writerPace: 1, // a thousand writers then send one edit a second each, with all that they have typed in it
   submissionsWaiting: 16, // a client keeps one in flight; resends may double it
   rebaseWork: 250_000, // some milliseconds: far above any typing, far below what would hold up the others
   recentCommits: 1_000, // a minute or two of a busy document

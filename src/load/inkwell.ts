@@ -37,6 +37,11 @@ class InkwellTalk implements Talk {
   private submitted = 0
   private landed = 0
   private inFlight: { readonly seq: number; readonly op: Json } | null = null
+  /** Milliseconds between two edits, and whether the pause after one is still on. */
+  private pace = 0
+  private resting = false
+  /** As many write as the server takes: what was refused goes when there is room. */
+  private full = false
   private seeded = false
   private known = false
   sends = 0
@@ -84,7 +89,10 @@ class InkwellTalk implements Talk {
         this.ear.fault(`left: ${message.refusal.code}`)
         return message.refusal.advice === 'rejoin' ? this.join() : this.ear.failed(message.refusal.code)
       case 'right':
-        if (message.right === 'read') this.ear.fault('right: read')
+        this.pace = message.pace
+        if (message.right !== 'write') return this.ear.fault(`right: ${message.right}`)
+        if (this.full) this.resend()
+        this.full = false
         return
       default:
         return
@@ -124,7 +132,9 @@ class InkwellTalk implements Talk {
 
   private joined({ handle, content, right }: Joined): void {
     this.handle = handle
-    if (this.seat.writes && right !== 'write') return this.ear.failed('right: read')
+    this.pace = 0
+    this.full = right === 'full'
+    if (this.seat.writes && right === 'read') return this.ear.failed('right: read')
     const { inFlight, position: before } = this
     this.position = content.position
     if (content.kind !== 'commits' && before !== null) this.skipped(before.version, content.position.version)
@@ -159,12 +169,21 @@ class InkwellTalk implements Talk {
   /** What has been typed since goes as one edit, as soon as the one before is in. */
   private submit(): void {
     const count = this.typed - this.submitted
-    if (this.inFlight !== null || this.handle === null || count === 0) return
+    if (this.inFlight !== null || this.handle === null || count === 0 || this.resting) return
     const at = this.seat.place + this.submitted // behind what it has typed, as far as it knows: others move it by a little
     const text = lettersFrom(this.submitted, count)
     this.submitted = this.typed
     this.inFlight = { seq: ++this.seq, op: at === 0 ? [text] : [at, text] }
+    if (this.pace > 0) this.rest()
     this.resend()
+  }
+
+  private rest(): void {
+    this.resting = true
+    setTimeout(() => {
+      this.resting = false
+      this.submit()
+    }, this.pace)
   }
 
   private readonly resend = (): void => {
@@ -182,6 +201,7 @@ class InkwellTalk implements Talk {
 
   private refused({ refusal: { code, advice, after, detail }, doc, seq }: Refused): void {
     this.ear.fault(code)
+    if (code === 'too-many-writers') this.full = true
     if (code === 'draining') return this.wire.again(after ?? 1_000)
     if (seq !== null && seq !== this.inFlight?.seq) return // of an older sending
     if (seq === null && doc === null && (advice === 'slow-down' || advice === 'retry')) return // a word of warning: it was taken

@@ -64,21 +64,24 @@ export function replace(baseLength: number, from: number, to: number, text: stri
 
 /** All the replacements at once. They ascend and do not overlap; each speaks of the base, not of the result of the one before. */
 export function fromEdits(edits: readonly Edit[], baseLength: number): TextOp {
-  if (edits.length === 1) {
-    const [from, to, text] = edits[0]!
-    return replace(baseLength, from, to, text)
-  }
-  const op = textOp(baseLength)
+  requireLength(baseLength)
+  const triples: number[] = []
+  let inserted = ''
+  let deleted = 0
   let at = 0
+  let skip = 0
   for (const [from, to, text] of edits) {
     requireRange(baseLength, from, to)
+    requireText(text)
     if (from < at) throw new RangeError(`edit at ${from} begins before the end of the one before it, ${at}`)
-    op.retain(from - at)
-      .insert(text)
-      .delete(to - from)
+    skip += from - at
     at = to
+    if (from === to && text === '') continue
+    deleted += to - from
+    inserted += text
+    skip = put(triples, skip, to - from, text.length)
   }
-  return op.build()
+  return built(baseLength, deleted, triples, inserted)
 }
 
 /** The edits of an op, for whoever splices them into an editor: ascending, in positions of the base. */
@@ -123,7 +126,7 @@ export class TextOpBuilder {
   insert(text: string): this {
     requireText(text)
     if (text !== '') {
-      this.put(0, text.length)
+      this.skip = put(this.edits, this.skip, 0, text.length)
       this.inserted += text
     }
     return this
@@ -131,17 +134,14 @@ export class TextOpBuilder {
 
   delete(count: number): this {
     this.consume('delete', count)
-    if (count > 0) this.put(count, 0)
+    if (count > 0) this.skip = put(this.edits, this.skip, count, 0)
     this.deleted += count
     return this
   }
 
   /** What is left of the base is kept. */
   build(): TextOp {
-    const { baseLength, deleted, inserted } = this
-    const targetLength = baseLength - deleted + inserted.length
-    if (targetLength > longestText) throw new OpError(`op leads to ${targetLength} units, the longest text is ${longestText}`)
-    return { baseLength, targetLength, edits: this.edits.slice(), inserted }
+    return built(this.baseLength, this.deleted, this.edits, this.inserted)
   }
 
   private consume(verb: string, count: number): void {
@@ -151,18 +151,23 @@ export class TextOpBuilder {
     }
     this.at += count
   }
+}
 
-  private put(deleted: number, inserted: number): void {
-    const { edits, skip } = this
-    const last = edits.length
-    if (skip === 0 && last > 0) {
-      edits[last - 2]! += deleted
-      edits[last - 1]! += inserted
-      return
-    }
-    edits.push(skip, deleted, inserted)
-    this.skip = 0
-  }
+/** Adds to an op what comes behind `skip` units that stay; answers what is skipped now. */
+function put(edits: number[], skip: number, deleted: number, inserted: number): 0 {
+  const last = edits.length
+  if (skip === 0 && last > 0) {
+    edits[last - 2]! += deleted
+    edits[last - 1]! += inserted
+  } else edits.push(skip, deleted, inserted)
+  return 0
+}
+
+function built(baseLength: number, deleted: number, edits: readonly number[], inserted: string): TextOp {
+  const targetLength = baseLength - deleted + inserted.length
+  if (targetLength > longestText) throw new OpError(`op leads to ${targetLength} units, the longest text is ${longestText}`)
+  // Of just its length: an array grown by push would keep spare slots for its whole life in a history.
+  return { baseLength, targetLength, edits: edits.slice(), inserted }
 }
 
 export function isNoop(op: TextOp): boolean {

@@ -59,6 +59,7 @@ import type {
   PeerEntry,
   PresenceChange,
   PresenceState,
+  Role,
   ServerMessage,
   User,
   Welcome,
@@ -360,6 +361,13 @@ const flag = (r: Reader, what: string): boolean => {
   return value === 1 || (value !== 0 && broken(`${value} where 0 or 1 tells of ${what}`))
 }
 
+const roles: readonly Role[] = ['read', 'write', 'full']
+
+const readRole = (r: Reader): Role => {
+  const value = r.byte()
+  return roles[value] ?? broken(`${value} where 0, 1 or 2 tells of the right`)
+}
+
 const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
   switch (message.kind) {
     case 'welcome': {
@@ -378,7 +386,7 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
     case 'joined':
       w.varint(handleOf(message.handle))
       w.text(docId(message.doc), 'document id')
-      w.byte(message.right === 'write' ? 1 : 0)
+      w.byte(roles.indexOf(message.right))
       writePeerName(w, message.peer)
       w.varint(whole(message.people, 'people'))
       w.varint(message.peers.length)
@@ -424,7 +432,8 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       return w.varint(whole(message.spread, 'spread'))
     case 'right':
       w.varint(handleOf(message.handle))
-      return w.byte(message.right === 'write' ? 1 : 0)
+      w.byte(roles.indexOf(message.right))
+      return w.varint(whole(message.pace, 'pace'))
     case 'authenticated':
       writeUser(w, message.user)
       return writeExpiry(w, message.expiresIn)
@@ -452,7 +461,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
     case opcodes.joined: {
       const handle = (about.handle = handleOf(r.varint()))
       const doc = (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id')))
-      const right = flag(r, 'the right to write') ? 'write' : 'read'
+      const right = readRole(r)
       const peer = readPeerName(r)
       const people = r.whole('people')
       const peers: PeerEntry[] = []
@@ -502,7 +511,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
       return { kind: 'alive', spread: r.whole('spread') }
     case opcodes.right: {
       const handle = (about.handle = handleOf(r.varint()))
-      return { kind: 'right', handle, right: flag(r, 'the right to write') ? 'write' : 'read' }
+      return { kind: 'right', handle, right: readRole(r), pace: r.whole('pace') }
     }
     case opcodes.authenticated: {
       const user = readUser(r)

@@ -44,6 +44,7 @@ export type {
   Refused,
   Right,
   RightNow,
+  Role,
   ServerMessage,
   Signal,
   Signalled,

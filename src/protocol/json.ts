@@ -57,6 +57,7 @@ import type {
   PeerEntry,
   PresenceChange,
   PresenceState,
+  Role,
   ServerMessage,
   Snapshot,
   User,
@@ -201,9 +202,11 @@ const contentOf = (value: unknown, bounds: Bounds): Joined['content'] => {
     : refuse('malformed', `content must be commits, composed or a snapshot, not ${glimpse(kind)}`)
 }
 
-const rightOf = (fields: Fields): 'read' | 'write' => {
+const rightOf = (fields: Fields): Role => {
   const right = own(fields, 'right')
-  return right === 'read' || right === 'write' ? right : refuse('malformed', `right must be read or write, not ${glimpse(right)}`)
+  return right === 'read' || right === 'write' || right === 'full'
+    ? right
+    : refuse('malformed', `right must be read, write or full, not ${glimpse(right)}`)
 }
 
 const expiryOf = (fields: Fields): number | null => {
@@ -340,8 +343,10 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
     }
     case 'alive':
       return { kind, spread: whole(own(fields, 'spread'), 'spread') }
-    case 'right':
-      return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), right: rightOf(fields) }
+    case 'right': {
+      const handle = (about.handle = handleOf(own(fields, 'handle')))
+      return { kind, handle, right: rightOf(fields), pace: whole(own(fields, 'pace'), 'pace') }
+    }
     case 'authenticated':
       return { kind, user: userOf(own(fields, 'user')), expiresIn: expiryOf(fields) }
     default:

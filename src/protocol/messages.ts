@@ -8,6 +8,12 @@ import type { AuthorId, ClientKey, DocId, Handle, PeerId, Position, Seq, Version
 /** Rights in one document. */
 export type Right = 'none' | 'read' | 'write'
 
+/**
+ * What a client may do in a document that it is in. `full`: it may write, but the document has as many writers as it takes: it reads for
+ * now, keeps what it has typed, and is told when there is room.
+ */
+export type Role = 'read' | 'write' | 'full'
+
 /** Who a person is, as the server vouches for it. */
 export interface User {
   /** 1 to 128 characters. */
@@ -151,7 +157,7 @@ export interface Joined {
   readonly kind: 'joined'
   readonly doc: DocId
   readonly handle: Handle
-  readonly right: 'read' | 'write'
+  readonly right: Role
   readonly peer: PeerId
   /** How many are in the document, this one included. */
   readonly people: number
@@ -275,11 +281,13 @@ export interface Alive {
   readonly spread: Spread
 }
 
-/** What the client may do in the document from now on. */
+/** What the client may do in the document from now on, and how often. */
 export interface RightNow {
   readonly kind: 'right'
   readonly handle: Handle
-  readonly right: 'read' | 'write'
+  readonly right: Role
+  /** Milliseconds from one new edit's being sent to the next one's, and between two presence states; 0: as there is something to send. */
+  readonly pace: number
 }
 
 /** The answer to `authenticate`: the new token is taken. */

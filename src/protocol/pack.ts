@@ -59,6 +59,13 @@ class Unpacking {
   }
 
   private long(head: number, depth: number): Plain {
+    // A family has one head for each width, the narrowest first.
+    if (head >= 0xde) return this.map(this.uint(2 << (head - 0xde)), depth)
+    if (head >= 0xdc) return this.array(this.uint(2 << (head - 0xdc)), depth)
+    if (head >= 0xd9) return this.text(this.uint(1 << (head - 0xd9)))
+    if (head >= 0xd0 && head <= 0xd2) return this.number(this.int(1 << (head - 0xd0)))
+    if (head >= 0xcc && head <= 0xce) return this.number(this.uint(1 << (head - 0xcc)))
+    if (head >= 0xc4 && head <= 0xc6) return this.blob(this.uint(1 << (head - 0xc4)))
     switch (head) {
       case 0xc0:
         return this.constant(null)
@@ -66,46 +73,14 @@ class Unpacking {
         return this.constant(false)
       case 0xc3:
         return this.constant(true)
-      case 0xc4:
-        return this.blob(this.uint(1))
-      case 0xc5:
-        return this.blob(this.uint(2))
-      case 0xc6:
-        return this.blob(this.uint(4))
       case 0xca:
         return this.number(this.view(4).getFloat32(0))
       case 0xcb:
         return this.number(this.view(8).getFloat64(0))
-      case 0xcc:
-        return this.number(this.uint(1))
-      case 0xcd:
-        return this.number(this.uint(2))
-      case 0xce:
-        return this.number(this.uint(4))
       case 0xcf:
         return this.number(Number(this.view(8).getBigUint64(0)))
-      case 0xd0:
-        return this.number(this.view(1).getInt8(0))
-      case 0xd1:
-        return this.number(this.view(2).getInt16(0))
-      case 0xd2:
-        return this.number(this.view(4).getInt32(0))
       case 0xd3:
         return this.number(Number(this.view(8).getBigInt64(0)))
-      case 0xd9:
-        return this.text(this.uint(1))
-      case 0xda:
-        return this.text(this.uint(2))
-      case 0xdb:
-        return this.text(this.uint(4))
-      case 0xdc:
-        return this.array(this.uint(2), depth)
-      case 0xdd:
-        return this.array(this.uint(4), depth)
-      case 0xde:
-        return this.map(this.uint(2), depth)
-      case 0xdf:
-        return this.map(this.uint(4), depth)
       default:
         return refuse('malformed', `${this.what} has the MessagePack type 0x${head.toString(16)}`)
     }
@@ -115,6 +90,11 @@ class Unpacking {
     let value = 0
     for (let i = 0; i < size; i++) value = value * 256 + this.r.byte()
     return value
+  }
+
+  private int(size: number): number {
+    const value = this.uint(size)
+    return value - (value < 2 ** (8 * size - 1) ? 0 : 2 ** (8 * size))
   }
 
   private view(size: number): DataView {

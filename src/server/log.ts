@@ -81,6 +81,7 @@ export const writeDown = (log: Logger, now: () => number): ((event: EngineEvent)
       case 'opened':
       case 'evicted':
       case 'checkpointed':
+      case 'crowded':
         return log.debug(event, event.kind)
       case 'refused': {
         const { detail: _, ...facts } = event // it may quote what somebody wrote

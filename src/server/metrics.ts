@@ -117,6 +117,16 @@ export const metricTable = {
     help: 'Clients in documents who get their commits later, in pieces, since they do not read fast enough.',
     act: 'As inkwell_readers_behind.',
   },
+  inkwell_documents_full: {
+    type: 'gauge',
+    help: 'Documents in which as many write as this node takes; whoever comes later reads for now.',
+    act: 'One text for very many: raise writersPerDocument if the node has time left, or let more of them read only.',
+  },
+  inkwell_documents_paced: {
+    type: 'gauge',
+    help: 'Documents in which so many write that they are told to send their edits less often, since the node has no time left.',
+    act: 'Edits take up to writerPace × writers longer. Lasting: a document has outgrown its node; take other documents from it.',
+  },
   inkwell_joins_total: {
     type: 'counter',
     help: 'Documents that were joined, by what the client got: snapshot, commits, or composed commits.',
@@ -346,6 +356,8 @@ export class Metrics {
       inkwell_documents_open: () => found().counts.documents,
       inkwell_members: () => found().counts.joined,
       inkwell_members_lagging: () => found().counts.lagging,
+      inkwell_documents_full: () => found().counts.full,
+      inkwell_documents_paced: () => found().counts.paced,
       inkwell_joins_total: () => by('content', joins),
       inkwell_commits_total: () => by('origin', { here: totals.here, elsewhere: totals.elsewhere }),
       inkwell_commits_sent_total: () => totals.sent,

@@ -628,6 +628,33 @@ describe('rights', () => {
   })
 })
 
+describe('a document that is full of writers', () => {
+  it('[P3] is for reading, keeps what is unsent, and says when there is room', async () => {
+    const at = world({ limits: { writersPerDocument: 1, writerActive: 10_000 } })
+    const [ann, ben] = [await opens(at, 'ann'), await opens(at, 'ben')]
+    const seen = statuses(ben.doc)
+    const errors: string[] = []
+    ben.doc.on('error', ({ code, advice }) => errors.push(`${code}, ${advice}`))
+    const back = drafts(ben.doc)
+    ann.doc.insert(0, 'a')
+    await at.calm()
+    ben.doc.insert(0, 'b')
+    await at.calm()
+    expect([ben.doc.status, ben.doc.text, ann.doc.text, errors]).toEqual(['full', 'ba', 'a', ['too-many-writers, slow-down']])
+    expect(() => ben.doc.insert(0, 'c')).toThrow(new InkwellError(refusal('too-many-writers')))
+    expect([ben.doc.progress, ben.doc.canUndo]).toEqual([{ typed: 0, sent: 1, sequenced: 0 }, false])
+    for (let i = 0; i < 12; i++) {
+      at.clock.pass(1_000)
+      await at.calm()
+    }
+    expect([ben.doc.status, ann.doc.text, ann.doc.status, back]).toEqual(['saved', 'ba', 'full', []])
+    expect(seen).toEqual(['saved', 'saving', 'full', 'saving', 'saved'])
+    ben.doc.insert(0, 'c')
+    await at.calm()
+    expect(ann.doc.text).toBe('cba')
+  })
+})
+
 describe('a document with a hundred drafts', () => {
   it('[P3] [P5] drops none and takes no more edits, with an error, until the writer has restored or discarded some', async () => {
     const at = world({ limits: { documentLength: 5 } })

@@ -6,8 +6,8 @@ import { replace, type TextOp } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import { type ErrorCode, refusal } from '../../src/protocol/errors.ts'
-import type { AuthorId, DocId, Handle, PeerId, Position } from '../../src/protocol/ids.ts'
-import type { Joined, Refused, ServerMessage, Snapshot } from '../../src/protocol/messages.ts'
+import type { AuthorId, DocId, Handle, PeerId, Position, Seq } from '../../src/protocol/ids.ts'
+import type { Joined, Refused, Role, ServerMessage, Snapshot } from '../../src/protocol/messages.ts'
 
 const doc = 'notes' as DocId
 const me = 'me______________' as AuthorId
@@ -39,7 +39,7 @@ const told = (...events: (SessionEvent<TextOp> | ServerMessage)[]) => {
   let state: Session<Text, TextOp> = openSession(textType, doc)
   let did: readonly SessionEffect<Text, TextOp>[] = []
   const tell = (event: SessionEvent<TextOp> | ServerMessage) => {
-    const isEvent = ['edit', 'up', 'down', 'message', 'resend', 'join', 'distrust', 'close'].includes(event.kind)
+    const isEvent = ['edit', 'up', 'down', 'message', 'resend', 'rested', 'join', 'distrust', 'close'].includes(event.kind)
     ;[state, did] = step(state, isEvent ? (event as SessionEvent<TextOp>) : { kind: 'message', message: event as ServerMessage })
   }
   for (const event of events) tell(event)
@@ -283,7 +283,7 @@ test('what is as large as may be sent is not composed any further', () => {
   expect(session.state.units.map(unit => unit.op.inserted.length)).toEqual([170, 170, 170, 170, 170, 150])
 })
 
-const only = (right: 'read' | 'write'): ServerMessage => ({ kind: 'right', handle: 1 as Handle, right })
+const only = (right: Role, pace = 0): ServerMessage => ({ kind: 'right', handle: 1 as Handle, right, pace })
 const draftsIn = (did: readonly SessionEffect<Text, TextOp>[]) =>
   did.flatMap(effect => (effect.kind === 'draft' ? [[effect.draft.refusal?.code, effect.draft.op.inserted]] : []))
 
@@ -358,3 +358,53 @@ test('[R10] one that no difference has touched comes back without a draft', () =
 
 const causesIn = (effects: readonly SessionEffect<Text, TextOp>[]) =>
   effects.flatMap(effect => (effect.kind === 'draft' ? [[effect.draft.cause, effect.draft.op.inserted]] : []))
+
+const typing = (from: number, to: number): ServerMessage => ({
+  kind: 'commits',
+  handle: 1 as Handle,
+  from,
+  commits: [{ author: me, seq: to as Seq, op: from === 0 ? ['a'] : [from, 'b'] }],
+  position: at(to),
+  durable: to,
+})
+
+const waits = (did: readonly SessionEffect<Text, TextOp>[]) =>
+  did.flatMap(effect => (effect.kind === 'wait' ? [[effect.next, effect.ms]] : []))
+
+test('[P8] who is given a pace sends the next edit when the pause is over, with all that was typed in it', () => {
+  const session = told(up, joined(), only('write', 450), typed(0, 'a'))
+  expect([session.sent, waits(session.did)]).toEqual([['submit'], [['rested', 450]]])
+  session.tell(typed(1, 'b'))
+  session.tell(typing(0, 1))
+  session.tell(typed(2, 'c'))
+  expect([session.sent, session.state.units.map(({ op }) => op.inserted)]).toEqual([[], ['bc']])
+  session.tell({ kind: 'rested' })
+  expect([session.sent, waits(session.did)]).toEqual([['submit'], [['rested', 450]]])
+  session.tell({ kind: 'rested' }) // before the answer
+  expect(session.sent).toEqual([])
+})
+
+test('[P8] whoever was refused for a while, in the pause, sends again all the same, and a pace that is over holds nobody up', () => {
+  const session = told(up, joined(), only('write', 450), typed(0, 'a'), refused('too-many-waiting', 1), { kind: 'resend' })
+  expect(session.sent).toEqual(['submit'])
+  session.tell(only('write'))
+  session.tell(typing(0, 1))
+  session.tell({ kind: 'rested' })
+  session.tell(typed(1, 'b'))
+  session.tell(typing(1, 2))
+  session.tell(typed(2, 'c'))
+  expect(session.sent).toEqual(['submit'])
+})
+
+test('[P3] for whom there is no place among the writers keeps what he has typed, asks again, and sends it at once when there is one', () => {
+  const session = told(up, joined({ right: 'full' }), typed(0, 'a'))
+  expect(session.sent).toEqual(['submit'])
+  session.tell(refused('too-many-writers', 1))
+  expect([waits(session.did), draftsIn(session.did), session.state.shown.toString()]).toEqual([[['resend', 1_000]], [], 'a'])
+  session.tell(only('full', 300))
+  expect(session.sent).toEqual([])
+  session.tell({ kind: 'resend' })
+  expect(session.sent).toEqual(['submit'])
+  session.tell(only('write'))
+  expect(session.sent).toEqual(['submit'])
+})

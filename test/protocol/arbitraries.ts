@@ -35,6 +35,7 @@ const whole = fc.oneof(
   fc.constantFrom(127, 128, 16_383, 16_384, 2 ** 31 - 1, 2 ** 31, 2 ** 32, maxWhole),
 )
 const positive = whole.map(n => Math.max(1, n))
+const role = fc.constantFrom('read' as const, 'write' as const, 'full' as const)
 const handle = whole as fc.Arbitrary<Handle>
 
 // ASCII, all planes, and the places where UTF-8 changes its length.
@@ -226,7 +227,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     kind: fc.constant('joined' as const),
     doc,
     handle,
-    right: fc.constantFrom('read' as const, 'write' as const),
+    right: role,
     peer,
     people: whole,
     peers: fc.array(peerEntry, { maxLength: 3 }),
@@ -255,7 +256,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('signalled' as const), handle, peer, user, name: signalName, payload: smallJson }),
   fc.record({ kind: fc.constant('alive' as const), spread: whole }),
-  fc.record({ kind: fc.constant('right' as const), handle, right: fc.constantFrom('read' as const, 'write' as const) }),
+  fc.record({ kind: fc.constant('right' as const), handle, right: role, pace: whole }),
   fc.record({
     kind: fc.constant('authenticated' as const),
     user,

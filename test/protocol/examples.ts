@@ -255,7 +255,8 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
     message: { kind: 'signalled', handle, peer: peerOfAda, user: adaUser, name: 'wave', payload: { to: 'everybody' } },
   },
   { name: 'of two thousand', message: { kind: 'alive', spread: 4_100 } },
-  { name: 'only to read any more', message: { kind: 'right', handle, right: 'read' } },
-  { name: 'to write again', message: { kind: 'right', handle, right: 'write' } },
+  { name: 'only to read any more', message: { kind: 'right', handle, right: 'read', pace: 0 } },
+  { name: 'to write again, less often', message: { kind: 'right', handle, right: 'write', pace: 450 } },
+  { name: 'to read until there is room', message: { kind: 'right', handle, right: 'full', pace: 900 } },
   { name: 'for another hour', message: { kind: 'authenticated', user: adaUser, expiresIn: 3_600_000 } },
 ]

@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: '1997061fd875ff25dbd00a98cf0da57fe95683badd6a3af9e1a351258e241f7f',
+  1: 'cfb9b4b960c88006f907da21d45a9201c79b2efb0da95819121fe51264a6ce9c',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

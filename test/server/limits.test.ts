@@ -257,6 +257,17 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       is(why, 'too-many-documents')
     },
   ],
+  writersPerDocument: [
+    1,
+    async world => {
+      const [one, two] = [await world.member('writer'), await world.member()]
+      one.client.send(one.submit(['x']))
+      await two.client.next('commits')
+      const { refusal: why } = await two.client.refused(two.submit(['y']))
+      is(why, 'too-many-writers')
+      expect([why.after! > 0, (await two.client.next('right')).right]).toEqual([true, 'full'])
+    },
+  ],
   submissionsWaiting: [
     2,
     async world => {
@@ -345,6 +356,8 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
     stopWithin: 'how long a stop takes; cli/serve.test.ts',
     peersShown: 'engine/people.test.ts',
     peerActive: 'engine/people.test.ts',
+    writerActive: 'engine/writers.test.ts',
+    writerPace: 'engine/writers.test.ts',
     rebaseWork: 'engine/engine.test.ts',
     recentCommits: 'what is kept; whoever is behind gets the snapshot',
     recentTime: 'engine/sequencer.test.ts',

@@ -31,7 +31,7 @@ test('[P1] [P2] [P3] through cuts, crashes, lost and doubled messages, trimming 
   const { counts } = await search(10_000, 600, { steps: 700, mode: 'mix', faults: 'noloss' })
   // A search that never meets what it looks for proves nothing.
   if (only === null)
-    for (const met of ['crash', 'gap', 'late', 'unanswered', 'checkpointed', 'reload'])
+    for (const met of ['crash', 'gap', 'late', 'unanswered', 'checkpointed', 'reload', 'crowded', 'refused too-many-writers'])
       expect(counts[met], met).toBeGreaterThan(100)
 })
 

@@ -126,6 +126,9 @@ class World {
       idleDocument: 10_000,
       catchUpCommits: options.catchUpCommits ?? [0, 1, 3, 1_000_000][(options.seed >>> 1) % 4]!,
     }
+    // Documents with fewer places than writers, who are told to send less often while the node is busy.
+    if (options.seed % 13 === 6 || options.seed % 13 === 10)
+      this.limits = { ...this.limits, writersPerDocument: 1 + (options.seed % 2), writerActive: 900, writerPace: 60 }
     if (this.rots) this.limits = { ...this.limits, beat: 400 }
     if (this.days) {
       this.limits = {
@@ -555,7 +558,7 @@ class Client {
   private connection: Connection | null = null
   up: DocumentRequest[] = []
   down: ServerMessage[] = []
-  private waits: ('resend' | 'join')[] = []
+  private waits: ('resend' | 'rested' | 'join')[] = []
   outlet: (Outlet & { take(message: ServerMessage): void }) | null = null
   /** The session that was last found to agree with itself and the view. */
   private agreed: Session<Text, TextOp> | null = null
