@@ -10,6 +10,8 @@
 //
 // And where the process is busy with something else than frames (handshakes, refusals, whoever joins), fewer of them would spare nothing.
 
+import type { Limits } from './limits.ts'
+
 /** Shares of the process' time, 0 to 1, of late. */
 export interface Load {
   readonly busy: number
@@ -29,6 +31,7 @@ const memory = 0.3 // of the newest measurement in the running mean
 
 export class Cadence {
   private last = Number.NEGATIVE_INFINITY
+  private lastOfOnlookers = Number.NEGATIVE_INFINITY
   private cost = 0
 
   /** Milliseconds that a frame has to be apart from the one before it. `frameTick`: the longest, unless the readers take longer. */
@@ -44,9 +47,20 @@ export class Cadence {
     return Math.max(0, this.last + this.interval(load, frameTick) - now)
   }
 
+  /** Milliseconds until the next frame for those who only read; 0: with everybody's. */
+  waitOfOnlookers(now: number, load: Load, { frameTick, onlookerTick }: Pick<Limits, 'frameTick' | 'onlookerTick'>): number {
+    const interval = this.interval(load, frameTick)
+    const longer = Math.max(1, onlookerTick / Math.max(1, frameTick))
+    return Math.max(0, this.lastOfOnlookers + interval * longer - now)
+  }
+
   /** A frame begins to leave. */
   leaves(now: number): void {
     this.last = now
+  }
+
+  leavesForOnlookers(now: number): void {
+    this.lastOfOnlookers = now
   }
 
   /** It has left, and writing it took so many milliseconds. */

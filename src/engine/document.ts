@@ -56,6 +56,27 @@ const replaced = 'the store was replaced, and what was in this document is not k
 /** Who stands behind an edit of the house's own. */
 const house: Pick<Member, 'right'> = { right: 'write' }
 
+/** A frame of commits on its way to its readers. */
+interface Sent {
+  readonly commits: readonly Commit[]
+  /** When the first of them was known. */
+  readonly since: number
+  readonly readers: number
+  /** How many milliseconds writing it takes, where it is not done already. */
+  readonly done: Promise<number> | undefined
+}
+
+/** Members by the version up to which they have been sent commits. */
+const byPlace = (lagging: readonly (readonly [Member, Version])[]): ReadonlyMap<Version, readonly Member[]> => {
+  const places = new Map<Version, Member[]>()
+  for (const [member, version] of lagging) {
+    const there = places.get(version)
+    if (there === undefined) places.set(version, [member])
+    else there.push(member)
+  }
+  return places
+}
+
 const idle: Load = { busy: 0, writing: 0 }
 
 /** Milliseconds between two looks at who writes. */
@@ -70,6 +91,7 @@ const retry = { first: 50, longest: 5_000 }
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
 type Alarm =
   | 'frame'
+  | 'onlookers'
   | 'beat'
   | 'durable'
   | 'presence'
@@ -92,7 +114,11 @@ export class LiveDocument {
   private unsent: Commit[] = []
   private unsentSince = 0
   /** Members who have already been told some of these, with their join or in catching up, and up to which version. */
-  private ahead = new Map<Member, Version>()
+  private readonly ahead = new Map<Member, Version>()
+  /** Members who may not write now, and commits that wait for their next frame while the others have them, without a gap up to `unsent`. */
+  private readonly onlookers = new Set<Member>()
+  private held: Commit[] = []
+  private heldSince = 0
   private readonly cadence = new Cadence()
   /** Frames that are still being written. */
   private leaving = 0
@@ -191,7 +217,7 @@ export class LiveDocument {
   /** Nothing that was accepted is under way, all of it is durable, and everybody has been sent it. */
   get quiet(): boolean {
     const { sequencer } = this
-    if (this.unsent.length > 0 || this.leaving > 0) return false
+    if (this.unsent.length + this.held.length > 0 || this.leaving > 0) return false
     return sequencer === null || (sequencer.idle && sequencer.durableVersion === sequencer.head)
   }
 
@@ -306,6 +332,7 @@ export class LiveDocument {
     if (this.members.size === 0) this.people.news() // nobody was there to be told
     this.members.add(member)
     this.outlets = null
+    if (this.roleOf(member) !== 'write') this.onlookers.add(member)
     this.isAhead(member, sequencer.head)
     member.admitted()
     this.show(member, sequencer.head, {})
@@ -351,7 +378,10 @@ export class LiveDocument {
 
   /** What these, who have a right, may do now, and how often. */
   private tellRole(members: readonly Member[]): void {
-    const { handle, pace } = this
+    const { handle, pace, onlookers } = this
+    const moves = members.filter(member => (this.roleOf(member) !== 'write') !== onlookers.has(member))
+    if (moves.length > 0) this.sendCommits(true) // they are where all the others are, and go on with their new neighbours from there
+    for (const member of moves) if (!onlookers.delete(member)) onlookers.add(member)
     for (const right of ['read', 'write', 'full'] as const) {
       const outlets = members.filter(member => this.roleOf(member) === right).map(({ outlet }) => outlet)
       this.send(outlets, { kind: 'right', handle, right, pace })
@@ -382,7 +412,7 @@ export class LiveDocument {
 
   private lookAtWriters(): void {
     const { writers, options } = this
-    const { came, went, opened } = writers.look(options.clock.now(), (options.load?.() ?? idle).busy)
+    const { came, went, opened } = writers.look(options.clock.now(), this.load.busy)
     const pace = writers.pace(options.limits.frameTick)
     const changed = pace === 0 ? this.pace !== 0 : Math.abs(pace - this.pace) >= Math.max(1, this.pace / 4)
     if (changed) this.pace = pace
@@ -422,6 +452,7 @@ export class LiveDocument {
     this.passedBy.delete(member)
     this.lagging.delete(member)
     this.ahead.delete(member)
+    this.onlookers.delete(member)
     this.people.gone(member.peer)
     this.options.observe({ kind: 'left', ...this.whose(member), code: why?.code ?? null })
     this.options.store.presence.remove(this.id, member.peer)
@@ -458,7 +489,7 @@ export class LiveDocument {
 
   private soonPresent(): void {
     if (this.alarms.has('present')) return
-    this.alarm('present', this.options.limits.presenceTick, () => {
+    this.alarm('present', this.presenceTick, () => {
       for (const [member, message] of this.presenting) {
         if (message === null) this.presenting.delete(member)
         else {
@@ -633,67 +664,115 @@ export class LiveDocument {
   /** P8: at once where that is cheap; under load what comes meanwhile goes in the same frame. */
   private soonSendCommits(): void {
     if (this.unsent.length === 0 || this.leaving > 0 || this.alarms.has('frame')) return
-    const { limits, load } = this.options
-    const wait = this.cadence.wait(this.ticks(), load?.() ?? idle, limits.frameTick)
+    const wait = this.cadence.wait(this.ticks(), this.load, this.options.limits.frameTick)
     if (wait <= 0 || this.members.size === 0) this.sendCommits()
     else this.alarm('frame', wait, () => this.sendCommits())
   }
 
-  /** All that nobody has been sent yet, in one frame. */
-  private sendCommits(): void {
+  /**
+   * All that nobody has been sent yet, in one frame. Those who may not write get it with theirs, of which there are fewer while the
+   * node is busy. `everybody`: they get it now.
+   */
+  private sendCommits(everybody = false): void {
     this.silence('frame')
-    const { sequencer, unsent, unsentSince: since } = this
-    const [first] = unsent
-    if (sequencer === null || first === undefined) return
-    this.unsent = []
+    const { sequencer, unsent, held } = this
+    if (sequencer === null) return
     const started = this.ticks()
-    this.cadence.leaves(started)
-    const from = first.version - 1
+    const due =
+      everybody || this.onlookers.size === 0 || this.cadence.waitOfOnlookers(started, this.load, this.options.limits) <= 0
     const { durableVersion: durable } = sequencer
-    if (from + unsent.length > durable) {
-      const last = new Map(unsent.map(commit => [commit.author, commit.version]))
-      for (const member of this.members) {
-        const version = last.get(member.author)
-        if (version !== undefined) this.unhardened.set(member, version)
-      }
-    }
-    const { ahead } = this
-    for (const member of this.members)
-      if (member.outlet.behind && !this.lagging.has(member)) this.lagging.set(member, ahead.get(member) ?? from)
-    if (ahead.size > 0) {
-      this.ahead = new Map()
-      for (const [member, version] of ahead)
-        if (!this.lagging.has(member)) this.sendFrame([member.outlet], version, unsent.slice(version - from), durable)
-    }
-    const readers =
-      ahead.size === 0 ? this.keepingUp() : this.outletsOf(member => !this.lagging.has(member) && !ahead.has(member))
-    const written = this.sendFrame(readers, from, unsent, durable)
-    const done = (ms: number): void => {
-      this.cadence.left(ms)
-      this.options.observe({
-        kind: 'delivered',
-        doc: this.id,
-        version: from + unsent.length,
-        commits: unsent.length,
-        readers: readers.length,
-        behind: this.lagging.size,
-        ms: this.ticks() - since,
-      })
-    }
-    if (written === undefined) done(this.ticks() - started)
+    if (unsent.length > 0) this.expectHardening(unsent, durable)
+    const [first] = unsent
+    const waits: Commit[] = held.concat(unsent)
+    const [firstHeld] = waits
+    if (firstHeld === undefined || (first === undefined && !due)) return
+    this.unsent = []
+    this.held = due ? [] : waits
+    if (held.length === 0) this.heldSince = this.unsentSince
+    const isOnlooker = (member: Member) => this.onlookers.has(member)
+    const frames: Sent[] = []
+    if (due && held.length === 0) frames.push(this.sendTo(null, unsent, durable, this.unsentSince))
     else {
-      this.leaving++
-      written.then(ms => {
-        this.leaving--
-        done(ms)
-        this.guard('frame', () => this.soonSendCommits())
-      })
+      if (first !== undefined) frames.push(this.sendTo(member => !isOnlooker(member), unsent, durable, this.unsentSince))
+      if (due) frames.push(this.sendTo(isOnlooker, waits, durable, this.heldSince))
     }
+    this.cadence.leaves(started)
+    if (due) {
+      this.silence('onlookers')
+      this.cadence.leavesForOnlookers(started)
+      if (held.length > 0) this.hardened()
+    } else this.soonSendHeld()
+    this.written(frames, started)
     if (this.lagging.size > 0) this.soonLaggards()
+    if (first === undefined) return
     const now = this.options.clock.now()
     for (const { author } of unsent) this.people.wrote(author, now)
     this.soonTellPresence()
     for (const changed of this.watchers) changed()
+  }
+
+  /** Whose commits are not durable yet is to be told when they are. */
+  private expectHardening(commits: readonly Commit[], durable: Version): void {
+    if (commits.at(-1)!.version <= durable) return
+    const last = new Map(commits.map(commit => [commit.author, commit.version]))
+    for (const member of this.members) {
+      const version = last.get(member.author)
+      if (version !== undefined) this.unhardened.set(member, version)
+    }
+  }
+
+  /** One frame for all of these who keep up; who has been told some of it already gets the rest. */
+  private sendTo(
+    concerned: ((member: Member) => boolean) | null,
+    commits: readonly Commit[],
+    durable: Version,
+    since: number,
+  ): Sent {
+    const { ahead, lagging } = this
+    const from = commits[0]!.version - 1
+    const early = new Set<Member>()
+    for (const member of this.members) {
+      if (concerned !== null && !concerned(member)) continue
+      const version = ahead.get(member) ?? from
+      if (member.outlet.behind && !lagging.has(member)) lagging.set(member, version)
+      if (!ahead.delete(member)) continue
+      early.add(member)
+      if (!lagging.has(member)) this.sendFrame([member.outlet], version, commits.slice(version - from), durable)
+    }
+    const readers =
+      concerned === null && early.size === 0
+        ? this.keepingUp()
+        : this.outletsOf(member => (concerned?.(member) ?? true) && !lagging.has(member) && !early.has(member))
+    return { commits, since, readers: readers.length, done: this.sendFrame(readers, from, commits, durable) }
+  }
+
+  /** What the frames have cost decides when the next one may leave; with many readers it is known only later. */
+  private written(frames: readonly Sent[], started: number): void {
+    const tell = (): void => {
+      for (const { commits, since, readers } of frames) {
+        const facts = { version: commits.at(-1)!.version, commits: commits.length, readers, behind: this.lagging.size }
+        this.options.observe({ kind: 'delivered', doc: this.id, ...facts, ms: this.ticks() - since })
+      }
+    }
+    const later = frames.flatMap(({ done }) => done ?? [])
+    if (later.length === 0) {
+      this.cadence.left(this.ticks() - started)
+      return tell()
+    }
+    this.leaving++
+    void Promise.all(later).then(taken => {
+      this.leaving--
+      this.cadence.left(taken.reduce((sum, ms) => sum + ms, 0))
+      tell()
+      this.guard('frame', () => this.soonSendCommits())
+    })
+  }
+
+  private soonSendHeld(): void {
+    if (this.held.length === 0 || this.alarms.has('onlookers')) return
+    const { limits } = this.options
+    const wait = this.leaving > 0 ? limits.frameTick : this.cadence.waitOfOnlookers(this.ticks(), this.load, limits)
+    this.alarm('onlookers', Math.max(1, wait), () => (this.leaving > 0 ? this.soonSendHeld() : this.sendCommits()))
   }
 
   private sendFrame(
@@ -713,7 +792,7 @@ export class LiveDocument {
 
   /** The member has been told everything up to `version`, of which others still wait for some. */
   private isAhead(member: Member, version: Version): void {
-    if (this.unsent.length > 0) this.ahead.set(member, version)
+    if (this.unsent.length > 0 || (this.held.length > 0 && this.onlookers.has(member))) this.ahead.set(member, version)
   }
 
   private soonLaggards(): void {
@@ -722,35 +801,51 @@ export class LiveDocument {
 
   /**
    * Whoever has read what waited for him gets what he missed, in pieces: each is written only once he is not behind, so it adds no more
-   * than itself. One who lacks more than would be sent one by one joins again, and gets it in the form that is cheapest.
+   * than itself. Those who stand at one place, as all do after a pause of the machine, get one piece that is encoded once. One who lacks
+   * more than would be sent one by one, and for long, joins again, and gets it in the form that is cheapest.
    */
   private catchUpLaggards(): void {
-    const { sequencer } = this
+    const { sequencer, handle } = this
     if (sequencer === null || sequencer.type === null || !sequencer.open) return this.soonLaggards()
-    for (const [member, version] of [...this.lagging]) {
-      let from = version
-      while (!member.outlet.behind && this.lagging.has(member)) {
-        if (from < sequencer.horizon || sequencer.head - from > this.options.limits.catchUpCommits) {
-          this.oust(member, refusal('history-gone', `${sequencer.head - from} commits behind`))
-          break
+    const { epoch } = sequencer.position
+    const { durableVersion: durable } = sequencer
+    let standing = byPlace([...this.lagging].filter(([{ outlet }]) => !outlet.behind))
+    while (standing.size > 0) {
+      const next: [Member, Version][] = []
+      for (const [from, members] of standing) {
+        const missing = from < sequencer.horizon ? null : sequencer.since(from)
+        if (missing === null || this.isTooMuch(missing)) {
+          for (const member of members) this.oust(member, refusal('history-gone', `${sequencer.head - from} commits behind`))
+          continue
         }
-        const missing = sequencer.since(from)
         const piece = pieceOf(sequencer.type, missing)
         const last = missing[piece.length - 1]
         if (last === undefined) {
-          this.lagging.delete(member)
-          this.isAhead(member, from)
+          for (const member of members) {
+            this.lagging.delete(member)
+            this.isAhead(member, from)
+          }
           this.hardened()
-          break
+          continue
         }
-        const position = { epoch: sequencer.position.epoch, version: last.version, chain: last.chain }
-        const durable = sequencer.durableVersion
-        this.send([member.outlet], { kind: 'commits', handle: this.handle, from, commits: piece, position, durable })
-        from = last.version
-        this.lagging.set(member, from)
+        const position = { epoch, version: last.version, chain: last.chain }
+        const outlets = members.map(({ outlet }) => outlet)
+        this.send(outlets, { kind: 'commits', handle, from, commits: piece, position, durable })
+        for (const member of members) {
+          if (!this.lagging.has(member)) continue // writing to it has ended its line
+          this.lagging.set(member, last.version)
+          if (!member.outlet.behind) next.push([member, last.version])
+        }
       }
+      standing = byPlace(next)
     }
     if (this.lagging.size > 0) this.soonLaggards()
+  }
+
+  /** A line that is too slow for so busy a document never catches up; one that was held up for a moment does. */
+  private isTooMuch(missing: readonly Commit[]): boolean {
+    const { limits, clock } = this.options
+    return missing.length > limits.catchUpCommits && missing[0]!.time < clock.now() - limits.catchUpTime
   }
 
   /** Commits tell it in passing; who has waited for a tick without any is told by itself. */
@@ -764,7 +859,10 @@ export class LiveDocument {
     if (this.unsent.length > 0) return this.hardened() // the frame that carries them will tell
     const version = this.sequencer?.durableVersion ?? 0
     const waiting = [...this.unhardened]
-    const abreast = waiting.filter(([member]) => !this.lagging.has(member)) // the others are told once they have caught up
+    // The others are told once they have caught up.
+    const abreast = waiting.filter(
+      ([member]) => !this.lagging.has(member) && !(this.held.length > 0 && this.onlookers.has(member)),
+    )
     for (const [member, upTo] of abreast) if (upTo <= version) this.unhardened.delete(member)
     const outlets = abreast.map(([member]) => member.outlet)
     if (outlets.length > 0) this.send(outlets, { kind: 'durable', handle: this.handle, version })
@@ -779,7 +877,7 @@ export class LiveDocument {
   }
 
   private disrupt(reason: string): void {
-    this.sendCommits()
+    this.sendCommits(true)
     for (const member of [...this.members]) this.oust(member, refusal('unknown-position', reason))
   }
 
@@ -872,8 +970,12 @@ export class LiveDocument {
   }
 
   private presenceAlarm(): void {
-    const tick = this.options.limits.presenceTick * (1 + Math.floor(this.members.size / 100))
-    this.alarm('presence', tick, () => this.tellPresence())
+    this.alarm('presence', this.presenceTick, () => this.tellPresence())
+  }
+
+  /** So many say something of themselves as there are to hear it: of both there is less in a crowd. */
+  private get presenceTick(): number {
+    return this.options.limits.presenceTick * (1 + Math.floor(this.members.size / 100))
   }
 
   /** A client that is behind is passed by, so that frames do not heap up for it; when it has caught up it gets the whole instead. */
@@ -902,7 +1004,7 @@ export class LiveDocument {
     if (sequencer?.open) {
       if (this.suspect) this.check()
       if (!this.alarms.has('read again')) sequencer.pull() // a store that is away is asked by a schedule of its own
-      this.sendCommits() // nobody may be told of a place that he has not been led to
+      this.sendCommits(true) // nobody may be told of a place that he has not been led to
       const { position, durableVersion: durable, hash } = sequencer
       this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }
@@ -988,6 +1090,15 @@ export class LiveDocument {
   private ticks(): number {
     const { clock } = this.options
     return clock.ticks?.() ?? clock.now()
+  }
+
+  private get load(): Load {
+    return this.options.load?.() ?? idle
+  }
+
+  /** Milliseconds that a frame of commits has to be apart from the one before it, as things are now. */
+  get interval(): number {
+    return this.cadence.interval(this.load, this.options.limits.frameTick)
   }
 
   private allOutlets(): readonly Outlet[] {

@@ -43,13 +43,14 @@ class Hub implements Engine {
   }
 
   get counts(): Engine['counts'] {
-    const counts = { joined: 0, lagging: 0, waiting: 0, full: 0, paced: 0 }
+    const counts = { joined: 0, lagging: 0, waiting: 0, full: 0, paced: 0, interval: 0 }
     let undurableSince: number | null = null
     const users = this.ofUsers
     for (const document of users) {
       counts.joined += document.memberCount
       counts.lagging += document.laggards
       counts.waiting += document.pending
+      counts.interval = Math.max(counts.interval, document.interval)
       if (document.crowd.full) counts.full++
       if (document.crowd.pace > 0) counts.paced++
       const since = document.undurableSince

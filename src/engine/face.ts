@@ -94,6 +94,8 @@ export interface Engine {
     /** Documents with as many writers as they take, and those whose writers are to send their edits less often. */
     readonly full: number
     readonly paced: number
+    /** The longest that commits of a document are gathered for a frame now, in milliseconds; 0: every frame goes at once. */
+    readonly interval: number
     /** When the oldest edit came that has a version and is not durable yet, in milliseconds since 1970; null: all are durable. */
     readonly undurableSince: number | null
   }

@@ -38,6 +38,8 @@ export interface Limits {
   readonly recentMost: number
   /** Commits that a client coming back may lack and still get one by one; more are composed. */
   readonly catchUpCommits: number
+  /** Milliseconds for which a slow reader may lack more than those and still get them one by one, before it has to join again. */
+  readonly catchUpTime: number
   /** Components of all commits that one client lacks, or one op is carried over in one step: with more it gets the snapshot. */
   readonly catchUpWork: number
   /** Commits after which a document is checkpointed, */
@@ -50,6 +52,8 @@ export interface Limits {
   readonly idleDocument: number
   /** Milliseconds for which commits are gathered into one frame while the process is busy; longer only where writing a frame takes long. */
   readonly frameTick: number
+  /** The same for those who may not write: as many times longer as this is longer than `frameTick`. */
+  readonly onlookerTick: number
   /** Milliseconds for which presence news are gathered into one frame; that much longer for each hundred readers on this node. */
   readonly presenceTick: number
   /** Milliseconds after which authors are told that their edits are durable, if no commits have carried the news. */
@@ -79,12 +83,14 @@ export const defaultLimits: Limits = {
   recentTime: 10_000, // where a thousand type, a thousand commits are gone before a slow line has brought them
   recentMost: 20_000, // some megabytes, in a document of thousands of writers only
   catchUpCommits: 200, // a few seconds of a busy document: beyond that nobody watches who wrote what
+  catchUpTime: 5_000, // a machine that paused: then all are behind in one moment, and a thousand joins would be the next pause
   catchUpWork: 100_000, // some milliseconds
   checkpointCommits: 1_000, // opening a document reads no more entries than that
   checkpointBytes: 1_048_576, // or much more text
   authorRetention: 2_592_000_000, // thirty days: a long holiday
   idleDocument: 60_000, // a page that is loaded again finds it there
   frameTick: 50, // typing still feels immediate
+  onlookerTick: 250, // who does not type sees no difference, and costs a fifth
   presenceTick: 40, // 25 frames a second: carets move smoothly
   durableTick: 40, // nobody sees a check mark come sooner
   beat: 10_000, // how long a lost last frame may go unnoticed

@@ -117,6 +117,11 @@ export const metricTable = {
     help: 'Clients in documents who get their commits later, in pieces, since they do not read fast enough.',
     act: 'As inkwell_readers_behind.',
   },
+  inkwell_frame_interval_seconds: {
+    type: 'gauge',
+    help: 'The longest that commits of a document are gathered for their frame now; 0: every frame goes at once.',
+    act: 'Up to frameTick (0.05): the node is busy writing. More: one document’s frames would take over half of the process; give it a node of its own.',
+  },
   inkwell_documents_full: {
     type: 'gauge',
     help: 'Documents in which as many write as this node takes; whoever comes later reads for now.',
@@ -356,6 +361,7 @@ export class Metrics {
       inkwell_documents_open: () => found().counts.documents,
       inkwell_members: () => found().counts.joined,
       inkwell_members_lagging: () => found().counts.lagging,
+      inkwell_frame_interval_seconds: () => found().counts.interval / 1_000,
       inkwell_documents_full: () => found().counts.full,
       inkwell_documents_paced: () => found().counts.paced,
       inkwell_joins_total: () => by('content', joins),

@@ -170,3 +170,151 @@ test('[P7] edits that wait for their frame are under way: a node that stops send
     [1, 1],
   ])
 })
+
+describe('those who only read', () => {
+  /** Ada and Bob write, and Eve and Dora look on; the node is busy, or is not. */
+  const watched = async () => {
+    let load = { busy: 1, writing: 1 }
+    const world = await pair({ load: () => load })
+    const [eve, dora] = [world.speaker('eve', 'read'), world.speaker('dora', 'read')]
+    await eve.join()
+    await world.types()
+    return { ...world, eve, dora, calm: () => (load = { busy: 0, writing: 0 }) }
+  }
+
+  test('[P8] get a fifth of the frames while the node is busy, and theirs when it is not', async () => {
+    const { clock, bob, eve, types, heardBy, calm } = await watched()
+    for (let i = 0; i < 10; i++) {
+      await types()
+      clock.pass(50)
+    }
+    expect(heardBy(bob).length).toBe(11)
+    expect(heardBy(eve)).toEqual([
+      [0, 1],
+      [1, 5],
+      [6, 5],
+    ])
+    calm()
+    await types()
+    await types()
+    expect(heardBy(eve).slice(3)).toEqual([
+      [11, 1],
+      [12, 1],
+    ])
+  })
+
+  test('[P1] hear of no commit twice and miss none, whenever they come, fall behind, may write, or may no longer', async () => {
+    const { clock, bob, eve, dora, types, heardBy } = await watched()
+    await types()
+    clock.pass(50)
+    expect(positionOf(await dora.join()).version).toBe(2)
+    await types()
+    await eve.may('write')
+    expect([heardBy(eve), heardBy(dora)]).toEqual([
+      [
+        [0, 1],
+        [1, 2],
+      ],
+      [[2, 1]],
+    ])
+    await types()
+    clock.pass(50)
+    expect([heardBy(eve).at(-1), heardBy(dora).at(-1)]).toEqual([
+      [3, 1],
+      [2, 1],
+    ])
+    await bob.may('read')
+    dora.slow(true)
+    await types()
+    clock.pass(300)
+    dora.slow(false)
+    clock.pass(40)
+    await types()
+    clock.pass(300)
+    for (const [speaker, first] of [
+      [bob, 0],
+      [eve, 0],
+      [dora, 2],
+    ] as const) {
+      let at: number = first
+      for (const [from, count] of heardBy(speaker)) {
+        expect(from).toBe(at)
+        at += count!
+      }
+      expect(at).toBe(6)
+    }
+  })
+
+  test('[P1] [P2] are where a beat says before it says so, and what they have still to hear keeps a node from stopping', async () => {
+    const world = await watched()
+    await world.types()
+    world.clock.pass(50)
+    expect(world.heardBy(world.eve)).toEqual([[0, 1]])
+    const closed = world.engine.close()
+    world.clock.pass(5)
+    await settle()
+    expect(world.heardBy(world.eve)).toEqual([[0, 1]])
+    for (let i = 0; i < 50; i++) {
+      world.clock.pass(5)
+      await settle()
+    }
+    await closed
+    expect(world.heardBy(world.eve)).toEqual([
+      [0, 1],
+      [1, 1],
+    ])
+    const other = await watched()
+    await other.types()
+    other.clock.pass(50)
+    other.clock.pass(9_800)
+    await other.types()
+    await other.types()
+    other.clock.pass(50) // for the writers
+    other.clock.pass(100)
+    await other.flow()
+    const kinds = other.eve.heard.flatMap(message =>
+      message.kind === 'commits' || message.kind === 'beat' ? [[message.kind, message.position.version]] : [],
+    )
+    expect(kinds).toEqual([
+      ['commits', 1],
+      ['commits', 2],
+      ['commits', 3],
+      ['commits', 4],
+      ['beat', 4],
+    ])
+  })
+})
+
+describe('a pause of the machine', () => {
+  test('[P5] [P8] leaves all of a busy document behind in one moment: they get what they lack from one encoding, and nobody joins again', async () => {
+    const said: (readonly [readers: number, kind: string])[] = []
+    const world = await pair({
+      deliver: (outlets, { kind }) => said.push([outlets.length, kind]),
+      limits: { catchUpCommits: 10 },
+    })
+    const all = [world.bob, ...['eve', 'dora', 'cleo'].map(name => world.speaker(name))]
+    for (const speaker of all.slice(1)) await speaker.join()
+    world.clock.pass(1_000)
+    await world.flow()
+    for (const speaker of all) speaker.slow(true)
+    for (let i = 0; i < 500; i++) await world.types()
+    said.length = 0
+    for (const speaker of all) speaker.slow(false)
+    world.clock.pass(40)
+    expect(said.filter(([, kind]) => kind === 'commits')).toEqual([[4, 'commits']])
+    for (const speaker of all) {
+      expect(world.heardBy(speaker)).toEqual([[0, 500]])
+      expect(speaker.heard.filter(({ kind }) => kind === 'left')).toEqual([])
+    }
+  })
+
+  test('[P5] who lacks so much for longer is too slow for the document, and joins again', async () => {
+    const world = await pair({ limits: { catchUpCommits: 10, catchUpTime: 5_000 } })
+    world.bob.slow(true)
+    for (let i = 0; i < 20; i++) await world.types()
+    world.clock.pass(5_100)
+    world.bob.slow(false)
+    world.clock.pass(40)
+    expect(world.bob.heard.findLast(({ kind }) => kind === 'left')).toMatchObject({ refusal: { code: 'history-gone' } })
+  })
+})

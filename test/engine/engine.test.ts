@@ -11,7 +11,7 @@ const refusalsIn = (messages: readonly ServerMessage[]) =>
   messages.flatMap(message => (message.kind === 'refused' ? [[message.refusal.code, message.refusal.advice, message.seq]] : []))
 
 /** Nothing waits, nobody lags. */
-const calm = { lagging: 0, waiting: 0, full: 0, paced: 0, undurableSince: null }
+const calm = { lagging: 0, waiting: 0, full: 0, paced: 0, interval: 0, undurableSince: null }
 
 /** Two people in one document with "abc" in it. */
 const two = async (options: Parameters<typeof place>[0] = {}) => {

@@ -2,7 +2,7 @@
 
 import type { Load } from '../../src/engine/cadence.ts'
 import type { EngineEvent } from '../../src/engine/events.ts'
-import { type Connection, createEngine, type EngineOptions } from '../../src/engine/index.ts'
+import { type Connection, createEngine, type EngineOptions, type Outlet } from '../../src/engine/index.ts'
 import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType, Json } from '../../src/ot/type.ts'
@@ -47,6 +47,8 @@ export const place = (
     readonly load?: () => Load
     /** For frames of commits: what the one who writes them answers. */
     readonly writing?: () => Promise<number> | undefined
+    /** Sees each message as it is delivered, with those whom it is for. */
+    readonly deliver?: (outlets: readonly Outlet[], message: ServerMessage) => void
     /** Instead of what the speakers were given. */
     readonly authorize?: EngineOptions['authorize']
   } = {},
@@ -65,6 +67,7 @@ export const place = (
     limits: { ...defaultLimits, ...options.limits },
     authorize: options.authorize ?? (async user => rights.get(user.id) ?? 'write'),
     deliver: (outlets, message) => {
+      options.deliver?.(outlets, message)
       for (const outlet of outlets) (outlet as unknown as { heard: ServerMessage[] }).heard.push(structuredClone(message))
       return message.kind === 'commits' ? options.writing?.() : undefined
     },
