@@ -136,7 +136,17 @@ const replaying = (entries: readonly NewEntry[], rounds: number): Row[] => {
   const log = entries.map((entry, i): Entry => ({ ...entry, version: i + 1, chain: (chain = link(chain, entry)) }))
   const floor = { version: 0, chain: emptyChain }
   const version = log.length
-  const about = { epoch: 'bench' as never, version, chain, durable: version, horizon: 0, floor, checkpointed: 0, planted: false }
+  const about = {
+    epoch: 'bench' as never,
+    version,
+    chain,
+    durable: version,
+    horizon: 0,
+    floor,
+    checkpointed: 0,
+    planted: false,
+    removed: false,
+  }
   /** Commits in a second of CPU time: the best of some rounds. */
   const rate = (work: () => void): number => {
     let best = 0

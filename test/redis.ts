@@ -175,6 +175,7 @@ export class RedisLine {
   readonly #pairs = new Set<readonly [Socket, Socket]>()
   readonly port: number
   #swallowing = false
+  #held: (() => void)[] | null = null
   /** Bytes of answers that went nowhere. */
   swallowed = 0
   /** Of each announcement: whether it goes nowhere, while everything else arrives. */
@@ -202,6 +203,7 @@ export class RedisLine {
       })
       far.on('data', chunk => {
         if (this.#swallowing) this.swallowed += chunk.length
+        else if (this.#held !== null) this.#held.push(() => near.write(chunk))
         else if (feed === null) near.write(chunk)
         else feed = this.#sift(Buffer.concat([feed, chunk]), near)
       })
@@ -233,6 +235,16 @@ export class RedisLine {
   /** From now on the server is told everything and is not heard. */
   swallow(): void {
     this.#swallowing = true
+  }
+
+  /** From now on the server is told everything and is heard only when `release` is called. Not for lines that hear announcements. */
+  hold(): void {
+    this.#held = []
+  }
+
+  release(): void {
+    for (const pass of this.#held ?? []) pass()
+    this.#held = null
   }
 
   /** Every connection breaks; the next ones work. */

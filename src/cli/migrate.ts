@@ -10,7 +10,7 @@ import type { Command } from './command.ts'
 import { adminTokenSetting } from './configuration.ts'
 import { isBeginning, isStretch } from './exchange.ts'
 import { Planting, partsOf } from './parts.ts'
-import { type Out, Progress } from './print.ts'
+import { type Out, Progress, shown } from './print.ts'
 import { everyDocument, type Reach, type Records, whereFaults, withRecords, withStore } from './reach.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { switched, where } from './words.ts'
@@ -100,20 +100,30 @@ const copied = async (source: Records, target: Store, finish: boolean, out: Out)
     count.documents++
     await oneDocument(source, target, id, finish, passed)
   }
-  if (finish) await without(source, target)
+  const left = finish ? await without(source, target) : []
   progress.end()
+  for (const id of left)
+    out.say(
+      `${shown(id, out)} is in ${target.name}, and was deleted at the source: if it was brought from there, delete it there too (inkwell delete)\n`,
+    )
   const words = `${count.documents} documents are in ${target.name}, ${count.commits} commits of them new`
   out.say(finish ? `${words}; start the servers on it now\n` : `${words}; stop the servers, then finish: --finish\n`)
-  return 0
+  return left.length === 0 ? 0 : 1
 }
 
-/** Documents that were brought before and have been deleted at the source since. */
-const without = async (source: Records, target: Store): Promise<void> => {
+/**
+ * Removes what was brought before and has been deleted at the source since. Answers what was open to everybody by then, because a finish
+ * broke off behind it: that is told, and not removed, since nothing shows that it came from there.
+ */
+const without = async (source: Records, target: Store): Promise<readonly DocId[]> => {
+  const left: DocId[] = []
   for await (const id of everyDocument(target.log)) {
-    if ((await target.log.about(id))?.planted !== true) continue
     const there = await source.about(id)
-    if (there === null || there.version === 0) await target.log.remove(id)
+    if (there !== null && there.version > 0) continue
+    if ((await target.log.about(id))?.planted) await target.log.remove(id)
+    else if (there?.removed) left.push(id)
   }
+  return left
 }
 
 const oneDocument = async (

@@ -122,11 +122,11 @@ export class Planting {
         `there is another ${JSON.stringify(doc)} already, at version ${there.version}: delete it first, or leave it`,
       )
     }
-    // Begun before, from a floor that has risen since: it goes on where it stands.
+    // Begun before, from a floor that has risen since: it goes on where it stands. It is planted again, since that may have broken off too.
     const goesOn =
       there?.planted && there.epoch === epoch && there.version >= floor.version && there.floor.version <= floor.version
-    if (goesOn) return new Planting(records, doc, beginning, there)
-    const planted = await records.plant(doc, { epoch, floor, authors: authorsBelow(floor.version, checkpoint) })
+    const from = goesOn ? there.floor : floor
+    const planted = await records.plant(doc, { epoch, floor: from, authors: authorsBelow(from.version, checkpoint) })
     if (planted === null) throw otherImport(doc)
     return new Planting(records, doc, beginning, planted)
   }

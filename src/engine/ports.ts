@@ -77,6 +77,8 @@ export interface About {
   readonly checkpointed: Version
   /** Whether it is being brought here from elsewhere, and cannot be opened before all of it is there. */
   readonly planted: boolean
+  /** Whether something of this id was removed before this log began. */
+  readonly removed: boolean
 }
 
 /** Where a log begins that is brought from elsewhere. */
@@ -155,14 +157,15 @@ export interface Log {
 
   /**
    * Removes everything of a document, for good; false: nothing was in it. Whoever opens it from then on finds an empty log of another
-   * epoch, which says that something was removed; whoever had it open hears that, or finds out by the epoch.
+   * epoch, which says that something was removed; whoever had it open hears that, or finds out by the epoch. Resolves when that is
+   * durable. @throws when it is done, and nothing tells in time that it is durable
    */
   remove(doc: DocId): Promise<boolean>
 
   /**
    * Begins a log that is brought from elsewhere with the versions and chains that it has there: it takes appends from the floor on, and
-   * `open` rejects until `settle`. Where one from this epoch and floor has been begun it goes on. Null, and nothing done, when there is
-   * any other log that has something in it.
+   * `open` rejects until `settle`. Where one from this epoch and floor has been begun it goes on, with the authors added that it does not
+   * know yet: the first try may have broken off. Null, and nothing done, when there is any other log that has something in it.
    */
   plant(doc: DocId, seed: Seed): Promise<About | null>
 
@@ -172,7 +175,7 @@ export interface Log {
    */
   settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean>
 
-  /** Ids of stored documents in ascending order after `after`, at most `limit`; private ones are not among them. */
+  /** Ids of documents that are written to, or planted, in ascending order after `after`, at most `limit`; private ones are not among them. */
   documents(after: DocId | null, limit: number): Promise<readonly DocId[]>
 
   /** Flushes and lets go of everything. */

@@ -182,7 +182,8 @@ class Plan {
     for (const [doc, draft] of this.documents) {
       const key = idKey(doc)
       if (draft.head !== draft.found) this.put(heads, key, headBytes(draft.head))
-      if ((draft.committed === 0 || draft.found === null) && draft.head.version > 0) this.put(names, key, Buffer.of(1))
+      const isListed = draft.head.version > 0 || draft.head.planted
+      if ((draft.committed === 0 || draft.found === null) && isListed) this.put(names, key, Buffer.of(1))
       for (const entry of draft.added) this.put(entries, entryKey(draft.head.number, entry.version), entryBytes(entry))
       for (const [author, row] of draft.authors) this.put(authors, authorKey(draft.head.number, author), authorBytes(row))
     }
@@ -271,6 +272,8 @@ export class EmbeddedLog implements Log {
     })
     if (removed) this.#tellNew(doc)
     await this.#bury()
+    await Promise.all(this.#unflushed)
+    this.check('write') // the disk has failed over it
     return removed
   }
 
@@ -280,11 +283,10 @@ export class EmbeddedLog implements Log {
       const same =
         head?.planted && head.epoch === epoch && head.floor.version === floor.version && head.floor.chain === floor.chain
       if (head !== null && !same && (head.planted || head.version > 0)) return () => null
-      if (!same) {
-        this.#create(plan, doc, epoch, { floor, planted: true })
-        const { number } = plan.document(doc)!.head
-        for (const { author, ...row } of authors) plan.put(this.#db.authors, authorKey(number, author), authorBytes(row))
-      }
+      const unknown = same ? authors.filter(({ author }) => plan.author(plan.document(doc)!, author) === null) : authors
+      if (!same) this.#create(plan, doc, epoch, { floor, planted: true })
+      const { number } = plan.document(doc)!.head
+      for (const { author, ...row } of unknown) plan.put(this.#db.authors, authorKey(number, author), authorBytes(row))
       return () => this.#aboutNow(doc)
     })
   }
@@ -407,8 +409,8 @@ export class EmbeddedLog implements Log {
 
   #aboutNow(doc: DocId): About {
     const head = this.#read.head(doc)!
-    const { epoch, version, chain, horizon, floor, checkpointed, planted } = head
-    return { epoch, version, chain, durable: this.#durable(head, version), horizon, floor, checkpointed, planted }
+    const { epoch, version, chain, horizon, floor, checkpointed, planted, removed } = head
+    return { epoch, version, chain, durable: this.#durable(head, version), horizon, floor, checkpointed, planted, removed }
   }
 
   /** Whoever has the document open looks at the log. */

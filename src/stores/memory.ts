@@ -102,10 +102,10 @@ export class MemoryLog {
   about(doc: DocId): About | null {
     const log = this.#documents.get(doc)
     if (log === undefined) return null
-    const { epoch, durable, horizon, floor, planted } = log
+    const { epoch, durable, horizon, floor, planted, removed } = log
     const version = versionOf(log)
     const checkpointed = log.checkpoint?.version ?? 0
-    return { epoch, version, chain: chainAt(log, version), durable, horizon, floor, checkpointed, planted }
+    return { epoch, version, chain: chainAt(log, version), durable, horizon, floor, checkpointed, planted, removed }
   }
 
   remove(doc: DocId): boolean {
@@ -120,12 +120,10 @@ export class MemoryLog {
     const log = this.#documents.get(doc)
     const same = log?.planted && log.epoch === epoch && log.floor.version === floor.version && log.floor.chain === floor.chain
     if (log !== undefined && !same && (log.planted || versionOf(log) > 0)) return null
-    if (!same) {
-      const planted = this.#create(doc, epoch, { floor, planted: true })
-      for (const { author, ...row } of authors) {
-        planted.authors.set(author, row)
-        planted.authorsAtFloor.set(author, row)
-      }
+    const planted = same ? log : this.#create(doc, epoch, { floor, planted: true })
+    for (const { author, ...row } of authors) {
+      if (!planted.authors.has(author)) planted.authors.set(author, row)
+      planted.authorsAtFloor.set(author, row)
     }
     return this.about(doc)
   }
@@ -204,7 +202,9 @@ export class MemoryLog {
   }
 
   documents(start: DocId | null, limit: number): readonly DocId[] {
-    const written = [...this.#documents].filter(([doc, log]) => versionOf(log) > 0 && !isPrivate(doc)).map(([doc]) => doc)
+    const written = [...this.#documents]
+      .filter(([doc, log]) => (versionOf(log) > 0 || log.planted) && !isPrivate(doc))
+      .map(([doc]) => doc)
     return written
       .sort(compareIds)
       .filter(doc => start === null || compareIds(doc, start) > 0)

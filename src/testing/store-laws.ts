@@ -771,14 +771,15 @@ const moveCases: readonly Case[] = [
       strictEqual(await log.about('doc' as DocId), null)
       const page = await Page.open(world)
       const start = { version: 0, chain: emptyChain }
-      const rest = { durable: 0, horizon: 0, floor: start, checkpointed: 0, planted: false }
+      const rest = { durable: 0, horizon: 0, floor: start, checkpointed: 0, planted: false, removed: false }
       deepStrictEqual(await log.about(page.doc), { ...page.at, ...rest })
       const all = await page.append(...many('ann', 1, 9))
       await page.durable()
       await log.raiseHorizon(page.doc, page.at.epoch, 4)
       ok(await log.checkpoint(page.doc, await page.checkpoint(8, { horizon: 3 })))
       const floor = { version: 3, chain: all[2]!.chain }
-      deepStrictEqual(await log.about(page.doc), { ...page.at, durable: 9, horizon: 4, floor, checkpointed: 8, planted: false })
+      const now = { ...page.at, ...rest, durable: 9, horizon: 4, floor, checkpointed: 8 }
+      deepStrictEqual(await log.about(page.doc), now)
     },
   ],
   [
@@ -795,6 +796,7 @@ const moveCases: readonly Case[] = [
       ok(await page.log.checkpoint(page.doc, await page.checkpoint(8, { horizon: 3 })))
       const before = page.at
       strictEqual(await page.log.remove(page.doc), true)
+      strictEqual((await page.log.about(page.doc))?.removed, true)
       strictEqual(await page.log.remove(page.doc), false)
       const opened = await page.opened()
       notStrictEqual(opened.epoch, before.epoch)
@@ -834,12 +836,13 @@ const moveCases: readonly Case[] = [
       const { log } = world.store
       const doc = 'doc' as DocId
       const { seed, kept, checkpoint, start } = elsewhere()
-      const rest = { durable: 5, horizon: 5, checkpointed: 0, planted: true }
+      const rest = { durable: 5, horizon: 5, checkpointed: 0, planted: true, removed: false }
       deepStrictEqual(await log.plant(doc, seed), { ...start, ...rest, floor: seed.floor })
       await rejects(log.open(doc), 'an unfinished log')
       const reply = accepted(await log.append(doc, start, [entry('ann', 4), entry('bob', 9), ...kept.slice(0, 2)]))
       continues(start, reply.entries)
       deepStrictEqual(bare(reply.entries), kept.slice(0, 2)) // R13: the others are below the floor
+      deepStrictEqual(await log.documents(null, 9), [doc])
 
       const on = await log.plant(doc, seed) // broken off and begun again: it goes on
       deepStrictEqual([on?.version, on?.chain, on?.planted], [7, reply.entries.at(-1)!.chain, true])
@@ -866,6 +869,22 @@ const moveCases: readonly Case[] = [
     },
   ],
   [
+    '[R13] a log is planted again with the authors that the first try did not bring; what has been appended since stands',
+    async world => {
+      const { log } = world.store
+      const doc = 'doc' as DocId
+      const { seed, kept, start } = elsewhere()
+      const crowd = Array.from({ length: 2_500 }, (_, i) => ({ author: `author ${i}` as AuthorId, seq: 3, version: 4 }))
+      ok(await log.plant(doc, { ...seed, authors: seed.authors.slice(0, 1) }))
+      const first = accepted(await log.append(doc, start, kept.slice(0, 1)))
+      ok(await log.plant(doc, { ...seed, authors: [...crowd, ...seed.authors] }))
+      const old = [...crowd.map(({ author }) => entry(author, 3)), entry('ann', 5), entry('bob', 9)]
+      const more = accepted(await log.append(doc, after(start, first.entries), [...old, entry('author 2499', 4)]))
+      deepStrictEqual(bare(more.entries), [entry('author 2499', 4)])
+      strictEqual(await log.remove(doc), true)
+    },
+  ],
+  [
     'a log that is brought from elsewhere takes the place of none in which something is written',
     async world => {
       const page = await Page.open(world)
@@ -886,8 +905,10 @@ const moveCases: readonly Case[] = [
       const seed = { epoch: 'elsewhere' as Epoch, floor: { version: 0, chain: emptyChain }, authors: [] }
       const start = { epoch: seed.epoch, ...seed.floor }
       ok(await log.plant(doc, seed))
+      deepStrictEqual(await log.documents(null, 9), [doc])
       await rejects(log.open(doc), 'an unfinished log')
       strictEqual(await log.remove(doc), true)
+      deepStrictEqual(await log.documents(null, 9), [])
       deepStrictEqual((await log.open(doc)).tail, [])
       ok(await log.plant(doc, seed))
       const { entries } = accepted(await log.append(doc, start, many('ann', 1, 3)))

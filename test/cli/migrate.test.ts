@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { connect } from '../../src/client/index.ts'
+import { type DocId, type Epoch, emptyChain } from '../../src/protocol/ids.ts'
 import { createServer, embeddedStore, type InkwellServer } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisServer } from '../redis.ts'
@@ -96,4 +97,36 @@ it('what is wrong with a move is told at once', async () => {
   )
   await expect(does('migrate', { from: 'redis://h:1', to: 'redis://h:1' }, {})).rejects.toThrow('--from, --to: are the same')
   await expect(does('migrate', {}, {})).rejects.toThrow('--from: is missing\n--to: is missing')
+})
+
+it('what was brought and is deleted at the source before the end goes, or is told where it was open to everybody by then', async () => {
+  const [old, there] = [0, 1].map(() => mkdtempSync(join(tmpdir(), 'inkwell-migrate-')))
+  afterwards(() => {
+    for (const path of [old, there]) rmSync(path!, { recursive: true, force: true })
+  })
+  const [from, to] = [`embedded:${old}`, `embedded:${there}`]
+  await writeHistories(() => embeddedStore({ path: old! }))
+  await does('migrate', { from, to }, {})
+  // One is begun and has no entry yet, as one is on which a move broke off at once.
+  const target = embeddedStore({ path: there! })
+  const seed = { epoch: 'begun' as Epoch, floor: { version: 0, chain: emptyChain }, authors: [] }
+  expect(await target.log.plant('begun' as DocId, seed)).not.toBeNull()
+  await target.close()
+  const source = embeddedStore({ path: old! })
+  expect(await source.log.remove('short' as DocId)).toBe(true)
+  await source.close()
+  expect((await does('migrate', { from, to, finish: true }, {})).code).toBe(0)
+  expect(await prints('documents', {}, { INKWELL_STORE: to })).toMatch(/^whole\t.*\n$/)
+  const now = embeddedStore({ path: there! })
+  expect(await now.log.about('begun' as DocId)).toMatchObject({ planted: false, removed: true })
+  await now.close()
+
+  // The end is asked for again, after a deletion at the source.
+  const again = embeddedStore({ path: old! })
+  expect(await again.log.remove('whole' as DocId)).toBe(true)
+  await again.close()
+  const { code, said } = await does('migrate', { from, to, finish: true }, {})
+  expect(said).toContain('whole is in embedded:')
+  expect(said).toContain('and was deleted at the source')
+  expect(code).toBe(1)
 })

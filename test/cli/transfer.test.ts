@@ -5,11 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { firstLine, lineOf } from '../../src/cli/exchange.ts'
-import { partsOf } from '../../src/cli/parts.ts'
+import { firstLine, isBeginning, isStretch, lineOf } from '../../src/cli/exchange.ts'
+import { Planting, partsOf } from '../../src/cli/parts.ts'
 import { writeBody } from '../../src/engine/entry.ts'
 import type { Store } from '../../src/engine/ports.ts'
-import { type AuthorId, type DocId, emptyChain, type Position } from '../../src/protocol/ids.ts'
+import { type AuthorId, type Chain, type DocId, type Epoch, emptyChain, type Position } from '../../src/protocol/ids.ts'
 import { embeddedStore, memoryStore } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisServer } from '../redis.ts'
@@ -123,6 +123,35 @@ it('[P2] an import that is broken off anywhere serves nothing half, and goes on 
   const there = (await within(redisStore(redis.url))).filter(({ id }) => id !== 'other')
   expect(there).toEqual(await inSource())
   expect((await opens(url, 'whole')).at.version).toBe(20)
+})
+
+it('[R13] [P2] an import whose beginning broke off knows all authors when it has come to its end', async () => {
+  const doc = 'crowded' as DocId
+  const floor = { version: 5, chain: '00112233445566aa' as Chain }
+  const start = { epoch: 'elsewhere' as Epoch, ...floor }
+  const authors = [{ author: 'ann' as AuthorId, seq: 4, version: 5 }]
+  const edits = [1, 2, 3].map(seq => ({ author: 'ben' as AuthorId, seq, body: `${seq}` }))
+  const [source, target] = [memoryStore(), memoryStore()]
+  await source.log.plant(doc, { epoch: start.epoch, floor, authors })
+  const reply = await source.log.append(doc, start, edits)
+  if (!reply.ok) throw new Error(reply.reason)
+  const { version, chain } = reply.entries.at(-1)!
+  const body = JSON.stringify({ authors: [...authors, { author: 'ben', seq: 3, version }].map(row => Object.values(row)) })
+  await source.log.settle(doc, start.epoch, { epoch: start.epoch, version, chain, horizon: 5, pruned: 0, body })
+
+  await target.log.plant(doc, { epoch: start.epoch, floor, authors: [] })
+  await target.log.append(doc, start, edits.slice(0, 1))
+  let planting: Planting | null = null
+  for await (const part of partsOf(source.log, doc)) {
+    if (isBeginning(part)) planting = await Planting.begin(target.log, doc, part)
+    else if (isStretch(part)) await planting!.take(part)
+  }
+  await planting!.end()
+  const again = await target.log.append(doc, { epoch: start.epoch, version, chain }, [
+    { author: 'ann' as AuthorId, seq: 4, body: 'it was in before' },
+    { author: 'ann' as AuthorId, seq: 5, body: 'it was not' },
+  ])
+  expect(again.ok && again.entries.map(({ body }) => body)).toEqual(['it was not'])
 })
 
 it('[P1] a damaged file is told by its line, and what is damaged is not imported', async () => {

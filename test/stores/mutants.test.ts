@@ -314,7 +314,26 @@ const faults: readonly Fault[] = [
     'of log.authors) if (pruned > 0 && row) log.authors.delete(author)\n    for',
   ],
   ['[R1] after a lost tail its authors are still known', 'memory.ts', 'log.authors = new Map(log.authorsAtFloor)\n', ''],
+  [
+    '[R13] what a first try to plant did not bring stays unknown',
+    'memory.ts',
+    'if (!planted.authors.has(author)) planted.authors.set(author, row)',
+    'if (!same) planted.authors.set(author, row)',
+  ],
+  [
+    '[R13] to plant again forgets what has been appended',
+    'memory.ts',
+    'if (!planted.authors.has(author)) planted.authors.set(author, row)',
+    'planted.authors.set(author, row)',
+  ],
+  [
+    'nobody knows that something was removed',
+    'memory.ts',
+    'checkpointed, planted, removed }',
+    'checkpointed, planted, removed: false }',
+  ],
   // listings
+  ['what is planted is not listed', 'memory.ts', '(versionOf(log) > 0 || log.planted)', 'versionOf(log) > 0'],
   ['a page of entries lacks its last one', 'memory.ts', 'entry.version <= start + limit', 'entry.version < start + limit'],
   [
     'a page of entries counts what is kept',
@@ -325,8 +344,8 @@ const faults: readonly Fault[] = [
   [
     'documents nobody wrote to are listed',
     'memory.ts',
-    'versionOf(log) > 0 && !isPrivate(doc)',
-    'versionOf(log) >= 0 && !isPrivate(doc)',
+    'versionOf(log) > 0 || log.planted',
+    'versionOf(log) >= 0 || log.planted',
   ],
   [
     'a page of documents begins with the end of the last one',

@@ -226,6 +226,24 @@ describe('a line to Redis breaks', () => {
     expect(await all(store)).toEqual(['ann1', 'ann2', 'bob1'])
   })
 
+  it('a document that is written to anew while the answer to its removal is on its way is listed', async () => {
+    const redis = await server(...synced)
+    const line = await RedisLine.to(redis.port)
+    ends.push(() => line.discard())
+    const [remover, store] = [storeAt(line.url), storeAt(redis.url)]
+    const before = await Writer.open(store)
+    await before.write(entry(ann, 1))
+    await remover.ready()
+    line.hold()
+    const removing = remover.log.remove(doc)
+    await vi.waitFor(async () => expect((await store.log.about(doc))?.removed).toBe(true), patience)
+    const writer = await Writer.open(store)
+    await writer.write(entry(bob, 1))
+    line.release()
+    expect(await removing).toBe(true)
+    expect([await all(store), await store.log.documents(null, 9)]).toEqual([['bob1'], [doc]])
+  })
+
   it('cut again and again while many write, everything is there once', async () => {
     const redis = await server()
     const line = await RedisLine.to(redis.port)
@@ -395,6 +413,25 @@ describe('durability', () => {
     replica.go()
     await untilDurable(heard, 2)
     expect(await replica.do(client => client.hget('inkwell:{doc}:meta', 'v'))).toBe('2')
+  })
+
+  it('[P2] of a removal is waited for before it is answered', async () => {
+    const [master, replica] = [await server(), await server()]
+    const store = storeAt(master.url, { replicas: 1 })
+    const writer = await Writer.open(store)
+    await writer.write(entry(ann, 1))
+    const answered = vi.fn()
+    const removing = store.log.remove(doc)
+    removing.then(answered, answered)
+    const waits = async (): Promise<number> =>
+      Number(/cmdstat_wait:calls=(\d+)/.exec(await master.do(client => client.info('commandstats')))?.[1] ?? 0)
+    await vi.waitFor(async () => expect((await store.log.about(doc))?.removed).toBe(true), patience)
+    const before = await waits()
+    await vi.waitFor(async () => expect((await waits()) - before).toBeGreaterThan(1), patience)
+    expect(answered).not.toHaveBeenCalled()
+    await replica.do(client => client.replicaof('127.0.0.1', master.port))
+    expect(await removing).toBe(true)
+    expect(await replica.do(client => client.hget('inkwell:{doc}:meta', 'x'))).toBe('1')
   })
 
   it('is what Redis’ settings allow, and what is wrong with them is said', async () => {

@@ -57,6 +57,7 @@ const faults: readonly Fault[] = [
     'if tonumber(landed) > log.pruned then last = tonumber(known) end',
     'if tonumber(landed) > log.pruned then last = known >= seq and 2 ^ 53 or 0 end',
   ],
+  ['[R13] to plant again forgets what has been appended', 'plant', "'HSETNX', KEYS[3]", "'HSET', KEYS[3]"],
   ['[R7] rows above the mark are deleted', 'prune', '<= log.pruned', '<= log.pruned + 2'],
   ['the body does not count for the chain', 'append', ".. seq .. '|' .. body)", ".. seq .. '|')"],
   ['a version is left out', 'append', 'version = version + 1', 'version = version + (version > 3 and 2 or 1)'],
@@ -73,8 +74,8 @@ const faults: readonly Fault[] = [
   [
     'any import goes on with any other',
     'plant',
-    'log.epoch == ARGV[1] and log.floor == tonumber(ARGV[2]) and log.floorChain == ARGV[3] and 1 or 0',
-    '1 or 0',
+    'log.planted and log.epoch == ARGV[1] and log.floor == tonumber(ARGV[2]) and log.floorChain == ARGV[3]',
+    'log.planted',
   ],
   ['[R13] an import brings no authors', 'plant', 'for i = 4, #ARGV, 2 do', 'for i = 4, 0 do'],
   [

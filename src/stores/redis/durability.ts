@@ -156,11 +156,19 @@ interface Owing {
   readonly passed: { readonly look: number; readonly place: Place; readonly own: boolean }[]
 }
 
+/** Somebody who goes on only when a place is durable. */
+interface Waiting {
+  readonly doc: DocId
+  readonly place: Place
+  resolve: () => void
+}
+
 const lookEvery = 500 // ms
 const askEvery = 2_000 // ms between two looks at settings that promise nothing
 const looks = 6 // from the one that passes a place to the one that proves it, both counted; see `watch`
 const othersFirst = 2_000 // ms for the node that wrote something to say that it is durable; then whoever has the document open does
 const hardeningAtOnce = 64
+const provedWithin = 10_000 // ms for which one is kept waiting who wants to know
 const asks = 2 // of one write, whether it is durable, before a later one is asked about
 
 /** Milliseconds that one such question may take. Replicas are asked at once; an fsync begins within 1.1 s. */
@@ -195,6 +203,7 @@ export class Hardening {
   /** By server (its place in the list of masters), then by document. */
   readonly #owing = new Map<DocId, Owing>()
   readonly #watches = new Map<string, Watch>()
+  readonly #waiting = new Set<Waiting>()
   #timer: NodeJS.Timeout | null = null
   #witness: Wire | null = null
   #closed = false
@@ -249,8 +258,31 @@ export class Hardening {
     this.#timer ??= setTimeout(() => this.#turn(), 0)
   }
 
+  /** Resolves when a place that this node has written is durable. @throws when that is not known in time */
+  async proved(doc: DocId, place: Place): Promise<void> {
+    if (this.atOnce) return
+    await new Promise<void>((resolve, reject) => {
+      const waiting: Waiting = { doc, place, resolve }
+      const timer = setTimeout(() => {
+        this.#waiting.delete(waiting)
+        reject(new Error(`it is done, but after ${provedWithin / 1_000} s Redis has not said that it is safe (inkwell doctor)`))
+      }, provedWithin)
+      waiting.resolve = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      this.#waiting.add(waiting)
+      this.note(doc, place, true)
+    })
+  }
+
   /** Somebody has said that a document is durable up to here. */
   reached(doc: DocId, { epoch, version }: { readonly epoch: Epoch; readonly version: Version }): void {
+    for (const waiting of this.#waiting) {
+      if (waiting.doc !== doc || waiting.place.epoch !== epoch || waiting.place.version > version) continue
+      this.#waiting.delete(waiting)
+      waiting.resolve()
+    }
     const owing = this.#owing.get(doc)
     if (owing === undefined) return
     while (owing.passed[0] !== undefined && (owing.passed[0].place.version <= version || owing.passed[0].place.epoch !== epoch))

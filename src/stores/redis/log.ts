@@ -58,7 +58,7 @@ class Torn extends Error {
 }
 
 type OpenReply = ['torn'] | ['planted'] | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[], number]
-type AboutReply = [] | [Epoch, number, Chain, number, number, number, Chain, number, number]
+type AboutReply = [] | [Epoch, number, Chain, number, number, number, Chain, number, number, number]
 type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretch[], (number | string)[]]
 type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretch[]]
 type LastReply = ['epoch'] | ['ok', Epoch, number, Stretch[]]
@@ -90,6 +90,12 @@ export class RedisLog implements Log {
     return this.#written(() => this.#append(doc, at, entries))
   }
 
+  /** Before something is written to it, so that nothing is there that no list shows. */
+  async #list(doc: DocId): Promise<void> {
+    const { append, keys } = this.#parts
+    if (!isPrivate(doc)) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
+  }
+
   /** A store that closes lets what is under way end. */
   async #written<T>(write: () => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error('the store is closed')
@@ -108,7 +114,8 @@ export class RedisLog implements Log {
     const following = this.#following.get(doc)
     if (following !== undefined) await turnOf(following)
     const heard = following?.heard
-    if (at.version === 0 && entries.length > 0 && !isPrivate(doc)) await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
+    const isFirst = at.version === 0 && entries.length > 0
+    if (isFirst) await this.#list(doc)
     const reply = await append.run<AppendReply>(
       scripts.append,
       [keys.meta(doc), keys.log(doc), keys.authors(doc)],
@@ -123,6 +130,7 @@ export class RedisLog implements Log {
         ...entries.flatMap(({ author, seq, body }) => [author, seq, body]),
       ],
     )
+    if (isFirst) await this.#list(doc) // a removal of what was there before may have taken it off the list in between
     if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
     const [, head, chain, durable, horizon, stretches, taken] = reply
     let missed: readonly Entry[] | null = head === at.version ? [] : null
@@ -247,7 +255,11 @@ export class RedisLog implements Log {
 
   #heed(doc: DocId, heard: Heard, announcement: Announcement): void {
     const { hardening } = this.#parts
-    if (announcement.kind === 'durable') return hardening.reached(doc, announcement)
+    if (announcement.kind === 'durable') {
+      // Of an empty log it is news that something was removed, not that this is safe.
+      if (announcement.version > 0) hardening.reached(doc, announcement)
+      return
+    }
     heard.hear(announcement)
     const { epoch, entries, durable } = announcement
     const last = entries.at(-1)
@@ -259,26 +271,34 @@ export class RedisLog implements Log {
     await hardening.known()
     const reply = await read.run<AboutReply>(scripts.about, [keys.meta(doc)], [])
     if (reply.length === 0) return null
-    const [epoch, version, chain, known, horizon, floor, floorChain, checkpointed, planted] = reply
+    const [epoch, version, chain, known, horizon, floor, floorChain, checkpointed, planted, removed] = reply
     const durable = hardening.atOnce ? version : known
     if (version > durable) hardening.note(doc, { epoch, version, chain }, false)
     return {
       ...{ epoch, version, chain, durable, horizon, checkpointed },
       floor: { version: floor, chain: floorChain },
       planted: planted === 1,
+      removed: removed === 1,
     }
   }
 
   remove(doc: DocId): Promise<boolean> {
     return this.#written(async () => {
-      const { append, keys, publish } = this.#parts
+      const { append, keys, publish, hardening } = this.#parts
+      await hardening.known()
+      const epoch = freshEpoch()
       const removed = await append.run<number>(
         scripts.remove,
         [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
-        [freshEpoch(), removedFor, keys.channel(doc), publish],
+        [epoch, removedFor, keys.channel(doc), publish],
       )
       await append.call(redis => redis.zrem(keys.index(doc), doc))
-      return removed === 1
+      // The list lies elsewhere in a cluster. Whoever has begun to write anew before it was gone there is put back; whoever comes now does so himself.
+      const now = await this.about(doc)
+      if (now !== null && (now.version > 0 || now.planted)) await this.#list(doc)
+      if (removed === 0) return false
+      await hardening.proved(doc, { epoch, version: 0, chain: emptyChain })
+      return true
     })
   }
 
@@ -286,21 +306,17 @@ export class RedisLog implements Log {
     return this.#written(async () => {
       const { append, keys, hardening } = this.#parts
       await hardening.known()
-      await append.call(redis => redis.zadd(keys.index(doc), 0, doc))
-      const begun = await append.run<number>(
-        scripts.plant,
-        [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
-        [
-          ...[epoch, floor.version, floor.chain],
-          ...authors.slice(0, authorsAtOnce).flatMap(({ author, seq, version }) => [author, `${seq} ${version}`]),
-        ],
-      )
-      if (begun === 0) return null
-      for (let i = authorsAtOnce; i < authors.length; i += authorsAtOnce) {
+      await this.#list(doc)
+      for (let i = 0; i === 0 || i < authors.length; i += authorsAtOnce) {
         const rows = authors.slice(i, i + authorsAtOnce).flatMap(({ author, seq, version }) => [author, `${seq} ${version}`])
-        for (let at = 0; at < rows.length; at += 2)
-          await append.call(redis => redis.hsetnx(keys.authors(doc), rows[at]!, rows[at + 1]!)) // what has been appended since is later
+        const begun = await append.run<number>(
+          scripts.plant,
+          [keys.meta(doc), keys.log(doc), keys.authors(doc), keys.checkpoint(doc)],
+          [epoch, floor.version, floor.chain, ...rows],
+        )
+        if (begun === 0) return null
       }
+      await this.#list(doc) // a removal may have taken it off the list in between
       return this.about(doc)
     })
   }
@@ -328,8 +344,8 @@ export class RedisLog implements Log {
       )
       const page = pages.flat().sort(compareBytes).slice(0, limit) as DocId[]
       // A document is indexed before it is written, so one may be there that never was.
-      const versions = await Promise.all(page.map(doc => read.call(redis => redis.hget(keys.meta(doc), 'v'))))
-      found.push(...page.filter((_, i) => Number(versions[i] ?? 0) > 0))
+      const logs = await Promise.all(page.map(doc => read.call(redis => redis.hmget(keys.meta(doc), 'v', 'i'))))
+      found.push(...page.filter((_, i) => Number(logs[i]![0] ?? 0) > 0 || logs[i]![1] !== null))
       if (page.length < limit) break
       start = page.at(-1)!
     }

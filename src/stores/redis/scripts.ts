@@ -148,7 +148,7 @@ export const about: Script = {
   lua: `${prelude}
 local log = meta()
 if not log then return {} end
-return { log.epoch, log.version, log.chain, log.durable, log.horizon, log.floor, log.floorChain, log.checkpoint, log.planted and 1 or 0 }
+return { log.epoch, log.version, log.chain, log.durable, log.horizon, log.floor, log.floorChain, log.checkpoint, log.planted and 1 or 0, log.removed }
 `,
 }
 
@@ -174,8 +174,8 @@ return 1
 }
 
 /**
- * KEYS meta, log, authors, checkpoint. ARGV epoch, floor and the chain there, then of each author the name and "<seq> <version>". Answers 1
- * when a log from there has begun, now or before.
+ * KEYS meta, log, authors, checkpoint. ARGV epoch, floor and the chain there, then of some authors the name and "<seq> <version>". Answers 1
+ * when a log from there has begun, now or before: then authors are added that it does not know yet, since others may have come by appends.
  */
 export const plant: Script = {
   name: 'inkwellPlant',
@@ -183,11 +183,12 @@ export const plant: Script = {
   lua: `${prelude}
 local log = meta()
 if log and (log.planted or log.version > 0) then
-  return log.planted and log.epoch == ARGV[1] and log.floor == tonumber(ARGV[2]) and log.floorChain == ARGV[3] and 1 or 0
+  if not (log.planted and log.epoch == ARGV[1] and log.floor == tonumber(ARGV[2]) and log.floorChain == ARGV[3]) then return 0 end
+else
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+  redis.call('HSET', KEYS[1], 'e', ARGV[1], 'v', ARGV[2], 'c', ARGV[3], 'h', ARGV[2], 'f', ARGV[2], 'fc', ARGV[3], 'd', ARGV[2], 'k', 0, 'p', 0, 'i', 1)
 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-redis.call('HSET', KEYS[1], 'e', ARGV[1], 'v', ARGV[2], 'c', ARGV[3], 'h', ARGV[2], 'f', ARGV[2], 'fc', ARGV[3], 'd', ARGV[2], 'k', 0, 'p', 0, 'i', 1)
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+for i = 4, #ARGV, 2 do redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 1]) end
 return 1
 `,
 }
