@@ -36,17 +36,18 @@ export class Writer {
     this.at = 0
   }
 
-  /** The bytes written, as an array of their own. */
+  /** The bytes written, which nothing is written over. */
   end(): Uint8Array {
-    const frame = this.bytes.slice(0, this.at)
-    if (this.bytes.length > keptRoom) this.bytes = new Uint8Array(firstRoom)
-    return frame
+    const { bytes, at } = this
+    if (bytes.length <= keptRoom) return bytes.slice(0, at)
+    this.bytes = new Uint8Array(firstRoom)
+    return bytes.subarray(0, at)
   }
 
   room(more: number): void {
     const need = this.at + more
     if (need <= this.bytes.length) return
-    const wider = new Uint8Array(Math.max(need, 2 * this.bytes.length))
+    const wider = new Uint8Array(Math.max(need + firstRoom, 2 * this.bytes.length))
     wider.set(this.bytes.subarray(0, this.at))
     this.bytes = wider
   }

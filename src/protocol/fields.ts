@@ -2,7 +2,7 @@
 // Invariant: a brand of ids.ts is given to a value here and nowhere else in the protocol; what fails leaves as a Fault.
 
 import type { Json } from '../ot/type.ts'
-import type { Bounds } from './bounds.ts'
+import { type Bounds, keyed } from './bounds.ts'
 import { type ErrorCode, errorCodes, type Refusal, refusal } from './errors.ts'
 import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position, Seq } from './ids.ts'
 import type { ComposedUnit } from './messages.ts'
@@ -252,6 +252,7 @@ export const measure = (value: unknown, bounds: Bounds, what: string, binary = f
       if (isForbiddenKey(key)) return refuse('malformed', `${what} has the key ${key}`)
       const bytes = utf8Length(key)
       if (bytes < 0) return refuse('malformed', `${what} has a key with a lone surrogate`)
+      values += keyed - 1
       size += textSize(bytes) + visit(inside, depth + 1)
       keys++
     }

@@ -2,7 +2,7 @@
 // Invariant: what is read is plain and within the bounds; what is written is as long as `measure` says.
 
 import type { Json } from '../ot/type.ts'
-import type { Bounds } from './bounds.ts'
+import { type Bounds, keyed } from './bounds.ts'
 import { Reader, type Writer } from './bytes.ts'
 import {
   arraySize,
@@ -144,6 +144,7 @@ class Unpacking {
     const map: { [key: string]: Plain } = {}
     for (let i = 0; i < length; i++) {
       const key = this.key()
+      this.values += keyed - 1
       map[key] = this.value(depth + 1)
     }
     return map

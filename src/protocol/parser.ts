@@ -10,7 +10,7 @@
 //
 // Invariant: add() emits one sound packet or throws a ParseError. Socket.IO closes the connection that it came from, and no other.
 
-import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
+import { type Bounds, clientBounds, keyed, serverBounds } from './bounds.ts'
 import { Reader, Writer } from './bytes.ts'
 import { encodeClientFrame, encodeServerFrame, opcodes, type ReadBody, readClientBody, readServerBody } from './codec.ts'
 import { refusal } from './errors.ts'
@@ -280,8 +280,9 @@ const textHead = /^([0-4])(?:(\/[^,]*)(?:,|$))?(\d{0,15})/
 
 const parseJson = (text: string, { values, opComponents }: Bounds): unknown => {
   // JSON.parse itself takes any number of values: a megabyte of brackets costs it a tenth of a second, before anybody could refuse it.
-  // A value has a comma, or a key and a colon, or opens something, so no frame within the bounds has more of these.
-  if (hasMore(text, 2 * Math.max(values, opComponents) + 64)) return fail(`a frame has more than ${values} values`)
+  // A value has a comma, or a key and a colon, or opens something, so no frame within the bounds has more of these, a colon counting as
+  // much as a key does.
+  if (hasMore(text, 2 * Math.max(values, opComponents) + 256)) return fail(`a frame has more than ${values} values`)
   try {
     return JSON.parse(text)
   } catch {
@@ -292,7 +293,7 @@ const parseJson = (text: string, { values, opComponents }: Bounds): unknown => {
 
 /** Whether a JSON text has more than so many signs between its values. */
 const hasMore = (text: string, most: number): boolean => {
-  if (text.length <= most) return false
+  if (keyed * text.length <= most) return false
   let count = 0
   let quoted = false
   for (let i = 0; i < text.length; i++) {
@@ -300,7 +301,9 @@ const hasMore = (text: string, most: number): boolean => {
     if (sign === 0x22) quoted = !quoted
     else if (quoted) {
       if (sign === 0x5c) i++
-    } else if (sign === 0x2c || sign === 0x3a || sign === 0x5b || sign === 0x7b) {
+    } else if (sign === 0x3a) {
+      if ((count += keyed) > most) return true
+    } else if (sign === 0x2c || sign === 0x5b || sign === 0x7b) {
       if (++count > most) return true
     }
   }

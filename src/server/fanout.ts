@@ -410,26 +410,33 @@ const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome) => P
   binary: message => {
     const bytes = encodeServerFrame(message)
     const packet = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    return wrap(packet, packet, binaryFrame)
+    const frame = frameFor(binaryFrame, packet.length)
+    packet.copy(frame, frame.length - packet.length)
+    return wrap(packet, frame)
   },
   json: message => {
-    // An EVENT packet of the namespace "/", as Socket.IO's own parser writes it; engine.io's "4" in front of it makes it a message.
-    const packet = `2${JSON.stringify(jsonEvent(message))}`
-    return wrap(packet, Buffer.from(`4${packet}`), textFrame)
+    // An EVENT packet of the namespace "/", as Socket.IO's own parser writes it; engine.io's "4" in front of it makes it a message. The
+    // two are not put in front of the text: of a long document that would be one copy more of it for the collector.
+    const json = JSON.stringify(jsonEvent(message))
+    const size = Buffer.byteLength(json)
+    const frame = frameFor(textFrame, 2 + size)
+    frame.write('42', frame.length - size - 2, 'latin1')
+    frame.write(json, frame.length - size)
+    return wrap(`2${json}`, frame)
   },
 }
 
 const textFrame = 0x81 // FIN and the opcode
 const binaryFrame = 0x82
 
-const wrap = (packet: string | Buffer, payload: Buffer, first: number): Parcel => {
-  const frame = webSocketFrame(payload, first)
-  return { packet, frame, options: { compress: false, wsPreEncodedFrame: [frame] } }
-}
+const wrap = (packet: string | Buffer, frame: Buffer): Parcel => ({
+  packet,
+  frame,
+  options: { compress: false, wsPreEncodedFrame: [frame] },
+})
 
-/** An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write. */
-const webSocketFrame = (payload: Buffer, first: number): Buffer => {
-  const { length } = payload
+/** An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write; its payload is to be written to its end. */
+const frameFor = (first: number, length: number): Buffer => {
   const head = length < 126 ? 2 : length < 0x10000 ? 4 : 10
   const frame = Buffer.allocUnsafe(head + length)
   frame[0] = first
@@ -441,6 +448,5 @@ const webSocketFrame = (payload: Buffer, first: number): Buffer => {
     frame[1] = 127
     frame.writeBigUInt64BE(BigInt(length), 2)
   }
-  payload.copy(frame, head)
   return frame
 }

@@ -25,6 +25,7 @@ const size = (value: unknown, depth = 0, count = { values: 0 }): number | null =
     if (!Array.isArray(value)) {
       if (['__proto__', 'constructor', 'prototype'].includes(key) || !formed(key)) return null
       sum += bytes(key) + 1
+      count.values += 7 // a value with a key counts as eight
     }
     const more = size(inside, depth + 1, count)
     if (more === null) return null

@@ -342,6 +342,15 @@ describe('[W41] bytes that have not the shape of a message are told apart from a
     expect(readClientMessage('submit', op(99), few).ok).toBe(true)
     expect(readClientMessage('submit', op(100), few)).toMatchObject({ seq: 12, refusal: { code: 'malformed' } })
   })
+
+  it('[P5] a value with a key counts as eight, in both forms: keys are what a parser spends its time on', () => {
+    const few = { ...serverBounds, values: 1 + 8 * 100 }
+    const op = (keys: number) => submit({ op: Object.fromEntries(Array.from({ length: keys }, (_, i) => [`key ${i}`, i])) })
+    const codeOf = (read: ReturnType<typeof decodeClientMessage>) => (read.ok ? 'ok' : read.refusal.code)
+    const binary = (keys: number) => encodeClientFrame(op(keys))
+    expect([100, 101].map(keys => codeOf(readClientMessage('submit', op(keys), few)))).toEqual(['ok', 'malformed'])
+    expect([100, 101].map(keys => codeOf(decodeClientMessage(binary(keys), few)))).toEqual(['ok', 'malformed'])
+  })
 })
 
 describe('[W4] a hello is answered in words that every version knows', () => {

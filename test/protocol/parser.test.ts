@@ -152,6 +152,7 @@ describe('[W7] what is no packet is a ParseError', () => {
     `2["say"${',0'.repeat(200_000)}]`,
     // Which JSON.parse would take a tenth of a second for, before a message could be refused.
     `2["signal",{"handle":1,"name":"n","payload":${'['.repeat(500_000)}${']'.repeat(500_000)}}]`,
+    `2["probe",${JSON.stringify(Object.fromEntries(Array.from({ length: 17_000 }, (_, i) => [`key ${i}`, i])))}]`,
     `2["signal",{"handle":1,"name":"n","payload":[${'{},'.repeat(300_000)}{}]}]`,
     '3[1]',
     '0[]',
