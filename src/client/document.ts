@@ -18,7 +18,7 @@ import { Emitter } from './emitter.ts'
 import { closedHere, diverged, InkwellError, parsed, storageFailed, tooManyDrafts } from './errors.ts'
 import { Keeper, type Place } from './keeper.ts'
 import { nearby } from './nearby.ts'
-import { Appearance, type Peer, Peers, sameJson } from './peers.ts'
+import { Appearance, type Peer, Peers } from './peers.ts'
 import { type Kept, type Restored, schema } from './record.ts'
 import { delayBefore, firstDelay } from './schedule.ts'
 import {
@@ -526,8 +526,14 @@ export class LiveDocument<S, O> implements Document<S, O> {
    */
   private enact(op: O, origin: 'local' | 'undo' | 'redo', selection: Range | null, source: unknown): void {
     const { type } = this
-    this.seen = type.apply(this.seen, op)
     this.appearance.follow(op, true)
+    if (!this.untold) {
+      // The two are one, and the text need be worked out only once.
+      const [session, effects] = this.stepped({ kind: 'edit', op })
+      this.seen = session.shown
+      return this.take([session, [this.telling(op, origin, selection, source), ...effects]])
+    }
+    this.seen = type.apply(this.seen, op)
     const rest = this.todo.slice(this.at)
     const untold = rest.filter(task => task.kind === 'change')
     const { units: moved, shown } = moveOver(type, untold, op)
@@ -535,10 +541,14 @@ export class LiveDocument<S, O> implements Document<S, O> {
     const after = rest.map(task => (task.kind === 'change' ? moved[next++]! : task))
     let first = 0
     while (after[first]?.kind === 'tell') first++ // made here just before, and told before
-    after.splice(first, 0, { kind: 'tell', change: { op, origin, author: this.session.author, selection, source } })
+    after.splice(first, 0, this.telling(op, origin, selection, source))
     this.todo = after
     this.at = 0
     this.dispatch({ kind: 'edit', op: shown })
+  }
+
+  private telling(op: O, origin: Change<O>['origin'], selection: Range | null, source: unknown): Telling<O> {
+    return { kind: 'tell', change: { op, origin, author: this.session.author, selection, source } }
   }
 
   // ---- the line
@@ -639,20 +649,24 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   get progress(): Progress {
     const { units, confirmed } = this.session
-    const typed = units.filter(({ seq }) => seq === null).length
+    const typed = seqOfTyped(this.session) - this.session.seq
     return { typed, sent: units.length - typed, sequenced: confirmed.length }
   }
 
   // ---- the loop
 
   private dispatch(event: SessionEvent<O>): void {
+    this.take(this.stepped(event))
+  }
+
+  private stepped(event: SessionEvent<O>): ReturnType<typeof step<S, O>> {
     const stepped = step(this.session, event)
     if (event.kind === 'edit') this.keeper?.typed(this.session, event.op, stepped[0])
-    this.take(stepped)
+    return stepped
   }
 
   /** The session is a step further at once; what follows from it is done in its turn. */
-  private take([session, effects]: ReturnType<typeof step<S, O>>): void {
+  private take([session, effects]: readonly [Session<S, O>, readonly Task<S, O>[]]): void {
     this.session = session
     this.todo.push(...effects)
     if (this.busy) return
@@ -780,8 +794,10 @@ export class LiveDocument<S, O> implements Document<S, O> {
   }
 
   private tellProgress(): void {
-    const { progress } = this
-    if (sameJson(progress, this.toldProgress)) return
+    const { progress, toldProgress } = this
+    // One by one: this is done for every key.
+    const { typed, sent, sequenced } = toldProgress
+    if (progress.typed === typed && progress.sent === sent && progress.sequenced === sequenced) return
     this.toldProgress = progress
     this.events.emit('progress', progress)
   }

@@ -52,6 +52,7 @@ export class Drafts {
   }
 
   of(document: DocId): DraftJson[] {
+    if (this.drafts.size === 0) return [] // this is asked for every key
     return this.all.filter(draft => draft.document === document)
   }
 

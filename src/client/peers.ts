@@ -175,7 +175,7 @@ export class Appearance<S, O> {
   news(session: Session<S, O>): PresenceState | null {
     if (this.mine === null) return null
     const agreed = toAgreed(this.type, session, this.mine)
-    return this.told !== null && sameJson(agreed, this.told) ? null : agreed
+    return JSON.stringify(agreed) === JSON.stringify(this.told) ? null : agreed
   }
 
   telling(state: PresenceState): void {
@@ -215,6 +215,3 @@ const isRange = (value: unknown): value is Range => {
 const isOffset = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
 const withoutCursor = ({ cursor: _, ...rest }: PresenceState): PresenceState => rest
-
-/** The two come from one place with their keys in one order. */
-export const sameJson = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b)

@@ -220,6 +220,10 @@ export const levelOf = (state: Session<unknown, unknown>, seq: Seq): Level => {
 export const seqOfTyped = (state: Session<unknown, unknown>): Seq =>
   state.seq + state.units.filter(unit => unit.seq === null).length
 
+/** Confirmed edits over an op made on the text that they are in. */
+const carried = <O>(type: DocumentType<unknown, O>, confirmed: readonly Confirmed<O>[], op: O): readonly Confirmed<O>[] =>
+  confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, op, 'left') }))
+
 /** A method for each kind of event. */
 type Steps<O> = { readonly [Event in SessionEvent<O> as Event['kind']]: (event: Event) => void }
 
@@ -245,9 +249,7 @@ class Run<S, O> implements Steps<O> {
     const joined = last !== undefined && last.seq === null ? type.compose(last.op, op) : null
     // What is as large as may be sent is left at that: composing goes on in a unit of its own, and costs no more than it has so far.
     const next: readonly Unit<O>[] =
-      joined === null || this.isTooLarge(joined)
-        ? [...units, { seq: null, op }]
-        : [...units.slice(0, -1), { seq: null, op: joined }]
+      joined === null || this.isTooLarge(joined) ? [...units, { seq: null, op }] : units.with(-1, { seq: null, op: joined })
     this.set({ units: next, shown: type.apply(this.state.shown, op) })
     this.flush()
   }
@@ -282,7 +284,7 @@ class Run<S, O> implements Steps<O> {
     const { link } = this.state
     if (this.isOver) return
     if (link.kind === 'joining') return this.set({ link: { kind: 'leaving' } })
-    if (link.kind === 'live') this.effects.push({ kind: 'send', message: { kind: 'leave', handle: link.handle } })
+    this.leaveStay()
     this.end(null)
   }
 
@@ -511,7 +513,7 @@ class Run<S, O> implements Steps<O> {
     const op = type.opFromJson(wire.op, type.size(agreed))
     const mine = wire.author === this.state.author
     const own = mine ? units.findIndex(unit => unit.seq === wire.seq) : -1
-    const kept = confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, op, 'left') }))
+    const kept = carried(type, confirmed, op)
     const moved = own < 0 ? advanceOther(type, this.state, op) : advanceOwn(type, this.state, op, own)
     const landed = own < 0 ? null : (units[own] as SentUnit<O>)
     this.set({
@@ -525,7 +527,7 @@ class Run<S, O> implements Steps<O> {
       seq: mine ? Math.max(this.state.seq, wire.seq) : this.state.seq,
     })
     if (landed !== null && link.kind === 'live') this.set({ link: { ...link, sent: false } })
-    if (moved.shown !== null && !type.isNoop(moved.shown)) this.show(moved.shown, 'remote', wire.author)
+    this.show(moved.shown, 'remote', wire.author)
     this.effects.push({ kind: 'commit', version, op, author: wire.author, own: landed?.seq ?? null })
     // Whatever was numbered below it and has not landed never will: the log takes no lower number any more (R13).
     for (let i = 0; i < own; i++) this.withdraw(0, null)
@@ -535,9 +537,9 @@ class Run<S, O> implements Steps<O> {
     const { type, agreed, confirmed, position } = this.state
     const op = type.opFromJson(json, type.size(agreed))
     const { shown, ...moved } = advanceOther(type, this.state, op)
-    const kept = confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, op, 'left') }))
+    const kept = carried(type, confirmed, op)
     this.set({ ...moved, confirmed: kept, position: { ...position!, version } })
-    if (shown !== null && !type.isNoop(shown)) this.show(shown, 'remote', null)
+    this.show(shown, 'remote', null)
     this.effects.push({ kind: 'skip', version, op })
   }
 
@@ -596,7 +598,7 @@ class Run<S, O> implements Steps<O> {
       const before = type.apply(base, edit.undo)
       again.unshift({ seq: edit.seq, since: Math.min(edit.since, durable), op: type.invert(edit.undo, base) })
       for (const doubt of edit.doubts) this.effects.push({ kind: 'draft', draft: doubt as Draft<S, O> })
-      confirmed = confirmed.slice(0, -1).map(other => ({ ...other, undo: type.transform(other.undo, edit.undo, 'left') }))
+      confirmed = carried(type, confirmed.slice(0, -1), edit.undo)
       base = before
     }
 
@@ -607,7 +609,7 @@ class Run<S, O> implements Steps<O> {
       if (unknowable) this.draft('unknowable', null, unit.op, base)
       else {
         confirmed = [
-          ...confirmed.map(edit => ({ ...edit, undo: type.transform(edit.undo, unit.op, 'left') })),
+          ...carried(type, confirmed, unit.op),
           { seq: unit.seq, version: content.position.version, since: unit.since, undo: type.invert(unit.op, base), doubts: [] },
         ]
       }
@@ -684,7 +686,7 @@ class Run<S, O> implements Steps<O> {
     const { units, shown, before } = withdraw(this.state.type, this.state, at)
     this.set({ units })
     this.draft(cause, refusal, unit.op, before)
-    if (!this.state.type.isNoop(shown)) this.show(shown, 'withdrawn', null)
+    this.show(shown, 'withdrawn', null)
   }
 
   // ---- small change
@@ -693,8 +695,10 @@ class Run<S, O> implements Steps<O> {
     if (!this.state.type.isNoop(op)) this.effects.push({ kind: 'draft', draft: { cause, refusal, op, before } })
   }
 
-  private show(op: O, origin: 'remote' | 'withdrawn', author: AuthorId | null): void {
-    this.set({ shown: this.state.type.apply(this.state.shown, op) })
+  private show(op: O | null, origin: 'remote' | 'withdrawn', author: AuthorId | null): void {
+    const { type } = this.state
+    if (op === null || type.isNoop(op)) return
+    this.set({ shown: type.apply(this.state.shown, op) })
     this.effects.push({ kind: 'change', op, origin, author })
   }
 

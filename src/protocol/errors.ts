@@ -30,7 +30,7 @@ const rows = {
   'bad-seq': ['stop', 'Another edit of this author has been committed under this number or a higher one.'],
   'unknown-position': ['rejoin', 'The position is not in the history that this node knows.'],
   'history-gone': ['rejoin', 'The position is older than the history that is kept.'],
-  'too-many-writers': ['slow-down', 'The document has as many writers as it takes: read for now, there will be room.'],
+  'too-many-writers': ['slow-down', 'As many write in the document as it takes; there will be room.'],
   'too-many-waiting': ['slow-down', 'More submissions of this connection wait than the limit.'],
   // -- presence and signals
   'presence-too-large': ['stop', 'The presence state is larger than the limit.'],

@@ -128,6 +128,29 @@ describe('edits', () => {
   })
 })
 
+describe('[P8] a key', () => {
+  it('works the text out once, also after somebody else has written', async () => {
+    let applied = 0
+    const apply: typeof textType.apply = (text, op) => {
+      applied++
+      return textType.apply(text, op)
+    }
+    const counting = { ...textType, apply }
+    const at = world()
+    const ben = await opens(at, 'ben')
+    const doc = await at.client('ann').client.open('doc', { type: counting })
+    for (const times of [1, 2, 3]) {
+      ben.doc.insert(0, 'b')
+      await at.calm()
+      applied = 0
+      for (let i = 0; i < times; i++) doc.apply(fromEdits([[0, 0, 'a']], doc.snapshot.length))
+      expect(applied).toBe(times)
+      await at.calm()
+    }
+    expect(doc.snapshot.toString()).toBe(ben.doc.text)
+  })
+})
+
 describe('change events', () => {
   it('tell whose edit it is and where it comes from, and the source of my own', async () => {
     const at = world()
