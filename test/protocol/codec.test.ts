@@ -7,7 +7,7 @@ import { Writer } from '../../src/protocol/bytes.ts'
 import { decodeClientMessage, decodeServerMessage, encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import { measure } from '../../src/protocol/fields.ts'
-import type { AuthorId, Chain, Epoch, Handle } from '../../src/protocol/ids.ts'
+import type { AuthorId, Chain, DocId, Epoch, Handle, PeerId } from '../../src/protocol/ids.ts'
 import { jsonEvent, readClientMessage, readHello, readRefusal, readServerMessage } from '../../src/protocol/json.ts'
 import type { Commits, Present, Submit } from '../../src/protocol/messages.ts'
 import { pack, unpack } from '../../src/protocol/pack.ts'
@@ -425,6 +425,24 @@ describe('a caller’s mistake is named', () => {
     expect(() => encodeServerFrame(message)).toThrow(/do not end at version 42/)
     const [kind, payload] = jsonEvent(message)
     expect(readServerMessage(kind, payload)).toMatchObject({ ok: false, handle: 7, refusal: { code: 'malformed' } })
+  })
+
+  it.each(['x', 'é', '🖋'])('a long document of %s goes as a short one does, and a lone surrogate in it is named', sign => {
+    const whole = (value: string) =>
+      ({
+        kind: 'joined',
+        doc: 'd' as DocId,
+        handle,
+        right: 'read',
+        peer: 'p' as PeerId,
+        people: 1,
+        peers: [],
+        durable: 42,
+        content: { kind: 'snapshot', position, value, landed: null, pruned: 0 },
+      }) as const
+    const long = whole(sign.repeat(5_000))
+    expect(decodeServerMessage(encodeServerFrame(long))).toEqual({ ok: true, message: long })
+    expect(() => encodeServerFrame(whole(`${sign.repeat(5_000)}\ud800`))).toThrow(/lone surrogate/)
   })
 
   it('an undefined property is absent, as in JSON', () => {
