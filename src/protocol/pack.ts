@@ -155,13 +155,9 @@ class Unpacking {
     const size =
       head >= 0xa0 && head < 0xc0
         ? head & 31
-        : head === 0xd9
-          ? this.uint(1)
-          : head === 0xda
-            ? this.uint(2)
-            : head === 0xdb
-              ? this.uint(4)
-              : refuse('malformed', `${this.what} has a key that is no string`)
+        : head >= 0xd9 && head <= 0xdb
+          ? this.uint(1 << (head - 0xd9))
+          : refuse('malformed', `${this.what} has a key that is no string`)
     const key = this.text(size)
     return isForbiddenKey(key) ? refuse('malformed', `${this.what} has the key ${key}`) : key
   }
