@@ -3,6 +3,7 @@
 // ends a call, Socket.IO dials no second time by itself.
 
 import { Manager } from 'socket.io-client'
+import { opcodes } from '../protocol/codec.ts'
 import { readRefusal } from '../protocol/json.ts'
 import type { Hello, ServerMessage, Welcome } from '../protocol/messages.ts'
 import { parser } from './parser.ts'
@@ -18,22 +19,9 @@ export interface SocketIoOptions {
   readonly random: () => number
 }
 
-/** All that a server sends by name; what else may come is the application's own. */
-const serverKinds: Readonly<Record<ServerMessage['kind'], true>> = {
-  joined: true,
-  commits: true,
-  durable: true,
-  beat: true,
-  presence: true,
-  left: true,
-  refused: true,
-  signalled: true,
-  alive: true,
-  right: true,
-  authenticated: true,
-}
-
-const isMessage = (kind: string, _: unknown): _ is ServerMessage => Object.hasOwn(serverKinds, kind)
+/** What a server sends by name; what else may come is the application's own. */
+const isMessage = (kind: string, _: unknown): _ is ServerMessage =>
+  Object.hasOwn(opcodes, kind) && opcodes[kind as ServerMessage['kind']] > opcodes.welcome
 
 export const socketIo =
   ({ url, hello, transports, path, random }: SocketIoOptions): Dial =>

@@ -70,7 +70,7 @@ export function fault(op: TextOp, text: Text): string | null {
     used += edits[i + 2]!
     if (edits[i + 1]! > 0) {
       at += edits[i + 1]!
-      if (cuts(text, at)) return `a delete up to ${at} cuts a surrogate pair`
+      if (cuts(text, at)) return `an edit at ${at} cuts a surrogate pair`
     }
   }
   return null

@@ -372,6 +372,18 @@ const readRole = (r: Reader): Role => {
   return roles[value] ?? broken(`${value} where 0, 1 or 2 tells of the right`)
 }
 
+const writeJoined = (w: Writer, message: Joined, apart: number | null): void => {
+  w.varint(handleOf(message.handle))
+  w.text(docId(message.doc), 'document id')
+  w.byte(roles.indexOf(message.right))
+  writePeerName(w, message.peer)
+  w.varint(whole(message.people, 'people'))
+  w.varint(message.peers.length)
+  for (const peer of message.peers) writePeer(w, peer)
+  w.varint(whole(message.durable, 'durable'))
+  writeContent(w, message.content, apart)
+}
+
 const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
   switch (message.kind) {
     case 'welcome': {
@@ -388,15 +400,7 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       return w.varint(whole(message.spread, 'spread'))
     }
     case 'joined':
-      w.varint(handleOf(message.handle))
-      w.text(docId(message.doc), 'document id')
-      w.byte(roles.indexOf(message.right))
-      writePeerName(w, message.peer)
-      w.varint(whole(message.people, 'people'))
-      w.varint(message.peers.length)
-      for (const peer of message.peers) writePeer(w, peer)
-      w.varint(whole(message.durable, 'durable'))
-      return writeContent(w, message.content)
+      return writeJoined(w, message, null)
     case 'commits':
       w.varint(handleOf(message.handle))
       writeCommits(w, message.from, message.commits, message.position)
@@ -559,7 +563,8 @@ const writeWhole = (w: Writer, text: string & { isWellFormed?(): boolean }): voi
   w.raw(bytes)
 }
 
-const writeContent = (w: Writer, content: Joined['content']): void => {
+// `apart`: the bytes of the text, which are not written here.
+const writeContent = (w: Writer, content: Joined['content'], apart: number | null): void => {
   if (content.kind === 'commits') {
     w.byte(0)
     return writeCommits(w, content.from, content.commits, content.position)
@@ -571,13 +576,15 @@ const writeContent = (w: Writer, content: Joined['content']): void => {
   const { position, value, landed, pruned } = content
   w.byte((typeof value === 'string' ? 1 : 2) | (landed === null ? 0 : 4))
   writePosition(w, position)
-  if (typeof value === 'string') writeWhole(w, value)
-  else writeJson(w, value, clientBounds, 'the snapshot')
   if (landed !== null) {
     w.varint(positive(landed.seq, 'seq'))
     w.varint(whole(landed.version, 'version'))
   }
   w.varint(whole(pruned, 'pruned'))
+  // Last, so that the frames of many may share it.
+  if (apart !== null) w.varint(apart)
+  else if (typeof value === 'string') writeWhole(w, value)
+  else writeJson(w, value, clientBounds, 'the snapshot')
 }
 
 const readContent = (r: Reader, bounds: Bounds): Joined['content'] => {
@@ -587,9 +594,10 @@ const readContent = (r: Reader, bounds: Bounds): Joined['content'] => {
   const form = tag & 3
   if (tag > 6 || form === 0 || form === 3) broken(`content with the tag ${tag}`)
   const position = readPosition(r)
-  const value = form === 1 ? r.text('the text', bounds.messageBytes) : readJson(r, bounds, 'the snapshot').value
   const landed = tag & 4 ? { seq: positive(r.varint(), 'seq'), version: r.whole('version') } : null
-  return { kind: 'snapshot', position, value, landed, pruned: r.whole('pruned') }
+  const pruned = r.whole('pruned')
+  const value = form === 1 ? r.text('the text', bounds.messageBytes) : readJson(r, bounds, 'the snapshot').value
+  return { kind: 'snapshot', position, value, landed, pruned }
 }
 
 const writeChange = (w: Writer, change: PresenceChange): void => {
@@ -658,5 +666,12 @@ export const readServerBody = /* @__PURE__ */ body(readServer)
 /** @throws when the message is not of its type: a bug of the caller, named in the error */
 export const encodeClientFrame = /* @__PURE__ */ encode(writeClient)
 export const encodeServerFrame = /* @__PURE__ */ encode(writeServer)
+/** The frame of a `joined` with a text, as far as that text, whose UTF-8 has so many bytes and is to follow. */
+export const encodeJoinedHead = (message: Joined, bytes: number): Uint8Array => {
+  writer.begin()
+  writeMessageHead(writer, opcodes.joined, undefined)
+  writeJoined(writer, message, bytes)
+  return writer.end()
+}
 export const decodeClientMessage = /* @__PURE__ */ decode(readClientBody, serverBounds)
 export const decodeServerMessage = /* @__PURE__ */ decode(readServerBody, clientBounds)

@@ -7,10 +7,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket as NetSocket } from 'node:net'
 import type { Server, Socket } from 'socket.io'
 import type { Outlet } from '../engine/index.ts'
-import { encodeServerFrame } from '../protocol/codec.ts'
+import { encodeJoinedHead, encodeServerFrame } from '../protocol/codec.ts'
 import type { AuthorId } from '../protocol/ids.ts'
 import { jsonEvent } from '../protocol/json.ts'
-import type { ServerMessage, Welcome } from '../protocol/messages.ts'
+import type { Joined, ServerMessage, Welcome } from '../protocol/messages.ts'
 import type { Bearer } from './identity.ts'
 import type { Tally } from './tally.ts'
 
@@ -27,7 +27,10 @@ export type EngineSocket = Socket['conn']
 interface Parcel {
   readonly packet: string | Buffer
   readonly frame: Buffer
-  readonly options: { readonly compress: false; readonly wsPreEncodedFrame: readonly [Buffer] }
+  /** The end of the frame, where that is shared with others. */
+  readonly tail?: Buffer
+  readonly bytes: number
+  readonly options: { readonly compress: false; readonly wsPreEncodedFrame: readonly [Buffer, Buffer?] }
 }
 
 /** Bytes that may wait for one client. */
@@ -109,7 +112,7 @@ export class Line implements Outlet {
   hold(parcel: Parcel): void {
     this.box ??= []
     this.box.push(parcel)
-    this.boxed += parcel.frame.length
+    this.boxed += parcel.bytes
   }
 
   /** Writes what waits for its turn, all of it in one system call. */
@@ -140,10 +143,10 @@ export class Line implements Outlet {
     this.put(parcel)
   }
 
-  private put({ packet, frame, options }: Parcel): void {
+  private put(parcel: Parcel): void {
     const { conn } = this
     const { tally, bounds } = this.house
-    const bytes = frame.length
+    const { frame, tail, bytes } = parcel
     const tcp = tcpOf(conn.transport)
     // One long message cuts nobody off; what is said on top of it may, since that may be any number.
     if (this.behind) {
@@ -158,12 +161,19 @@ export class Line implements Outlet {
     // Straight into the socket: on its way through engine.io a frame costs half as much again as the system call itself.
     if (tcp !== undefined && direct(conn)) {
       this.waiting = 0
+      if (tail === undefined) {
+        tcp.write(frame)
+        return
+      }
+      tcp.cork()
       tcp.write(frame)
+      tcp.write(tail)
+      tcp.uncork()
       return
     }
     if (conn.transport.writable) this.waiting = 0
     this.waiting += bytes
-    conn.send(packet, options)
+    conn.send(parcel.packet, parcel.options)
   }
 
   /** engine.io hands to the socket what has waited. */
@@ -271,6 +281,7 @@ export class Fanout implements House {
   /** Messages for more readers than can be written to at one go. */
   private readonly rounds: Round[] = []
   private turns = 0
+  private readonly texts = new Texts()
 
   constructor(bounds: LineBounds, tally: Tally) {
     this.bounds = bounds
@@ -342,7 +353,7 @@ export class Fanout implements House {
   /** Answers with the milliseconds that the writing takes, once it is done; undefined when it is done already. */
   deliver(lines: readonly Line[], message: ServerMessage | Welcome): Promise<number> | undefined {
     const parcels: { [form in Form]?: Parcel } = {}
-    const parcelFor = (line: Line): Parcel => (parcels[line.form] ??= parcel[line.form](message))
+    const parcelFor = (line: Line): Parcel => (parcels[line.form] ??= parcel[line.form](message, this.texts))
     this.tally.sent[message.kind] += lines.length
     if ('refusal' in message) this.tally.refusals[message.refusal.code] += lines.length
     if (lines.length > atOnce) return this.deliverInTurns(lines, parcelFor)
@@ -406,8 +417,46 @@ const atOnce = 128 // readers who are written to at one go: a millisecond or two
 const turn = 4 // ms after which others are served in between
 const betweenLooks = 16 // lines written to between two looks at the clock
 
-const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome) => Parcel } = {
-  binary: message => {
+const shared = 4_096 // UTF-16 units of a text; below it to share costs more than it saves
+const sharedFor = 1_000 // ms for which a text in bytes is kept for the next who joins
+
+/** The bytes of the text that is sent last: a crowd that comes for a document gets one copy of it, not one each. */
+class Texts {
+  private last: { readonly text: string; readonly bytes: Buffer } | null = null
+
+  bytesOf(text: string): Buffer {
+    if (this.last?.text === text) return this.last.bytes
+    const bytes = Buffer.from(text)
+    if (this.last === null) setTimeout(() => (this.last = null), sharedFor).unref()
+    this.last = { text, bytes }
+    return bytes
+  }
+}
+
+/** Of a long text for somebody who joins: what is his own, and the text. */
+const joinedParcel = (message: Joined, text: string, texts: Texts): Parcel => {
+  const tail = texts.bytesOf(text)
+  const head = encodeJoinedHead(message, tail.length)
+  const frame = frameFor(binaryFrame, head.length + tail.length, tail.length)
+  frame.set(head, frame.length - head.length)
+  return {
+    // Only a line that polls asks for it.
+    get packet() {
+      return Buffer.concat([head, tail])
+    },
+    frame,
+    tail,
+    bytes: frame.length + tail.length,
+    options: { compress: false, wsPreEncodedFrame: [frame, tail] },
+  }
+}
+
+const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome, texts: Texts) => Parcel } = {
+  binary: (message, texts) => {
+    if (message.kind === 'joined' && message.content.kind === 'snapshot') {
+      const { value } = message.content
+      if (typeof value === 'string' && value.length >= shared) return joinedParcel(message, value, texts)
+    }
     const bytes = encodeServerFrame(message)
     const packet = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const frame = frameFor(binaryFrame, packet.length)
@@ -432,13 +481,17 @@ const binaryFrame = 0x82
 const wrap = (packet: string | Buffer, frame: Buffer): Parcel => ({
   packet,
   frame,
+  bytes: frame.length,
   options: { compress: false, wsPreEncodedFrame: [frame] },
 })
 
-/** An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write; its payload is to be written to its end. */
-const frameFor = (first: number, length: number): Buffer => {
+/**
+ * An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write; its payload is to be written to its end.
+ * `apart`: bytes of the payload that are written by themselves.
+ */
+const frameFor = (first: number, length: number, apart = 0): Buffer => {
   const head = length < 126 ? 2 : length < 0x10000 ? 4 : 10
-  const frame = Buffer.allocUnsafe(head + length)
+  const frame = Buffer.allocUnsafe(head + length - apart)
   frame[0] = first
   if (head === 2) frame[1] = length
   else if (head === 4) {

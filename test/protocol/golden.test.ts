@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: 'cfb9b4b960c88006f907da21d45a9201c79b2efb0da95819121fe51264a6ce9c',
+  1: '981c48e68f2d461c1ac32bef93cb120b0c6733f3e3421a240521658f16772e83',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

@@ -91,3 +91,30 @@ it('[P8] a keystroke costs one append to Redis, and what many type at once far l
   for (let i = 0; i < 5; i++) await Promise.all(pens.map(pen => pen.types('y', 0)))
   expect((await appends()) - before - 20).toBeLessThanOrEqual(50)
 })
+
+it('[P8] a crowd that comes for a long document gets one copy of its text, whatever each of them has to be told besides', async () => {
+  const server = await serverWith({ limits: quiet, transports: ['websocket', 'polling'] })
+  const { url } = await server.listen(0)
+  const ann = await opens(url, 'notes')
+  const text = 'é'.repeat(50_000)
+  await ann.types(text)
+  const clients = await Promise.all(Array.from({ length: 20 }, async () => connects(url)))
+  for (const client of clients) await client.next('welcome')
+  const long = new Set<unknown>()
+  for (const { transport } of connectionsOf(server.io.engine)) {
+    const { _socket: tcp } = (transport as unknown as { socket: { _socket: { write(...words: unknown[]): boolean } } }).socket
+    const write = tcp.write.bind(tcp)
+    tcp.write = (...words) => {
+      const [bytes] = words as [Uint8Array]
+      if (bytes.length > 10_000) long.add(bytes)
+      return write(...words)
+    }
+  }
+  const joined = await Promise.all(clients.map(client => client.join('notes')))
+  expect(new Set(joined.map(({ peer }) => peer)).size).toBe(20)
+  for (const { content } of joined) expect(content).toMatchObject({ kind: 'snapshot', value: text, position: ann.at })
+  expect(long.size).toBe(1)
+  const polls = connects(url, { transports: ['polling'] })
+  await polls.next('welcome')
+  expect((await polls.join('notes')).content).toMatchObject({ value: text })
+})
