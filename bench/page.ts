@@ -64,7 +64,7 @@ class Feeder {
     this.position = content.position
     this.start = content.position.version
     client.socket.on('commits', ({ position }: Commits) => {
-      this.position = position
+      this.position = { ...this.position, ...position }
     })
   }
 

@@ -502,7 +502,7 @@ class Run<S, O> implements Steps<O> {
       const version = message.from + i + 1
       if (version > position.version) this.commit(version, commit)
     }
-    if (message.position.version >= this.state.position!.version) this.set({ position: message.position })
+    if (message.position.version >= position.version) this.set({ position: { ...position, ...message.position } })
     this.durable(message.durable)
     this.flush()
   }
@@ -545,13 +545,14 @@ class Run<S, O> implements Steps<O> {
 
   /** The line is ordered, so whoever is behind the beat has lost a frame. */
   private beat({ position, durable, hash }: Beat): void {
-    if (!this.standsAt(position)) return this.rejoin()
+    const mine = this.state.position!
+    if (mine.version !== position.version || mine.chain !== position.chain) return this.rejoin()
     this.durable(durable)
     this.flush()
     const { type, agreed } = this.state
     const found = type.hash?.(agreed)
     if (hash === null || found === undefined || found === hash) return
-    this.effects.push({ kind: 'diverged', position, expected: hash, found })
+    this.effects.push({ kind: 'diverged', position: mine, expected: hash, found })
     this.rejoinLater(distrustPause, 'diverged')
   }
 
@@ -700,11 +701,6 @@ class Run<S, O> implements Steps<O> {
     if (op === null || type.isNoop(op)) return
     this.set({ shown: type.apply(this.state.shown, op) })
     this.effects.push({ kind: 'change', op, origin, author })
-  }
-
-  private standsAt(position: Position): boolean {
-    const mine = this.state.position
-    return mine !== null && mine.epoch === position.epoch && mine.version === position.version && mine.chain === position.chain
   }
 
   private alive(): void {

@@ -2,7 +2,7 @@
 // Invariant: a member hears of a document in one order: joined first, then every commit after its position, none twice.
 
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import type { AuthorId, DocId, Handle, PeerId, Version } from '../protocol/ids.ts'
+import type { AuthorId, DocId, Epoch, Handle, PeerId, Version } from '../protocol/ids.ts'
 import { readServerMessage } from '../protocol/json.ts'
 import type {
   Join,
@@ -37,12 +37,14 @@ export interface Member {
   /** It may be another one the next time that it is looked at; null: it cannot be found out. */
   readonly right: Right | null
   readonly peer: PeerId
+  /** Of the history that it was told of when it came in. */
+  readonly epoch: Epoch
   /** Whether the client has gone while its join was under way. */
-  readonly gone: () => boolean
+  readonly gone: boolean
   /** Called when the member is in, before anything is sent to it. */
-  readonly admitted: () => void
+  admitted(epoch: Epoch): void
   /** Called when the member is put out of the document, with what to tell. */
-  readonly ousted: (refusal: Refusal) => void
+  ousted(refusal: Refusal): void
 }
 
 /** A join that waits until the log has been read. */
@@ -108,6 +110,8 @@ export class LiveDocument {
   private readonly options: EngineOptions
   private readonly members = new Set<Member>()
   private outlets: readonly Outlet[] | null = null
+  /** To whom the last frames went. */
+  private lists: readonly (readonly Outlet[])[] = []
   /** Members who do not read as fast as commits come, and up to which version they have been sent any. */
   private readonly lagging = new Map<Member, Version>()
   /** Commits that nobody here has been sent yet, without a gap up to the head, and since when the first of them waits. */
@@ -321,7 +325,7 @@ export class LiveDocument {
   }
 
   private admit(sequencer: Sequencer, member: Member, message: Join, type: Type, since: number): Refusal | null {
-    if (!member.outlet.open || member.gone()) return null
+    if (!member.outlet.open || member.gone) return null
     const { right, peer } = member
     if (right === null) return refusal('unavailable')
     if (right === 'none') return refusal('forbidden', 'reading')
@@ -334,7 +338,7 @@ export class LiveDocument {
     this.outlets = null
     if (this.roleOf(member) !== 'write') this.onlookers.add(member)
     this.isAhead(member, sequencer.head)
-    member.admitted()
+    member.admitted(sequencer.epoch)
     this.show(member, sequencer.head, {})
     const last = sequencer.lastOf(member.author)
     if (last !== null && last.version > sequencer.durableVersion) this.unhardened.set(member, last.version)
@@ -446,6 +450,7 @@ export class LiveDocument {
   leave(member: Member, why: Refusal | null = null): void {
     if (!this.members.delete(member)) return
     this.outlets = null
+    this.lists = []
     this.unhardened.delete(member)
     this.presenting.delete(member)
     this.writers.left(member.author)
@@ -470,7 +475,7 @@ export class LiveDocument {
     return this.sequencer.submit({
       author: member.author,
       seq,
-      position,
+      position: { ...position, epoch: member.epoch },
       op,
       user: member.user.id,
       connection: member.outlet.name,
@@ -743,7 +748,18 @@ export class LiveDocument {
       concerned === null && early.size === 0
         ? this.keepingUp()
         : this.outletsOf(member => (concerned?.(member) ?? true) && !lagging.has(member) && !early.has(member))
-    return { commits, since, readers: readers.length, done: this.sendFrame(readers, from, commits, durable) }
+    return { commits, since, readers: readers.length, done: this.sendFrame(this.again(readers), from, commits, durable) }
+  }
+
+  /** The very list of before, where the same readers were sent a frame: what they have been told together need not be said again. */
+  private again(readers: readonly Outlet[]): readonly Outlet[] {
+    const { lists } = this
+    const before = lists.find(
+      list => list === readers || (list.length === readers.length && list.every((outlet, i) => outlet === readers[i])),
+    )
+    if (before !== undefined) return before
+    this.lists = [readers, ...lists.slice(0, 2)] // writers, onlookers, and the one before
+    return readers
   }
 
   /** What the frames have cost decides when the next one may leave; with many readers it is known only later. */
@@ -785,7 +801,7 @@ export class LiveDocument {
     const last = commits.at(-1)
     if (sequencer === null || last === undefined || outlets.length === 0) return undefined
     const type = sequencer.type!
-    const position = { epoch: sequencer.epoch, version: last.version, chain: last.chain }
+    const position = { version: last.version, chain: last.chain }
     const wire = commits.map(commit => wireCommit(type, commit))
     return this.options.deliver(outlets, { kind: 'commits', handle, from, commits: wire, position, durable })
   }
@@ -807,7 +823,6 @@ export class LiveDocument {
   private catchUpLaggards(): void {
     const { sequencer, handle } = this
     if (sequencer === null || sequencer.type === null || !sequencer.open) return this.soonLaggards()
-    const { epoch } = sequencer.position
     const { durableVersion: durable } = sequencer
     let standing = byPlace([...this.lagging].filter(([{ outlet }]) => !outlet.behind))
     while (standing.size > 0) {
@@ -828,7 +843,7 @@ export class LiveDocument {
           this.hardened()
           continue
         }
-        const position = { epoch, version: last.version, chain: last.chain }
+        const position = { version: last.version, chain: last.chain }
         const outlets = members.map(({ outlet }) => outlet)
         this.send(outlets, { kind: 'commits', handle, from, commits: piece, position, durable })
         for (const member of members) {
@@ -1005,7 +1020,9 @@ export class LiveDocument {
       if (this.suspect) this.check()
       if (!this.alarms.has('read again')) sequencer.pull() // a store that is away is asked by a schedule of its own
       this.sendCommits(true) // nobody may be told of a place that he has not been led to
-      const { position, durableVersion: durable, hash } = sequencer
+      const { version, chain } = sequencer.position
+      const { durableVersion: durable, hash } = sequencer
+      const position = { version, chain }
       this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
     }
     this.alarm('beat', this.options.limits.beat, () => this.beat())

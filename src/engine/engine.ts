@@ -4,7 +4,7 @@
 import { clientBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { measure } from '../protocol/fields.ts'
-import type { AuthorId, DocId, Handle, PeerId, Seq, Version } from '../protocol/ids.ts'
+import type { AuthorId, DocId, Epoch, Handle, PeerId, Seq, Version } from '../protocol/ids.ts'
 import type { DocumentRequest, Join, Right, Signal, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import { take } from './bucket.ts'
@@ -37,9 +37,13 @@ class Hub implements Engine {
   }
 
   connect(who: { readonly author: AuthorId; readonly user: User }, outlet: Outlet): Connection {
-    const conversation = new Conversation(this.options, this, who, outlet, () => this.conversations.delete(conversation))
+    const conversation = new Conversation(this.options, this, who, outlet)
     this.conversations.add(conversation)
     return conversation
+  }
+
+  closed(conversation: Conversation): void {
+    this.conversations.delete(conversation)
   }
 
   get counts(): Engine['counts'] {
@@ -191,48 +195,81 @@ const opens = (opened: Promise<void>): Promise<boolean> =>
 /** Bytes of a signal for which one is counted: the longer it is, the more it costs everybody. */
 const signalUnit = 1_024
 
-/** A client in a document, from the join message until the leave. */
-interface Stay {
+/** A client in a document, from the join message until the leave. There are as many as connections: one object each, and no closures. */
+class Stay implements Member {
   readonly doc: DocId
+  private readonly conversation: Conversation
   /** What the client may do there as far as is known; null: it is not known. */
-  right: Right | null
+  right: Right | null = null
   /** Counts the reasons to ask for the right; an answer to an earlier one may be out of date. */
-  asked: number
-  asking: boolean
+  asked = 0
+  asking = false
+  peer = '' as PeerId
+  epoch = '' as Epoch
   /** Null until the client is in. */
-  place: { readonly document: LiveDocument; readonly member: Member } | null
+  document: LiveDocument | null = null
+  private target: LiveDocument | null = null
+
+  constructor(doc: DocId, conversation: Conversation) {
+    this.doc = doc
+    this.conversation = conversation
+  }
+
+  /** The document that it is about to join, and as whom others will see it. */
+  enters(document: LiveDocument, peer: PeerId): void {
+    this.target = document
+    this.peer = peer
+  }
+
+  get outlet(): Outlet {
+    return this.conversation.outlet
+  }
+
+  get author(): AuthorId {
+    return this.conversation.author
+  }
+
+  get user(): User {
+    return this.conversation.user
+  }
+
+  get gone(): boolean {
+    return this.conversation.over
+  }
+
+  admitted(epoch: Epoch): void {
+    this.epoch = epoch
+    this.document = this.target
+  }
+
+  ousted(why: Refusal): void {
+    this.conversation.ousted(this, why)
+  }
 }
+
+const nowhere: readonly Stay[] = []
 
 /** One client's conversation: which documents it has joined, and under which handles. */
 class Conversation implements Connection {
   private readonly options: EngineOptions
   private readonly hub: Hub
-  private readonly author: AuthorId
-  private user: User
-  private readonly outlet: Outlet
-  private readonly gone: () => void
-  /** Documents asked for: from the join message until the leave. */
-  private readonly stays = new Map<DocId, Stay>()
-  private readonly joined = new Map<Handle, { readonly document: LiveDocument; readonly member: Member }>()
+  readonly author: AuthorId
+  user: User
+  readonly outlet: Outlet
+  /** Documents asked for: from the join message until the leave. Mostly one, so a Map would cost more than it saves. */
+  private stays = nowhere
   /** When this client may again signal as much at once as anybody may. */
   private signalsFullAt = 0
-  private over = false
+  over = false
   /** Set when the node is about to stop: nothing new is accepted. */
   private finishing = false
 
-  constructor(
-    options: EngineOptions,
-    hub: Hub,
-    who: { readonly author: AuthorId; readonly user: User },
-    outlet: Outlet,
-    gone: () => void,
-  ) {
+  constructor(options: EngineOptions, hub: Hub, who: { readonly author: AuthorId; readonly user: User }, outlet: Outlet) {
     this.options = options
     this.hub = hub
     this.author = who.author
     this.user = who.user
     this.outlet = outlet
-    this.gone = gone
   }
 
   receive(message: DocumentRequest): void {
@@ -242,7 +279,7 @@ class Conversation implements Connection {
         // Its failures are answers to the client; what is left over is a mistake of ours.
         this.join(message).catch(error => {
           if (this.over) return
-          this.stays.delete(message.doc)
+          this.forget(this.stayIn(message.doc))
           this.options.observe({ kind: 'store-failed', doc: message.doc, call: 'join', error })
           this.refuse(message.doc, null, null, refusal('unavailable'))
         })
@@ -250,26 +287,26 @@ class Conversation implements Connection {
       case 'leave':
         return this.leave(message.handle)
       case 'submit': {
-        const place = this.joined.get(message.handle)
+        const stay = this.stayAt(message.handle)
         const no = this.finishing
           ? refusal('draining')
-          : place === undefined
+          : stay === undefined
             ? refusal('not-joined', `handle ${message.handle}`)
-            : place.document.submit(place.member, message)
-        if (no !== null) this.refuse(place?.document.id ?? null, message.handle, message.seq, no)
+            : stay.document!.submit(stay, message)
+        if (no !== null) this.refuse(stay?.doc ?? null, message.handle, message.seq, no)
         return
       }
       case 'present': {
-        const place = this.joined.get(message.handle)
-        if (place === undefined) this.refuse(null, message.handle, null, refusal('not-joined', `handle ${message.handle}`))
-        else place.document.present(place.member, message)
+        const stay = this.stayAt(message.handle)
+        if (stay === undefined) this.refuse(null, message.handle, null, refusal('not-joined', `handle ${message.handle}`))
+        else stay.document!.present(stay, message)
         return
       }
       case 'signal': {
-        const place = this.joined.get(message.handle)
-        const no = place === undefined ? refusal('not-joined', `handle ${message.handle}`) : this.tooMuch(message)
-        if (no !== null) this.refuse(place?.document.id ?? null, message.handle, null, no)
-        else place?.document.signal(place.member, message)
+        const stay = this.stayAt(message.handle)
+        const no = stay === undefined ? refusal('not-joined', `handle ${message.handle}`) : this.tooMuch(message)
+        if (no !== null) this.refuse(stay?.doc ?? null, message.handle, null, no)
+        else stay?.document?.signal(stay, message)
         return
       }
       default:
@@ -293,62 +330,62 @@ class Conversation implements Connection {
     const no = (why: Refusal) => {
       this.refuse(doc, null, null, why)
     }
-    if (this.stays.has(doc)) return no(refusal('already-joined', doc))
+    if (this.stayIn(doc) !== undefined) return no(refusal('already-joined', doc))
     if (this.finishing || !this.hub.accepting) return no(refusal('draining'))
-    if (this.stays.size >= limits.documentsPerConnection)
-      return no(refusal('too-many-documents', `${this.stays.size}; the limit is ${limits.documentsPerConnection}`))
+    const { length } = this.stays
+    if (length >= limits.documentsPerConnection)
+      return no(refusal('too-many-documents', `${length}; the limit is ${limits.documentsPerConnection}`))
     const type = types.find(candidate => candidate.name === message.type)
     if (type === undefined) return no(refusal('unknown-type', message.type))
-    const stay: Stay = { doc, right: null, asked: 0, asking: false, place: null }
-    this.stays.set(doc, stay)
+    const stay = new Stay(doc, this)
+    this.stays = this.stays.concat(stay) // not by push, which makes room for sixteen more
     await this.ask(stay)
     if (this.over) return
     if (stay.right === 'none') {
-      this.stays.delete(doc)
+      this.forget(stay)
       return no(refusal('forbidden', 'reading'))
     }
-    const conversation = this
     await this.hub.visit(doc, async document => {
-      const member: Member = {
-        outlet: this.outlet,
-        author: this.author,
-        get user() {
-          return conversation.user
-        },
-        get right() {
-          return stay.right
-        },
-        peer: randomId() as PeerId,
-        gone: () => this.over,
-        admitted: () => {
-          stay.place = { document, member }
-          this.joined.set(document.handle, stay.place)
-        },
-        ousted: why => {
-          this.stays.delete(doc)
-          this.joined.delete(document.handle)
-          this.hub.left(document)
-          if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'left', handle: document.handle, refusal: why })
-        },
-      }
-      const why = this.over ? null : await document.join(member, message, type)
+      stay.enters(document, randomId() as PeerId)
+      const why = this.over ? null : await document.join(stay, message, type)
       if (why === null) return
-      this.stays.delete(doc)
+      this.forget(stay)
       no(why)
     })
   }
 
+  private stayIn(doc: DocId): Stay | undefined {
+    return this.stays.find(stay => stay.doc === doc)
+  }
+
+  private stayAt(handle: Handle): Stay | undefined {
+    for (const stay of this.stays) if (stay.document?.handle === handle) return stay
+    return undefined
+  }
+
+  private forget(gone: Stay | undefined): void {
+    this.stays = this.stays.filter(stay => stay !== gone)
+  }
+
+  /** The document has put the client out. */
+  ousted(stay: Stay, why: Refusal): void {
+    const document = stay.document!
+    this.forget(stay)
+    this.hub.left(document)
+    if (this.outlet.open) this.options.deliver([this.outlet], { kind: 'left', handle: document.handle, refusal: why })
+  }
+
   get documents(): Connection['documents'] {
-    return [...this.stays.values()].flatMap(({ doc, right, place }) => (place === null ? [] : [{ id: doc, right }]))
+    return this.stays.flatMap(({ doc, right, document }) => (document === null ? [] : [{ id: doc, right }]))
   }
 
   private leave(handle: Handle): void {
-    const place = this.joined.get(handle)
-    if (place === undefined) return this.refuse(null, handle, null, refusal('not-joined', `handle ${handle}`))
-    this.joined.delete(handle)
-    this.stays.delete(place.document.id)
-    place.document.leave(place.member)
-    this.hub.left(place.document)
+    const stay = this.stayAt(handle)
+    if (stay === undefined) return this.refuse(null, handle, null, refusal('not-joined', `handle ${handle}`))
+    const document = stay.document!
+    this.forget(stay)
+    document.leave(stay)
+    this.hub.left(document)
   }
 
   private refuse(doc: DocId | null, handle: Handle | null, seq: Seq | null, why: Refusal): void {
@@ -358,7 +395,7 @@ class Conversation implements Connection {
   }
 
   recheck(doc: DocId | null): void {
-    for (const stay of this.stays.values()) {
+    for (const stay of this.stays) {
       if (doc !== null && stay.doc !== doc) continue
       stay.asked++
       if (stay.asking) continue // it will see that it has to ask once more
@@ -394,7 +431,7 @@ class Conversation implements Connection {
   private grant(stay: Stay, right: Right | null): void {
     if (stay.right === right || this.over) return
     stay.right = right
-    stay.place?.document.regrade(stay.place.member)
+    stay.document?.regrade(stay)
   }
 
   finish(): void {
@@ -404,12 +441,14 @@ class Conversation implements Connection {
   close(): void {
     if (this.over) return
     this.over = true
-    for (const { document, member } of this.joined.values()) {
-      document.leave(member)
+    const { stays } = this
+    this.stays = nowhere
+    for (const stay of stays) {
+      const { document } = stay
+      if (document === null) continue
+      document.leave(stay)
       this.hub.left(document)
     }
-    this.joined.clear()
-    this.stays.clear()
-    this.gone()
+    this.hub.closed(this)
   }
 }

@@ -30,7 +30,8 @@ export interface EngineOptions {
   /** What the client behind an outlet may do in a document now. May be slow; a rejection counts as `unavailable`. */
   readonly authorize: (user: User, doc: DocId, outlet: Outlet) => Promise<Right>
   /**
-   * Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. Where there are too many to be
+   * Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. The same array means the same
+   * readers; another one with the same in it is as good, but costs them a few bytes. Where there are too many to be
    * written to at one go, it answers with the milliseconds that it will have taken, once it has been written to all.
    */
   readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => Promise<number> | undefined

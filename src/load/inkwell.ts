@@ -3,9 +3,11 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Json } from '../ot/type.ts'
+import type { Listener } from '../protocol/authors.ts'
+import { clientBounds } from '../protocol/bounds.ts'
 import { decodeServerMessage, encodeClientFrame, opcodes } from '../protocol/codec.ts'
 import type { Refusal } from '../protocol/errors.ts'
-import type { ClientKey, DocId, Handle, Position } from '../protocol/ids.ts'
+import type { ClientKey, DocId, Epoch, Handle, PositionInEpoch } from '../protocol/ids.ts'
 import type { ClientMessage, Hello, Joined, Refused, WireCommit } from '../protocol/messages.ts'
 import { clientParser, type Packet } from '../protocol/parser.ts'
 import { lettersFrom, missing } from './schedule.ts'
@@ -30,7 +32,9 @@ class InkwellTalk implements Talk {
   private readonly key = randomBytes(16).toString('base64url') as ClientKey
   private author = ''
   private handle: Handle | null = null
-  private position: Position | null = null
+  private epoch = '' as Epoch
+  private position: PositionInEpoch | null = null
+  private told: Listener = {}
   private seq = 0
   /** Characters typed; of them, those that have been submitted, and those of which it is known that they are in. */
   private typed = 0
@@ -59,6 +63,7 @@ class InkwellTalk implements Talk {
 
   opened(): void {
     this.handle = null
+    this.told = {}
   }
 
   type(): void {
@@ -73,7 +78,7 @@ class InkwellTalk implements Talk {
     if (first < 0x80) return this.packet(bytes)
     const kind = first & 0x1f
     if (kind === opcodes.presence || kind === opcodes.durable || kind === opcodes.beat || kind === opcodes.alive) return
-    const read = decodeServerMessage(bytes)
+    const read = decodeServerMessage(bytes, clientBounds, this.told)
     if (!read.ok) return this.ear.failed(`not understood: ${read.refusal.detail}`)
     const { message } = read
     switch (message.kind) {
@@ -127,7 +132,12 @@ class InkwellTalk implements Talk {
   }
 
   private join(): void {
-    this.say({ kind: 'join', doc: this.seat.document as DocId, type: 'text', position: this.position })
+    this.say({
+      kind: 'join',
+      doc: this.seat.document as DocId,
+      type: 'text',
+      position: this.position && { epoch: this.epoch, ...this.position },
+    })
   }
 
   private joined({ handle, content, right }: Joined): void {
@@ -136,7 +146,9 @@ class InkwellTalk implements Talk {
     this.full = right === 'full'
     if (this.seat.writes && right === 'read') return this.ear.failed('right: read')
     const { inFlight, position: before } = this
-    this.position = content.position
+    const { epoch, ...position } = content.position
+    this.epoch = epoch
+    this.position = position
     if (content.kind !== 'commits' && before !== null) this.skipped(before.version, content.position.version)
     if (content.kind === 'snapshot') {
       const { landed, value } = content
@@ -146,7 +158,7 @@ class InkwellTalk implements Talk {
       if (typeof value === 'string' && value.length < this.seat.place)
         return this.ear.failed('the document is shorter than the places in it')
     } else if (content.kind === 'commits') {
-      this.note(content.from, content.commits, content.position)
+      this.note(content.from, content.commits, position)
       this.take(content.from, content.position.version)
     } else if (content.units.some(({ seq }) => seq !== null && seq === inFlight?.seq)) this.confirm()
     if (this.inFlight !== null) this.resend()
@@ -225,15 +237,16 @@ class InkwellTalk implements Talk {
     at = 1
     varint(bytes)
     const from = varint(bytes)
-    const to = from + varint(bytes)
+    const count = varint(bytes)
+    const to = from + Math.floor(count / 2)
     const position = this.ledger.note(to)
-    let whole = position !== undefined
+    let whole = position !== undefined && count % 2 === 0 // otherwise it tells of authors, whom this line will name by numbers
     for (let version = from + 1; whole && version < to; version++) whole = this.ledger.has(version)
     if (whole) {
-      this.position = position as Position
+      this.position = position as PositionInEpoch
       return this.take(from, to)
     }
-    const read = decodeServerMessage(bytes)
+    const read = decodeServerMessage(bytes, clientBounds, this.told)
     if (!read.ok || read.message.kind !== 'commits') return this.ear.failed('commits not understood')
     const { message } = read
     this.note(message.from, message.commits, message.position)
@@ -242,7 +255,7 @@ class InkwellTalk implements Talk {
   }
 
   /** Writes down what the commits are, for all clients of the document here. */
-  private note(from: number, commits: readonly WireCommit[], position: Position): void {
+  private note(from: number, commits: readonly WireCommit[], position: PositionInEpoch): void {
     for (const [i, { author, op }] of commits.entries()) {
       const version = from + 1 + i
       if (this.ledger.has(version)) continue

@@ -1,20 +1,22 @@
 // The binary form of every message: a frame to a message or a refusal, and back.
 //
 //   encodeClientFrame(message, id?): Uint8Array     decodeClientMessage(frame, bounds?): Read<ClientMessage>
-//   encodeServerFrame(message, id?): Uint8Array     decodeServerMessage(frame, bounds?): Read<ServerMessage | Welcome>
+//   encodeServerFrame(message, id?, told?): Uint8Array
+//                                                   decodeServerMessage(frame, bounds?, listener?): Read<ServerMessage | Welcome>
 //
 // encodeServerFrame(message) gives the very bytes of socket.emit(message.kind, message) under our parser: encode once, then
-// socket.conn.send(frame, { compress: false }) to everyone in the default namespace.
+// socket.conn.send(frame, { compress: false }) to everyone in the default namespace. With `told`, commits name by numbers the authors
+// whom all of these readers have been told in the frames of this document before; a reader keeps them in `listener`.
 //
 // Invariant: decoding never throws, and what it gives passes the validator of json.ts; encoding throws on what is not of its type.
 
 import type { Json } from '../ot/type.ts'
+import { type Listener, type Numbers, readAuthor, readNumbered, Told, writeAuthor, writeNumbered } from './authors.ts'
 import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
 import { Reader, Writer } from './bytes.ts'
 import { type Refusal, refusal } from './errors.ts'
 import {
   type About,
-  authorOf,
   broken,
   chainOf,
   colorOf,
@@ -51,7 +53,7 @@ import {
   whole,
 } from './fields.ts'
 import { readHead, writeMessageHead } from './frame.ts'
-import type { AuthorId, Chain, Epoch, Position, Version } from './ids.ts'
+import type { AuthorId, Chain, Epoch, Position, PositionInEpoch, Version } from './ids.ts'
 import type {
   ClientMessage,
   Composed,
@@ -103,29 +105,36 @@ const writePosition = (w: Writer, position: Position): void => {
 }
 
 // Epoch and chain: a position whose version follows from its surroundings.
-const writePlace = (w: Writer, { epoch, chain }: Position): void => {
+const writePlace = (w: Writer, position: Position): void => {
+  const { epoch } = position
   epochOf(epoch)
   w.byte(epoch.length)
   w.packed(epoch)
-  w.hex(chainOf(chain))
+  writeChain(w, position)
 }
 
 const readPosition = (r: Reader): Position => readPlace(r, r.whole('version'))
 
 const readPlace = (r: Reader, version: Version): Position => {
   const epoch = readName(r, 'epoch', epochLength) as Epoch
-  const chain = r.hex(8, 'chain') as Chain
-  return { epoch, version, chain }
+  return { epoch, ...readChain(r, version) }
+}
+
+// Of a position in the document that one is in, the epoch is known.
+const writeChain = (w: Writer, { chain }: PositionInEpoch): void => w.hex(chainOf(chain))
+const readChain = (r: Reader, version: Version): PositionInEpoch => ({ version, chain: r.hex(8, 'chain') as Chain })
+
+/** One byte, for what has so many forms. */
+const oneOf = (r: Reader, max: number): number => {
+  const value = r.byte()
+  return value <= max ? value : broken(`${value} above ${max}`)
 }
 
 const readName = (r: Reader, what: string, max: number): string => {
   const length = r.byte()
-  if (length === 0 || length > max) return refuse('malformed', `${what} has ${length} characters, allowed are 1 to ${max}`)
+  if (length === 0 || length > max) return refuse('malformed', `${what} has ${length} characters`)
   return r.packed(length, what)
 }
-
-const writeAuthor = (w: Writer, author: AuthorId): void => w.packed(authorOf(author))
-const readAuthor = (r: Reader): AuthorId => r.packed(16, 'author') as AuthorId
 
 const writeUser = (w: Writer, user: User): void => {
   w.byte((user.name === undefined ? 0 : 1) | (user.color === undefined ? 0 : 2))
@@ -135,8 +144,7 @@ const writeUser = (w: Writer, user: User): void => {
 }
 
 const readUser = (r: Reader): User => {
-  const flags = r.byte()
-  if (flags > 3) broken(`a user has the flags ${flags}`)
+  const flags = oneOf(r, 3)
   const id = userId(r.text('user id', 4 * userTextLength))
   const name = flags & 1 ? userName(r.text('user name', 4 * userTextLength)) : undefined
   const color = flags & 2 ? colorOf(r.text('color', 7)) : undefined
@@ -194,35 +202,35 @@ const tooManyComponents = (count: number, bounds: Bounds): never =>
   refuse('op-too-large', `the op has ${count} components, the limit is ${bounds.opComponents}`)
 
 // Commits: seq doubled, plus one when the author is that of the commit before; then the author unless so; then the op.
-const writeCommits = (w: Writer, from: Version, commits: readonly WireCommit[], position: Position): void => {
+const writeCommits = (w: Writer, from: Version, commits: readonly WireCommit[], told: Told): void => {
   w.varint(whole(from, 'from'))
-  w.varint(commits.length)
+  // The number doubled, plus one when somebody is told for the first time: whoever knows these commits from elsewhere may skip the rest.
+  w.varint(2 * commits.length + (commits.some(({ author }) => told.numberOf(author) === undefined) ? 1 : 0))
   let before = ''
   for (const { author, seq, op } of commits) {
     const same = author === before
     w.varint(2 * positive(seq, 'seq') + (same ? 1 : 0))
-    if (!same) writeAuthor(w, author)
+    if (!same) writeNumbered(w, author, told)
     before = author
     writeOp(w, op)
   }
-  writePlace(w, endsAt(position, from, commits.length))
 }
 
-const readCommits = (r: Reader, bounds: Bounds): { from: Version; commits: WireCommit[]; position: Position } => {
+const readCommits = (r: Reader, bounds: Bounds, numbers: Numbers): { from: Version; commits: WireCommit[] } => {
   const from = r.whole('from')
-  const count = r.count(2, 'commits')
-  whole(from + count, 'the version after the commits')
+  const count = Math.floor(r.count(1, 'commits') / 2)
+  whole(from + count, 'version')
   const commits: WireCommit[] = []
   let author: AuthorId | null = null
   for (let i = 0; i < count; i++) {
     const word = r.varint()
     const same = word % 2 === 1
     const seq = positive((word - (same ? 1 : 0)) / 2, 'seq')
-    if (!same) author = readAuthor(r)
+    if (!same) author = readNumbered(r, numbers)
     if (author === null) return broken('the first commit has no author')
     commits.push({ author, seq, op: readOp(r, bounds) })
   }
-  return { from, commits, position: readPlace(r, from + count) }
+  return { from, commits }
 }
 
 const writeState = (w: Writer, state: PresenceState): void => writeJson(w, stateShape(state), clientBounds, 'presence state')
@@ -283,8 +291,7 @@ const writeRefusal = (w: Writer, given: Refusal): void => {
 }
 
 const readRefusal = (r: Reader): Refusal => {
-  const flags = r.byte()
-  if (flags > 3) broken(`a refusal has the flags ${flags}`)
+  const flags = oneOf(r, 3)
   const code = errorCodeOf(r.text('error code', 64))
   const detail = flags & 1 ? detailOf(r.text('detail', 4 * detailLength)) : undefined
   const after = flags & 2 ? r.whole('after') : undefined
@@ -306,7 +313,8 @@ const writeClient = (w: Writer, message: ClientMessage): void => {
     case 'submit':
       w.varint(handleOf(message.handle))
       w.varint(positive(message.seq, 'seq'))
-      writePosition(w, message.position)
+      w.varint(whole(message.position.version, 'version'))
+      writeChain(w, message.position)
       return writeOp(w, message.op)
     case 'present':
       w.varint(handleOf(message.handle))
@@ -329,8 +337,7 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
     case opcodes.join: {
       const doc = (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id')))
       const type = typeName(r.text('document type', typeNameBytes))
-      const known = r.byte()
-      if (known > 2) broken(`${known} where 0, 1 or 2 tells of position`)
+      const known = oneOf(r, 2)
       const position = known === 1 ? readPosition(r) : null
       return { kind: 'join', doc, type, position, ...(known === 2 ? { diverged: true } : {}) }
     }
@@ -339,7 +346,7 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
     case opcodes.submit: {
       const handle = (about.handle = handleOf(r.varint()))
       const seq = (about.seq = positive(r.varint(), 'seq'))
-      const position = readPosition(r)
+      const position = readChain(r, r.whole('version'))
       return { kind: 'submit', handle, seq, position, op: readOp(r, bounds) }
     }
     case opcodes.present: {
@@ -360,17 +367,11 @@ const readClient = (r: Reader, opcode: number, bounds: Bounds, about: About): Cl
   }
 }
 
-const flag = (r: Reader, what: string): boolean => {
-  const value = r.byte()
-  return value === 1 || (value !== 0 && broken(`${value} where 0 or 1 tells of ${what}`))
-}
+const flag = (r: Reader): boolean => oneOf(r, 1) === 1
 
 const roles: readonly Role[] = ['read', 'write', 'full']
 
-const readRole = (r: Reader): Role => {
-  const value = r.byte()
-  return roles[value] ?? broken(`${value} where 0, 1 or 2 tells of the right`)
-}
+const readRole = (r: Reader): Role => roles[oneOf(r, 2)]!
 
 const writeJoined = (w: Writer, message: Joined, apart: number | null): void => {
   w.varint(handleOf(message.handle))
@@ -384,7 +385,7 @@ const writeJoined = (w: Writer, message: Joined, apart: number | null): void => 
   writeContent(w, message.content, apart)
 }
 
-const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
+const writeServer = (w: Writer, message: ServerMessage | Welcome, told = new Told()): void => {
   switch (message.kind) {
     case 'welcome': {
       w.varint(positive(message.protocol, 'protocol'))
@@ -403,14 +404,16 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
       return writeJoined(w, message, null)
     case 'commits':
       w.varint(handleOf(message.handle))
-      writeCommits(w, message.from, message.commits, message.position)
+      writeCommits(w, message.from, message.commits, told)
+      writeChain(w, endsAt(message.position, message.from, message.commits.length))
       return w.signed(message.position.version - whole(message.durable, 'durable'))
     case 'durable':
       w.varint(handleOf(message.handle))
       return w.varint(whole(message.version, 'version'))
     case 'beat':
       w.varint(handleOf(message.handle))
-      writePosition(w, message.position)
+      w.varint(whole(message.position.version, 'version'))
+      writeChain(w, message.position)
       w.signed(message.position.version - whole(message.durable, 'durable'))
       w.byte(message.hash === null ? 0 : 1)
       if (message.hash !== null) w.hex(hashOf(message.hash))
@@ -450,7 +453,7 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
   }
 }
 
-const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): ServerMessage | Welcome => {
+const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About, listener: Listener): ServerMessage | Welcome => {
   switch (opcode) {
     case opcodes.welcome: {
       const protocol = positive(r.varint(), 'protocol')
@@ -480,21 +483,24 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
     }
     case opcodes.commits: {
       const handle = (about.handle = handleOf(r.varint()))
-      const { from, commits, position } = readCommits(r, bounds)
+      listener.heard ??= new Map()
+      if (!listener.heard.has(handle)) listener.heard.set(handle, new Map())
+      const { from, commits } = readCommits(r, bounds, listener.heard.get(handle)!)
+      const position = readChain(r, from + commits.length)
       return { kind: 'commits', handle, from, commits, position, durable: whole(position.version - r.signed(), 'durable') }
     }
     case opcodes.durable:
       return { kind: 'durable', handle: (about.handle = handleOf(r.varint())), version: r.whole('version') }
     case opcodes.beat: {
       const handle = (about.handle = handleOf(r.varint()))
-      const position = readPosition(r)
+      const position = readChain(r, r.whole('version'))
       const durable = whole(position.version - r.signed(), 'durable')
-      return { kind: 'beat', handle, position, durable, hash: flag(r, 'a hash') ? r.hex(8, 'hash') : null }
+      return { kind: 'beat', handle, position, durable, hash: flag(r) ? r.hex(8, 'hash') : null }
     }
     case opcodes.presence: {
       const handle = (about.handle = handleOf(r.varint()))
       const people = r.whole('people')
-      const all = flag(r, 'whether these are all')
+      const all = flag(r)
       const changes: PresenceChange[] = []
       const count = r.count(3, 'changes')
       for (let i = 0; i < count; i++) changes.push(readChange(r, bounds))
@@ -503,8 +509,7 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About): Se
     case opcodes.left:
       return { kind: 'left', handle: (about.handle = handleOf(r.varint())), refusal: readRefusal(r) }
     case opcodes.refused: {
-      const flags = r.byte()
-      if (flags > 7) broken(`a refused message has the flags ${flags}`)
+      const flags = oneOf(r, 7)
       const doc = flags & 1 ? (about.doc = docId(r.text('document id', docIdBytes, 'bad-document-id'))) : null
       const handle = flags & 2 ? (about.handle = handleOf(r.varint())) : null
       const seq = flags & 4 ? (about.seq = positive(r.varint(), 'seq')) : null
@@ -551,7 +556,7 @@ const readComposed = (r: Reader, bounds: Bounds): Omit<Composed, 'kind'> => {
     const number = positive((word - (own ? 1 : 0)) / 2, own ? 'seq' : 'commits')
     units.push({ commits: own ? 1 : number, seq: own ? number : null, op: readOp(r, bounds) })
   }
-  return { from, units, position: readPlace(r, whole(from + commitsIn(units), 'the version after the units')) }
+  return { from, units, position: readPlace(r, whole(from + commitsIn(units), 'version')) }
 }
 
 /** A whole document: the engine's own loops are several times as fast as ours there, and worth another copy. */
@@ -567,7 +572,8 @@ const writeWhole = (w: Writer, text: string & { isWellFormed?(): boolean }): voi
 const writeContent = (w: Writer, content: Joined['content'], apart: number | null): void => {
   if (content.kind === 'commits') {
     w.byte(0)
-    return writeCommits(w, content.from, content.commits, content.position)
+    writeCommits(w, content.from, content.commits, new Told())
+    return writePlace(w, endsAt(content.position, content.from, content.commits.length))
   }
   if (content.kind === 'composed') {
     w.byte(3)
@@ -589,10 +595,13 @@ const writeContent = (w: Writer, content: Joined['content'], apart: number | nul
 
 const readContent = (r: Reader, bounds: Bounds): Joined['content'] => {
   const tag = r.byte()
-  if (tag === 0) return { kind: 'commits', ...readCommits(r, bounds) }
+  if (tag === 0) {
+    const { from, commits } = readCommits(r, bounds, new Map())
+    return { kind: 'commits', from, commits, position: readPlace(r, from + commits.length) }
+  }
   if (tag === 3) return { kind: 'composed', ...readComposed(r, bounds) }
   const form = tag & 3
-  if (tag > 6 || form === 0 || form === 3) broken(`content with the tag ${tag}`)
+  if (tag > 6 || form === 0 || form === 3) broken(`content ${tag}`)
   const position = readPosition(r)
   const landed = tag & 4 ? { seq: positive(r.varint(), 'seq'), version: r.whole('version') } : null
   const pruned = r.whole('pruned')
@@ -607,7 +616,7 @@ const writeChange = (w: Writer, change: PresenceChange): void => {
 }
 
 const readChange = (r: Reader, bounds: Bounds): PresenceChange => {
-  if (!flag(r, 'whether a peer is here')) return { kind: 'gone', peer: readPeerName(r) }
+  if (!flag(r)) return { kind: 'gone', peer: readPeerName(r) }
   return { kind: 'here', ...readPeer(r, bounds) }
 }
 
@@ -616,11 +625,11 @@ const readChange = (r: Reader, bounds: Bounds): PresenceChange => {
 const writer = new Writer()
 
 const encode =
-  <M extends { readonly kind: keyof typeof opcodes }>(write: (w: Writer, message: M) => void) =>
-  (message: M, id?: number): Uint8Array => {
+  <M extends { readonly kind: keyof typeof opcodes }>(write: (w: Writer, message: M, told?: Told) => void) =>
+  (message: M, id?: number, told?: Told): Uint8Array => {
     writer.begin()
     writeMessageHead(writer, opcodes[message.kind], id)
-    write(writer, message)
+    write(writer, message, told)
     return writer.end()
   }
 
@@ -632,16 +641,16 @@ const tooLarge = (r: Reader, opcode: number, bounds: Bounds, about: About): neve
 }
 
 /** Reads the fields behind a head. */
-export type ReadBody<M> = (r: Reader, opcode: number, bounds: Bounds) => Read<M>
+export type ReadBody<M> = (r: Reader, opcode: number, bounds: Bounds, listener: Listener) => Read<M>
 
 const body =
-  <M>(read: (r: Reader, opcode: number, bounds: Bounds, about: About) => M): ReadBody<M> =>
-  (r, opcode, bounds) => {
+  <M>(read: (r: Reader, opcode: number, bounds: Bounds, about: About, listener: Listener) => M): ReadBody<M> =>
+  (r, opcode, bounds, listener) => {
     const about: About = { doc: null, handle: null, seq: null }
     try {
       if (r.end > bounds.messageBytes) tooLarge(r, opcode, bounds, about)
-      const message = read(r, opcode, bounds, about)
-      if (r.left > 0) broken(`${r.left} bytes too many after the message`)
+      const message = read(r, opcode, bounds, about, listener)
+      if (r.left > 0) broken(`${r.left} bytes too many`)
       return { ok: true, message }
     } catch (fault) {
       return unreadable(fault, about)
@@ -650,11 +659,11 @@ const body =
 
 const decode =
   <M>(readBody: ReadBody<M>, usual: Bounds) =>
-  (frame: Uint8Array, bounds: Bounds = usual): Read<M> => {
+  (frame: Uint8Array, bounds: Bounds = usual, listener: Listener = {}): Read<M> => {
     try {
       const r = new Reader(frame)
       const { opcode } = readHead(r, bounds)
-      return opcode === null ? broken('the frame is not that of a message') : readBody(r, opcode, bounds)
+      return opcode === null ? broken('the frame is not that of a message') : readBody(r, opcode, bounds, listener)
     } catch (fault) {
       return unreadable(fault, { doc: null, handle: null, seq: null })
     }

@@ -4,7 +4,7 @@
 import type { Json } from '../ot/type.ts'
 import { type Bounds, keyed } from './bounds.ts'
 import { type ErrorCode, errorCodes, type Refusal, refusal } from './errors.ts'
-import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position, Seq } from './ids.ts'
+import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, PositionInEpoch, Seq } from './ids.ts'
 import type { ComposedUnit } from './messages.ts'
 
 /**
@@ -180,7 +180,7 @@ export const presentable = (given: Refusal): Refusal => {
 }
 
 /** A frame of `count` commits after `from` ends at from + count; the position in it must say the same. */
-export const endsAt = (position: Position, from: number, count: number): Position =>
+export const endsAt = <P extends PositionInEpoch>(position: P, from: number, count: number): P =>
   position.version === from + count
     ? position
     : refuse('malformed', `${count} commits after version ${from} do not end at version ${position.version}`)

@@ -38,8 +38,12 @@ export type Version = number
 export type Seq = number
 
 /** A place in a history: the state after `version` commits of the log that `epoch` and `chain` name. */
-export interface Position {
+export interface Position extends PositionInEpoch {
   readonly epoch: Epoch
+}
+
+/** The same for whoever is in a document: the epoch is the one that `joined` told, and with another one everybody joins again. */
+export interface PositionInEpoch {
   readonly version: Version
   readonly chain: Chain
 }

@@ -46,9 +46,8 @@ import {
   userName,
   whole,
 } from './fields.ts'
-import type { Position } from './ids.ts'
+import type { Position, PositionInEpoch } from './ids.ts'
 import type {
-  CatchUp,
   ClientMessage,
   Composed,
   ComposedUnit,
@@ -94,13 +93,14 @@ const listOf = (value: unknown, what: string, bounds: Bounds): readonly unknown[
 const yesOrNo = (value: unknown, what: string): boolean =>
   typeof value === 'boolean' ? value : refuse('malformed', `${what} must be true or false, not ${glimpse(value)}`)
 
+const positionInEpochOf = (value: unknown): PositionInEpoch => {
+  const fields = fieldsOf(value, 'position')
+  return { version: whole(own(fields, 'version'), 'version'), chain: chainOf(own(fields, 'chain')) }
+}
+
 const positionOf = (value: unknown): Position => {
   const fields = fieldsOf(value, 'position')
-  return {
-    epoch: epochOf(own(fields, 'epoch')),
-    version: whole(own(fields, 'version'), 'version'),
-    chain: chainOf(own(fields, 'chain')),
-  }
+  return { epoch: epochOf(own(fields, 'epoch')), ...positionInEpochOf(fields) }
 }
 
 const userOf = (value: unknown): User => {
@@ -157,10 +157,10 @@ const commitOf = (value: unknown, bounds: Bounds): WireCommit => {
   }
 }
 
-const commitsOf = (fields: Fields, bounds: Bounds): Omit<CatchUp, 'kind'> => {
+const commitsOf = <P extends PositionInEpoch>(fields: Fields, bounds: Bounds, position: (value: unknown) => P) => {
   const from = whole(own(fields, 'from'), 'from')
   const commits = listOf(own(fields, 'commits'), 'commits', bounds).map(commit => commitOf(commit, bounds))
-  return { from, commits, position: endsAt(positionOf(own(fields, 'position')), from, commits.length) }
+  return { from, commits, position: endsAt(position(own(fields, 'position')), from, commits.length) }
 }
 
 const snapshotOf = (fields: Fields, bounds: Bounds): Snapshot => {
@@ -195,7 +195,7 @@ const composedOf = (fields: Fields, bounds: Bounds): Composed => {
 const contentOf = (value: unknown, bounds: Bounds): Joined['content'] => {
   const fields = fieldsOf(value, 'content')
   const kind = own(fields, 'kind')
-  if (kind === 'commits') return { kind, ...commitsOf(fields, bounds) }
+  if (kind === 'commits') return { kind, ...commitsOf(fields, bounds, positionOf) }
   if (kind === 'composed') return composedOf(fields, bounds)
   return kind === 'snapshot'
     ? snapshotOf(fields, bounds)
@@ -242,7 +242,7 @@ const readClient = (kind: string, fields: Fields, bounds: Bounds, about: About):
     case 'submit': {
       const handle = (about.handle = handleOf(own(fields, 'handle')))
       const seq = (about.seq = positive(own(fields, 'seq'), 'seq'))
-      const position = positionOf(own(fields, 'position'))
+      const position = positionInEpochOf(own(fields, 'position'))
       return { kind, handle, seq, position, op: opOf(own(fields, 'op'), bounds) }
     }
     case 'present': {
@@ -298,7 +298,7 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
     }
     case 'commits': {
       const handle = (about.handle = handleOf(own(fields, 'handle')))
-      return { kind, handle, ...commitsOf(fields, bounds), durable: whole(own(fields, 'durable'), 'durable') }
+      return { kind, handle, ...commitsOf(fields, bounds, positionInEpochOf), durable: whole(own(fields, 'durable'), 'durable') }
     }
     case 'durable':
       return { kind, handle: (about.handle = handleOf(own(fields, 'handle'))), version: whole(own(fields, 'version'), 'version') }
@@ -308,7 +308,7 @@ const readServer = (kind: string, fields: Fields, bounds: Bounds, about: About):
       return {
         kind,
         handle,
-        position: positionOf(own(fields, 'position')),
+        position: positionInEpochOf(own(fields, 'position')),
         durable: whole(own(fields, 'durable'), 'durable'),
         hash: hash === null ? null : hashOf(hash),
       }

@@ -3,7 +3,7 @@
 
 import type { Json } from '../ot/type.ts'
 import type { Refusal } from './errors.ts'
-import type { AuthorId, ClientKey, DocId, Handle, PeerId, Position, Seq, Version } from './ids.ts'
+import type { AuthorId, ClientKey, DocId, Handle, PeerId, Position, PositionInEpoch, Seq, Version } from './ids.ts'
 
 /** Rights in one document. */
 export type Right = 'none' | 'read' | 'write'
@@ -106,7 +106,7 @@ export interface Submit {
   readonly kind: 'submit'
   readonly handle: Handle
   readonly seq: Seq
-  readonly position: Position
+  readonly position: PositionInEpoch
   readonly op: Json
 }
 
@@ -214,7 +214,7 @@ export interface Commits {
   readonly handle: Handle
   readonly from: Version
   readonly commits: readonly WireCommit[]
-  readonly position: Position
+  readonly position: PositionInEpoch
   readonly durable: Version
 }
 
@@ -229,7 +229,7 @@ export interface Durable {
 export interface Beat {
   readonly kind: 'beat'
   readonly handle: Handle
-  readonly position: Position
+  readonly position: PositionInEpoch
   readonly durable: Version
   /** Of the document at that position, 16 hexadecimal digits; null for a type that has none. */
   readonly hash: string | null

@@ -10,6 +10,7 @@
 //
 // Invariant: add() emits one sound packet or throws a ParseError. Socket.IO closes the connection that it came from, and no other.
 
+import type { Listener } from './authors.ts'
 import { type Bounds, clientBounds, keyed, serverBounds } from './bounds.ts'
 import { Reader, Writer } from './bytes.ts'
 import { encodeClientFrame, encodeServerFrame, opcodes, type ReadBody, readClientBody, readServerBody } from './codec.ts'
@@ -95,11 +96,11 @@ const checkData = ({ type, nsp, data, id }: Packet, bounds: Bounds): void => {
   switch (type) {
     case connect:
     case connectError:
-      if (data !== undefined && !isObject(data)) fail('the data of a connect packet must be an object')
+      if (data !== undefined && !isObject(data)) fail('the data must be an object')
       if (type === connectError && data === undefined) fail('a connect error says nothing')
       break
     case disconnect:
-      if (data !== undefined) fail('a disconnect packet has no data')
+      if (data !== undefined) fail('disconnect has no data')
       break
     case event:
     case ack: {
@@ -156,7 +157,8 @@ const messageIn = ({ type, nsp, data }: Packet, end: ParserOptions['end']): AnyM
 
 interface Form {
   write(packet: Packet): Uint8Array | string
-  read(frame: unknown): Packet
+  /** `listener`: who reads on this line. */
+  read(frame: unknown, listener: Listener): Packet
 }
 
 const packet = (type: number, nsp: string, data: unknown, id: number | undefined): Packet => ({
@@ -174,8 +176,18 @@ interface BinaryEnd {
   readonly answer: Answer
 }
 
-const serverEnd: BinaryEnd = { end: 'server', encode: encodeServerFrame, readBody: readClientBody, answer: refusedOf }
-const clientEnd: BinaryEnd = { end: 'client', encode: encodeClientFrame, readBody: readServerBody, answer: null }
+const serverEnd: BinaryEnd = {
+  end: 'server',
+  encode: encodeServerFrame,
+  readBody: readClientBody,
+  answer: refusedOf,
+}
+const clientEnd: BinaryEnd = {
+  end: 'client',
+  encode: encodeClientFrame,
+  readBody: readServerBody,
+  answer: null,
+}
 
 const writer = new Writer()
 
@@ -194,11 +206,11 @@ const binaryForm = ({ end, encode, readBody, answer }: BinaryEnd, bounds: Bounds
       return writer.end()
     },
 
-    read(frame) {
+    read(frame, listener) {
       const bytes = bytesOf(frame)
       const r = new Reader(bytes)
       const { opcode, type, nsp, id } = readHead(r, bounds)
-      if (opcode !== null) return packet(event, nsp, arrival(readBody(r, opcode, bounds), answer), id)
+      if (opcode !== null) return packet(event, nsp, arrival(readBody(r, opcode, bounds, listener), answer), id)
       if (r.end > bounds.messageBytes) fail(`a frame has ${r.end} bytes, the limit is ${bounds.messageBytes}`)
       const data = r.left === 0 ? undefined : unpack(bytes, r.at, r.end, bounds, 'a packet', true).value
       const read = packet(type, nsp, data, id)
@@ -331,28 +343,29 @@ const parserOf = ({ write, read }: Form): Parser => {
       }
     },
 
-    Decoder: class {
-      private listeners: readonly ((packet: Packet) => void)[] = none
+    Decoder: class implements Listener {
+      heard?: NonNullable<Listener['heard']>
+      private listener: ((packet: Packet) => void) | null = null // Socket.IO has one, at either end
 
       /** @throws {ParseError} */
       add(frame: unknown): void {
         let decoded: Packet
         try {
-          decoded = read(frame)
+          decoded = read(frame, this)
         } catch (error) {
           if (error instanceof Fault) return fail(error.refusal.detail ?? error.message)
           throw error
         }
-        for (const listener of this.listeners) listener(decoded)
+        this.listener?.(decoded)
       }
 
       on(_: 'decoded', listener: (packet: Packet) => void): this {
-        this.listeners = [...this.listeners, listener]
+        this.listener = listener
         return this
       }
 
       off(_: 'decoded', listener: (packet: Packet) => void): this {
-        this.listeners = this.listeners.filter(other => other !== listener)
+        if (this.listener === listener) this.listener = null
         return this
       }
 
@@ -365,5 +378,3 @@ const parserOf = ({ write, read }: Form): Parser => {
     },
   }
 }
-
-const none: readonly never[] = []

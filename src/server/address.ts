@@ -2,7 +2,7 @@
 // Invariant: what a client writes into a header counts for nothing unless the operator has said that a proxy stands in front.
 
 import type { IncomingMessage } from 'node:http'
-import { isIPv6 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 
 /**
  * `proxies` in front each append to X-Forwarded-For who called them, so the last ones are theirs and all before them is hearsay. Of an
@@ -17,6 +17,7 @@ export const addressOf = ({ headers, socket }: Pick<IncomingMessage, 'headers' |
 }
 
 const networkOf = (address: string): string => {
+  if (isIPv4(address)) return address
   const plain = address.replace(/^\[?(?:::ffff:(?=\d+\.))?|\]?$/gi, '')
   if (!isIPv6(plain)) return plain.slice(0, longest)
   const [head = '', tail] = plain.toLowerCase().replace(/%.*$/, '').split('::')

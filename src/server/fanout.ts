@@ -7,10 +7,12 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket as NetSocket } from 'node:net'
 import type { Server, Socket } from 'socket.io'
 import type { Outlet } from '../engine/index.ts'
+import type { Told } from '../protocol/authors.ts'
 import { encodeJoinedHead, encodeServerFrame } from '../protocol/codec.ts'
 import type { AuthorId } from '../protocol/ids.ts'
 import { jsonEvent } from '../protocol/json.ts'
 import type { Joined, ServerMessage, Welcome } from '../protocol/messages.ts'
+import { Audiences } from './audiences.ts'
 import type { Bearer } from './identity.ts'
 import type { Tally } from './tally.ts'
 
@@ -282,6 +284,7 @@ export class Fanout implements House {
   private readonly rounds: Round[] = []
   private turns = 0
   private readonly texts = new Texts()
+  private readonly audiences = new Audiences()
 
   constructor(bounds: LineBounds, tally: Tally) {
     this.bounds = bounds
@@ -353,7 +356,11 @@ export class Fanout implements House {
   /** Answers with the milliseconds that the writing takes, once it is done; undefined when it is done already. */
   deliver(lines: readonly Line[], message: ServerMessage | Welcome): Promise<number> | undefined {
     const parcels: { [form in Form]?: Parcel } = {}
-    const parcelFor = (line: Line): Parcel => (parcels[line.form] ??= parcel[line.form](message, this.texts))
+    const parcelFor = (line: Line): Parcel =>
+      (parcels[line.form] ??=
+        message.kind === 'commits' && line.form === 'binary'
+          ? this.audiences.tell(message.handle, lines, told => parcel.binary(message, this.texts, told))
+          : parcel[line.form](message, this.texts))
     this.tally.sent[message.kind] += lines.length
     if ('refusal' in message) this.tally.refusals[message.refusal.code] += lines.length
     if (lines.length > atOnce) return this.deliverInTurns(lines, parcelFor)
@@ -451,13 +458,13 @@ const joinedParcel = (message: Joined, text: string, texts: Texts): Parcel => {
   }
 }
 
-const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome, texts: Texts) => Parcel } = {
-  binary: (message, texts) => {
+const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome, texts: Texts, told?: Told) => Parcel } = {
+  binary: (message, texts, told) => {
     if (message.kind === 'joined' && message.content.kind === 'snapshot') {
       const { value } = message.content
       if (typeof value === 'string' && value.length >= shared) return joinedParcel(message, value, texts)
     }
-    const bytes = encodeServerFrame(message)
+    const bytes = encodeServerFrame(message, undefined, told)
     const packet = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const frame = frameFor(binaryFrame, packet.length)
     packet.copy(frame, frame.length - packet.length)

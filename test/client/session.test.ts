@@ -6,12 +6,13 @@ import { replace, type TextOp } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
 import { type ErrorCode, refusal } from '../../src/protocol/errors.ts'
-import type { AuthorId, DocId, Handle, PeerId, Position, Seq } from '../../src/protocol/ids.ts'
+import type { AuthorId, DocId, Handle, PeerId, Position, PositionInEpoch, Seq } from '../../src/protocol/ids.ts'
 import type { Joined, Refused, Role, ServerMessage, Snapshot } from '../../src/protocol/messages.ts'
 
 const doc = 'notes' as DocId
 const me = 'me______________' as AuthorId
-const at = (version: number): Position => ({ epoch: 'e' as never, version, chain: String(version).padStart(16, '0') as never })
+const here = (version: number): PositionInEpoch => ({ version, chain: String(version).padStart(16, '0') as never })
+const at = (version: number): Position => ({ epoch: 'e' as never, ...here(version) })
 
 const joined = (part: Partial<Joined> = {}): Joined => ({
   kind: 'joined',
@@ -205,7 +206,7 @@ test('[R9] what is caught up with in one unit is stepped over as one, own commit
     'persist',
     'send',
   ])
-  expect(session.did.at(-1)).toMatchObject({ message: { kind: 'submit', seq: 2, position: at(43), op: [2, 'c'] } })
+  expect(session.did.at(-1)).toMatchObject({ message: { kind: 'submit', seq: 2, position: here(43), op: [2, 'c'] } })
 })
 
 test('[R9] a unit lands where the client does not stand: it says where it stands once more', () => {

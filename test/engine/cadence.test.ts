@@ -61,7 +61,7 @@ const pair = async (options: Parameters<typeof place>[0] = {}) => {
   let seq = 0
   const types = async (op: Json = ['x']): Promise<void> => {
     await ada.submit(joined, at, ++seq as Seq, op)
-    at = commits(ada).at(-1)?.position ?? at
+    at = { ...at, ...commits(ada).at(-1)?.position }
   }
   return {
     ...world,

@@ -88,7 +88,8 @@ test('[P1] a node whose text a client does not have looks into the log, and mend
   here.clock.pass(1_000)
   await here.flow()
   const beat = ada.news().find(message => message.kind === 'beat')
-  expect(beat).toMatchObject({ position, hash: Text.of('cBa').hash })
+  const { version, chain } = position
+  expect(beat).toMatchObject({ position: { version, chain }, hash: Text.of('cBa').hash })
 
   // Ada has "cba" and comes back with nothing; what she is told now is wrong as well, and mended at the next beat.
   await ada.say({ kind: 'leave', handle: 1 as never })

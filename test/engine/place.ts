@@ -6,7 +6,7 @@ import { type Connection, createEngine, type EngineOptions, type Outlet } from '
 import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType, Json } from '../../src/ot/type.ts'
-import type { AuthorId, DocId, Handle, Position, Seq } from '../../src/protocol/ids.ts'
+import type { AuthorId, DocId, Epoch, Handle, Position, Seq } from '../../src/protocol/ids.ts'
 import type { DocumentRequest, Joined, Right, ServerMessage } from '../../src/protocol/messages.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { type HandClock, type HandStore, handClock, handStore, settle } from '../simulation/hand.ts'
@@ -68,7 +68,13 @@ export const place = (
     authorize: options.authorize ?? (async user => rights.get(user.id) ?? 'write'),
     deliver: (outlets, message) => {
       options.deliver?.(outlets, message)
-      for (const outlet of outlets) (outlet as unknown as { heard: ServerMessage[] }).heard.push(structuredClone(message))
+      for (const outlet of outlets) {
+        const { heard } = outlet as unknown as { heard: ServerMessage[] }
+        const own = structuredClone(message)
+        const stay = heard.findLast(({ kind }) => kind === 'joined') as Joined | undefined
+        if (stay !== undefined) epochs.set(own, stay.content.position.epoch)
+        heard.push(own)
+      }
       return message.kind === 'commits' ? options.writing?.() : undefined
     },
     ...(options.load === undefined ? {} : { load: options.load }),
@@ -128,10 +134,13 @@ export const place = (
   }
 }
 
+/** In which epoch a message came: only `joined` says so. */
+const epochs = new WeakMap<ServerMessage, Epoch>()
+
 /** Where a join or a commits frame has brought its receiver. */
 export const positionOf = (message: ServerMessage): Position => {
   if (message.kind === 'joined') return message.content.position
-  if (message.kind === 'commits') return message.position
+  if (message.kind === 'commits') return { epoch: epochs.get(message)!, ...message.position }
   throw new Error(`no position in ${message.kind}`)
 }
 

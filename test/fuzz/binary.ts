@@ -99,17 +99,16 @@ class Writing {
     this.parts.push({ kind: 'text', bytes: packed(value) })
   }
 
-  position(value: unknown): void {
+  position(value: unknown, withEpoch: boolean): void {
     const { epoch, version, chain } = (typeof value === 'object' && value !== null ? value : {}) as Fields
-    if (typeof epoch !== 'string' || !/^[\w-]{1,255}$/.test(epoch) || typeof chain !== 'string' || !/^[0-9a-f]{16}$/.test(chain))
-      this.faithful = false
+    if (typeof chain !== 'string' || !/^[0-9a-f]{16}$/.test(chain)) this.faithful = false
     this.number(version)
-    const name = typeof epoch === 'string' ? epoch.slice(0, 255) : ''
-    this.parts.push(
-      { kind: 'byte', value: name.length },
-      { kind: 'raw', bytes: sextets(name) },
-      { kind: 'raw', bytes: Buffer.from(typeof chain === 'string' ? chain.slice(0, 16) : '', 'hex') },
-    )
+    if (withEpoch) {
+      if (typeof epoch !== 'string' || !/^[\w-]{1,255}$/.test(epoch)) this.faithful = false
+      const name = typeof epoch === 'string' ? epoch.slice(0, 255) : ''
+      this.parts.push({ kind: 'byte', value: name.length }, { kind: 'raw', bytes: sextets(name) })
+    }
+    this.parts.push({ kind: 'raw', bytes: Buffer.from(typeof chain === 'string' ? chain.slice(0, 16) : '', 'hex') })
   }
 
   op(value: unknown): void {
@@ -139,12 +138,12 @@ const partsOf = (kind: string, payload: unknown): Writing => {
       w.text(own('doc'))
       w.text(own('type'))
       w.parts.push({ kind: 'byte', value: own('position') === null ? 0 : 1 })
-      if (own('position') !== null) w.position(own('position'))
+      if (own('position') !== null) w.position(own('position'), true)
       break
     case 'submit':
       w.number(own('handle'))
       w.number(own('seq'))
-      w.position(own('position'))
+      w.position(own('position'), false)
       w.op(own('op'))
       break
     case 'present':

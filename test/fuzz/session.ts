@@ -342,8 +342,9 @@ export class Session {
       this.joined.set(doc, { handle, position: content.position as Fields, length: value.length })
       story.counts('joined')
     } else if (message.kind === 'commits') {
-      const { handle, position } = message as unknown as { handle: number; position: Fields }
-      for (const [doc, held] of this.joined) if (held.handle === handle) this.joined.set(doc, { ...held, position, length: 0 })
+      const { handle, position: at } = message as unknown as { handle: number; position: Fields }
+      for (const [doc, held] of this.joined)
+        if (held.handle === handle) this.joined.set(doc, { ...held, position: { ...held.position, ...at }, length: 0 })
     } else if (message.kind === 'left') {
       for (const [doc, held] of this.joined) if (held.handle === message.handle) this.joined.delete(doc)
     }

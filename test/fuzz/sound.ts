@@ -39,12 +39,10 @@ const within = (value: unknown, most: number): boolean => {
 }
 
 const position = (value: unknown): boolean =>
-  object(value) &&
-  typeof value.epoch === 'string' &&
-  /^[\w-]{1,32}$/.test(value.epoch) &&
-  whole(value.version) &&
-  typeof value.chain === 'string' &&
-  /^[0-9a-f]{16}$/.test(value.chain)
+  positionInEpoch(value) && typeof value.epoch === 'string' && /^[\w-]{1,32}$/.test(value.epoch)
+
+const positionInEpoch = (value: unknown): value is { readonly epoch?: unknown } =>
+  object(value) && whole(value.version) && typeof value.chain === 'string' && /^[0-9a-f]{16}$/.test(value.chain)
 
 /** An op of a text, as far as it can be told without the text. */
 const textOp = (value: unknown): boolean =>
@@ -63,7 +61,7 @@ export const sound = (kind: string, given: unknown): boolean => {
     case 'leave':
       return whole(own('handle'))
     case 'submit':
-      return whole(own('handle')) && whole(own('seq'), 1) && position(own('position')) && textOp(own('op'))
+      return whole(own('handle')) && whole(own('seq'), 1) && positionInEpoch(own('position')) && textOp(own('op'))
     case 'present':
       return whole(own('handle')) && whole(own('version')) && object(own('state')) && within(own('state'), 4_096)
     case 'signal':

@@ -6,7 +6,17 @@ import type { Json } from '../../src/ot/type.ts'
 import { serverBounds } from '../../src/protocol/bounds.ts'
 import { errorCodes, refusal } from '../../src/protocol/errors.ts'
 import { maxWhole } from '../../src/protocol/fields.ts'
-import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position } from '../../src/protocol/ids.ts'
+import type {
+  AuthorId,
+  Chain,
+  ClientKey,
+  DocId,
+  Epoch,
+  Handle,
+  PeerId,
+  Position,
+  PositionInEpoch,
+} from '../../src/protocol/ids.ts'
 import type {
   CatchUp,
   ClientMessage,
@@ -65,6 +75,7 @@ const visible = (maxLength: number) =>
 
 const author = nameOf(16, 16) as fc.Arbitrary<AuthorId>
 const hex = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 16, maxLength: 16 })
+const positionInEpoch: fc.Arbitrary<PositionInEpoch> = fc.record({ version: whole, chain: hex as fc.Arbitrary<Chain> })
 const position: fc.Arbitrary<Position> = fc.record({
   epoch: nameOf(1, 32) as fc.Arbitrary<Epoch>,
   version: whole,
@@ -200,7 +211,7 @@ export const clientMessage: fc.Arbitrary<ClientMessage> = fc.oneof(
     diverged: fc.constant(true as const),
   }),
   fc.record({ kind: fc.constant('leave' as const), handle }),
-  fc.record({ kind: fc.constant('submit' as const), handle, seq: positive, position, op }),
+  fc.record({ kind: fc.constant('submit' as const), handle, seq: positive, position: positionInEpoch, op }),
   fc.record({ kind: fc.constant('present' as const), handle, version: whole, state: smallState }),
   fc.record({ kind: fc.constant('signal' as const), handle, name: signalName, payload: smallJson }),
   fc.record({ kind: fc.constant('probe' as const) }),
@@ -234,11 +245,12 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     durable: whole,
     content,
   }),
-  fc
-    .record({ handle, commits, durable: whole })
-    .map(({ handle: h, commits: c, durable }) => ({ kind: 'commits' as const, handle: h, ...c, durable })),
+  fc.record({ handle, commits, durable: whole }).map(({ handle: h, commits: { position: at, ...c }, durable }) => {
+    const { version, chain } = at
+    return { kind: 'commits' as const, handle: h, ...c, position: { version, chain }, durable }
+  }),
   fc.record({ kind: fc.constant('durable' as const), handle, version: whole }),
-  fc.record({ kind: fc.constant('beat' as const), handle, position, durable: whole, hash: fc.option(hex) }),
+  fc.record({ kind: fc.constant('beat' as const), handle, position: positionInEpoch, durable: whole, hash: fc.option(hex) }),
   fc.record({
     kind: fc.constant('presence' as const),
     handle,

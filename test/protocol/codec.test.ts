@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { type Listener, Told } from '../../src/protocol/authors.ts'
 import { clientBounds, serverBounds } from '../../src/protocol/bounds.ts'
 import { Writer } from '../../src/protocol/bytes.ts'
 import { decodeClientMessage, decodeServerMessage, encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
@@ -18,7 +19,8 @@ import { packed } from './packed.ts'
 const numRuns = Number(process.env.RUNS ?? 5_000)
 const opts = { seed, numRuns }
 
-const position = { epoch: 'n2Fq8XbW0c-LzR_4' as Epoch, version: 42, chain: '08d1f36b9c2e7a45' as Chain }
+const position = { version: 42, chain: '08d1f36b9c2e7a45' as Chain }
+const epoch = 'n2Fq8XbW0c-LzR_4' as Epoch
 const handle = 7 as Handle
 const submit = (more: object = {}): Submit => ({ kind: 'submit', handle, seq: 12, position, op: [6, '!'], ...more })
 const present = (state: unknown): Present => ({ kind: 'present', handle, version: 1, state: state as Present['state'] })
@@ -139,7 +141,7 @@ describe('[W2] MessagePack is written and read as a well-known package does it',
 })
 
 describe('[W3] a frame is short', () => {
-  it('a key pressed takes 32 bytes to the server and 46 to each reader', () => {
+  it('a key pressed takes 19 bytes to the server, and 22 to each reader who has been told of its author before', () => {
     const commits: Commits = {
       kind: 'commits',
       handle,
@@ -148,8 +150,10 @@ describe('[W3] a frame is short', () => {
       position: { ...position, version: 4_322 },
       durable: 4_320,
     }
-    expect(encodeClientFrame(submit({ position: { ...position, version: 4_322 }, seq: 312, op: [1_204, 'x'] }))).toHaveLength(32)
-    expect(encodeServerFrame(commits)).toHaveLength(46)
+    expect(encodeClientFrame(submit({ position: { ...position, version: 4_322 }, seq: 312, op: [1_204, 'x'] }))).toHaveLength(19)
+    const told = new Told()
+    expect(encodeServerFrame(commits, undefined, told)).toHaveLength(34)
+    expect(encodeServerFrame(commits, undefined, told)).toHaveLength(22)
   })
 
   it('an author who types on is named once a frame', () => {
@@ -167,6 +171,62 @@ describe('[W3] a frame is short', () => {
   })
 })
 
+describe('[W3] an author is written out once on a line, and goes by a number then', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `author-${i}`.padEnd(16, '-') as AuthorId)
+  const frame = (from: number, who: readonly AuthorId[], of = handle): Commits => ({
+    kind: 'commits',
+    handle: of,
+    from,
+    commits: who.map((author, i) => ({ author, seq: i + 1, op: ['x'] })),
+    position: { ...position, version: from + who.length },
+    durable: 0,
+  })
+
+  it('what readers have been told is read as it was written, whoever was told by other frames between', () => {
+    const dice = fc.sample(fc.array(fc.constantFrom(...names), { maxLength: 8 }), { seed, numRuns: 200 })
+    // One reader, in one audience after the other.
+    const given = { last: 0 }
+    let told = new Told(given)
+    const listener: Listener = {}
+    for (const [i, who] of dice.entries()) {
+      if (i % 20 === 0) told = new Told(given)
+      const message = frame(i, who)
+      expect(decodeServerMessage(encodeServerFrame(message, undefined, told), clientBounds, listener)).toEqual({
+        ok: true,
+        message,
+      })
+      const other = frame(i, who.toReversed(), 8 as Handle)
+      expect(decodeServerMessage(encodeServerFrame(other), clientBounds, listener)).toEqual({ ok: true, message: other })
+    }
+  })
+
+  it('a number that nobody was told of ends the line, and so does one that was told in another document', () => {
+    const told = new Told()
+    const listener: Listener = {}
+    const first = encodeServerFrame(frame(0, [names[0]!]), undefined, told)
+    const next = encodeServerFrame(frame(1, [names[0]!]), undefined, told)
+    expect(decodeServerMessage(next)).toMatchObject({ ok: false, broken: true })
+    decodeServerMessage(first, clientBounds, listener)
+    expect(decodeServerMessage(next, clientBounds, listener)).toMatchObject({ ok: true })
+    const elsewhere = encodeServerFrame(frame(1, [names[0]!], 8 as Handle), undefined, told)
+    expect(decodeServerMessage(elsewhere, clientBounds, listener)).toMatchObject({ ok: false, broken: true })
+  })
+
+  it('[P5] of very many authors some have no number: they are written out each time', () => {
+    const told = new Told()
+    const listener: Listener = {}
+    const many = Array.from({ length: 9_000 }, (_, i) => `a${i}`.padEnd(16, '_') as AuthorId)
+    for (const from of [0, 9_000]) {
+      const message = frame(from, many)
+      expect(decodeServerMessage(encodeServerFrame(message, undefined, told), clientBounds, listener)).toEqual({
+        ok: true,
+        message,
+      })
+    }
+    expect(listener.heard!.get(handle)!.size).toBe(8_191)
+  })
+})
+
 describe('[W40] a bad field is refused, and the refusal says of which message', () => {
   it.each([
     ['no object', 'submit', []],
@@ -176,7 +236,7 @@ describe('[W40] a bad field is refused, and the refusal says of which message', 
     ['a version of a half', 'submit', submit({ position: { ...position, version: 0.5 } })],
     ['a version beyond 2^48 - 1', 'submit', submit({ position: { ...position, version: 2 ** 48 } })],
     ['a chain in capitals', 'submit', submit({ position: { ...position, chain: '08D1F36B9C2E7A45' } })],
-    ['an epoch too long', 'submit', submit({ position: { ...position, epoch: 'x'.repeat(33) } })],
+    ['an epoch too long', 'join', { doc: 'd', type: 'text', position: { ...position, epoch: 'x'.repeat(33) } }],
     ['no op', 'submit', { ...submit(), op: undefined }],
     ['an op with NaN', 'submit', submit({ op: [Number.NaN] })],
     ['no position', 'join', { doc: 'd', type: 'text' }],
@@ -198,7 +258,7 @@ describe('[W40] a bad field is refused, and the refusal says of which message', 
     ['units that end elsewhere', { units: [{ commits: 3, seq: null, op: ['a'] }] }],
   ])('[W13] composed with %s', (_, part) => {
     const units = [{ commits: 1, seq: 1, op: ['a'] }]
-    const content = { kind: 'composed', from: 41, position, ...part }
+    const content = { kind: 'composed', from: 41, position: { epoch, ...position }, ...part }
     const joined = { doc: 'd', handle: 1, right: 'read', peer: 'p', people: 1, peers: [], durable: 0, content }
     const read = readServerMessage('joined', joined)
     expect(read).toMatchObject({ ok: false, refusal: { code: 'malformed' } })
@@ -294,8 +354,8 @@ describe('[W41] bytes that have not the shape of a message are told apart from a
     ['a state of a million entries in three bytes', [0x84, 7, 1, 5, 0xdf, 0, 0x0f, 0x42, 0x40]],
     ['a state cut off', [0x84, 7, 1, 2, 0x81, 0xa1]],
     ['a number above 2^53 - 1', [0x82, 255, 255, 255, 255, 255, 255, 255, 127]],
-    ['a component of no kind', [0x83, 7, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 7]],
-    ['an epoch with bits beyond its end', [0x83, 7, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4]],
+    ['a component of no kind', [0x83, 7, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 7]],
+    ['an epoch with bits beyond its end', [0x81, 1, 100, 1, 116, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]],
     ['a string in a state that is no UTF-8', rawPresent([0x81, 0xa1, 0x61, 0xa1, 0xff])],
     ['a surrogate in a state', rawPresent([0x81, 0xa1, 0x61, 0xa3, 0xed, 0xa0, 0x80])],
     ['an overlong form of three bytes in a state', rawPresent([0x81, 0xa1, 0x61, 0xa3, 0xe0, 0x80, 0xaf])],
@@ -412,7 +472,7 @@ describe('[W42] a refusal always arrives', () => {
 describe('a caller’s mistake is named', () => {
   it.each([
     ['a lone surrogate', submit({ op: ['\ud800'] }), /lone surrogate/],
-    ['an author in an epoch’s place', submit({ position: { ...position, epoch: 'ä' } }), /epoch/],
+    ['a word in a chain’s place', submit({ position: { ...position, chain: 'ä' } }), /chain/],
     ['a date', present({ when: new Date(0) }), /not plain/],
     ['a function', present({ f: () => 0 }), /function/],
     ['infinity', present({ n: Number.POSITIVE_INFINITY }), /Infinity/],
@@ -438,7 +498,7 @@ describe('a caller’s mistake is named', () => {
         people: 1,
         peers: [],
         durable: 42,
-        content: { kind: 'snapshot', position, value, landed: null, pruned: 0 },
+        content: { kind: 'snapshot', position: { epoch, ...position }, value, landed: null, pruned: 0 },
       }) as const
     const long = whole(sign.repeat(5_000))
     expect(decodeServerMessage(encodeServerFrame(long))).toEqual({ ok: true, message: long })

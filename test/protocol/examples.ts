@@ -3,7 +3,18 @@
 
 import { Text } from '../../src/ot/rope.ts'
 import { refusal } from '../../src/protocol/errors.ts'
-import type { AuthorId, Chain, ClientKey, DocId, Epoch, Handle, PeerId, Position, Version } from '../../src/protocol/ids.ts'
+import type {
+  AuthorId,
+  Chain,
+  ClientKey,
+  DocId,
+  Epoch,
+  Handle,
+  PeerId,
+  Position,
+  PositionInEpoch,
+  Version,
+} from '../../src/protocol/ids.ts'
 import type { ClientMessage, Hello, ServerMessage, User, Welcome } from '../../src/protocol/messages.ts'
 
 const doc = 'meeting-notes' as DocId
@@ -11,7 +22,8 @@ const handle = 7 as Handle
 const ada = 'Ada0_Lovelace-x1' as AuthorId
 const bob = 'Bob0_Bobson-yz23' as AuthorId
 const epoch = 'n2Fq8XbW0c-LzR_4' as Epoch
-const at = (version: Version, chain: string): Position => ({ epoch, version, chain: chain as Chain })
+const at = (version: Version, chain: string): Position => ({ epoch, ...here(version, chain) })
+const here = (version: Version, chain: string): PositionInEpoch => ({ version, chain: chain as Chain })
 const adaUser: User = { id: 'u-17', name: 'Ada', color: '#0e7490' }
 const bobUser: User = { id: 'u-23' }
 const peerOfAda = 'p6aGq0Zt3kWm-1_x' as PeerId
@@ -36,20 +48,20 @@ export const fromClient: readonly Example<ClientMessage>[] = [
   { name: 'with nothing', message: { kind: 'join', doc: 'Straße/№ 7' as DocId, type: 'text', position: null } },
   { name: 'with a text that failed the check', message: { kind: 'join', doc, type: 'text', position: null, diverged: true } },
   { name: 'a document', message: { kind: 'leave', handle } },
-  { name: 'one key', message: { kind: 'submit', handle, seq: 12, position: at(42, '08d1f36b9c2e7a45'), op: [6, '!'] } },
+  { name: 'one key', message: { kind: 'submit', handle, seq: 12, position: here(42, '08d1f36b9c2e7a45'), op: [6, '!'] } },
   {
     name: 'several places and scripts',
     message: {
       kind: 'submit',
       handle,
       seq: 13,
-      position: at(300, '08d1f36b9c2e7a45'),
+      position: here(300, '08d1f36b9c2e7a45'),
       op: [5, -200, 'naïve 文字 🖋', 70_000, 'x'],
     },
   },
   {
     name: 'an op of another type',
-    message: { kind: 'submit', handle, seq: 14, position: at(43, 'c4a2e8906d1b75f3'), op: [{ p: ['title'], od: 0, oi: 1.5 }] },
+    message: { kind: 'submit', handle, seq: 14, position: here(43, 'c4a2e8906d1b75f3'), op: [{ p: ['title'], od: 0, oi: 1.5 }] },
   },
   { name: 'a caret', message: { kind: 'present', handle, version: 43, state: { cursor: { anchor: 7, head: 7 } } } },
   { name: 'a wave', message: { kind: 'signal', handle, name: 'wave', payload: { to: 'everybody' } } },
@@ -184,7 +196,7 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
       handle,
       from: 42,
       commits: [{ author: ada, seq: 12, op: [6, '!'] }],
-      position: at(43, 'c4a2e8906d1b75f3'),
+      position: here(43, 'c4a2e8906d1b75f3'),
       durable: 42,
     },
   },
@@ -199,18 +211,18 @@ export const fromServer: readonly Example<ServerMessage | Welcome>[] = [
         { author: bob, seq: 5, op: ['Good day, '] },
         { author: ada, seq: 13, op: [10, 'dear '] },
       ],
-      position: at(46, 'd93b5e17f0a8264c'),
+      position: here(46, 'd93b5e17f0a8264c'),
       durable: 46,
     },
   },
   { name: 'up to a version', message: { kind: 'durable', handle, version: 46 } },
   {
     name: 'of a quiet document',
-    message: { kind: 'beat', handle, position: at(46, 'd93b5e17f0a8264c'), durable: 46, hash: Text.of('Hello world').hash },
+    message: { kind: 'beat', handle, position: here(46, 'd93b5e17f0a8264c'), durable: 46, hash: Text.of('Hello world').hash },
   },
   {
     name: 'of a type without a hash',
-    message: { kind: 'beat', handle, position: at(46, 'd93b5e17f0a8264c'), durable: 40, hash: null },
+    message: { kind: 'beat', handle, position: here(46, 'd93b5e17f0a8264c'), durable: 40, hash: null },
   },
   {
     name: 'one moves, one goes',

@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: '981c48e68f2d461c1ac32bef93cb120b0c6733f3e3421a240521658f16772e83',
+  1: '4adc414ffdb7acd4745b3f96d52400a99991470e23b6914760e0d37e51e4cbcd',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

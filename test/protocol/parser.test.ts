@@ -129,8 +129,7 @@ describe('[W7] what is no packet is a ParseError', () => {
 
   it('the packet of the stock MessagePack parser is no event', () => {
     // Its first byte happens to be the head of a submission, which it is not.
-    const [packet] = read(packed({ type: 2, nsp: '/', data: [{ toString: 1 }] }))
-    expect(packet?.data).toMatchObject(['refused', { handle: 14_884, refusal: { code: 'malformed' } }])
+    expect(() => read(packed({ type: 2, nsp: '/', data: [{ toString: 1 }] }))).toThrow(ParseError)
   })
 
   it.each([
@@ -193,7 +192,7 @@ describe('[W40] a message that breaks a limit reaches the server as a refusal to
   })
 
   it.each(['binary', 'json'] as const)('also when it is too large as a whole, in the %s form', form => {
-    const small = parserOf({ form, bounds: { ...serverBounds, messageBytes: 20 } })
+    const small = parserOf({ form, bounds: { ...serverBounds, messageBytes: 12 } })
     const frame = form === 'binary' ? encodeClientFrame(submit as never) : `2${JSON.stringify(['submit', submit])}`
     const [packet] = read(frame, small)
     expect(packet?.data).toMatchObject(['refused', { handle: 7, seq: 12, refusal: { code: 'message-too-large' } }])
@@ -229,12 +228,14 @@ it('a decoder has the methods that Socket.IO calls', () => {
   const decoder = new server.Decoder()
   const first = () => heard.push(1)
   const second = () => heard.push(2)
-  decoder.on('decoded', first).on('decoded', second)
+  decoder.on('decoded', first)
   decoder.add(encodeClientFrame(submit as never))
   decoder.off('decoded', first)
+  decoder.add(encodeClientFrame(submit as never))
+  decoder.on('decoded', second).off('decoded', first)
   decoder.add(encodeClientFrame(submit as never))
   decoder.removeListener('decoded', second)
   decoder.add(encodeClientFrame(submit as never))
   decoder.destroy()
-  expect(heard).toEqual([1, 2, 2])
+  expect(heard).toEqual([1, 2])
 })

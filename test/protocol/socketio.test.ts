@@ -132,9 +132,8 @@ describe('[W6] in a real Socket.IO', () => {
     const socket = await connected(url)
     inject(socket, encodeClientFrame({ ...submit, position: { ...submit.position, version: 2 ** 48 - 1 } }))
     inject(socket, Uint8Array.from([0x81, 1, 10, 4, 116, 101, 120, 116, 0])) // joins the document "\n"
-    inject(socket, packed({ type: 2, nsp: '/', data: [{ toString: 1 }] })) // the end of a server with the stock parser
     await socket.emitWithAck('ask', 1)
-    expect(lives[0]!.events.map(([name]) => name)).toEqual(['submit', 'refused', 'refused', 'ask'])
+    expect(lives[0]!.events.map(([name]) => name)).toEqual(['submit', 'refused', 'ask'])
     expect(lives[0]!.events[1]![1]).toMatchObject({ kind: 'refused', refusal: { code: 'bad-document-id' } })
     expect(socket.connected).toBe(true)
   })
@@ -143,6 +142,7 @@ describe('[W6] in a real Socket.IO', () => {
 describe('[P5] [W7] an attacker closes its own connection and nothing else', () => {
   const attacks: [string, Uint8Array | string][] = [
     ['an object for a name', raw(2, [{ toString: 1 }])],
+    ['the end of a server with the stock parser', packed({ type: 2, nsp: '/', data: [{ toString: 1 }] })],
     ['a forged disconnect', raw(2, ['disconnect', 'forged'])],
     ['a forged error', raw(2, ['error', 'forged'])],
     ['a forged newListener', raw(2, ['newListener', 'x'])],
@@ -152,7 +152,7 @@ describe('[P5] [W7] an attacker closes its own connection and nothing else', () 
     ['a text frame', '2["say",1]'],
     ['an empty frame', new Uint8Array()],
     ['a connect error', raw(4, { message: 'x' })],
-    ['a message cut off', encodeClientFrame(submit).subarray(0, 20)],
+    ['a message cut off', encodeClientFrame(submit).subarray(0, -1)],
     ['a message of a server', encodeServerFrame(commits)],
   ]
 

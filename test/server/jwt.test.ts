@@ -1,6 +1,6 @@
 // Whose a signed token is: what is taken, what is not, and that the token has no say in how it is checked.
 
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, SignJWT } from 'jose'
@@ -137,6 +137,34 @@ describe('[P6] jwt() does not take', () => {
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const bringing = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256', jwk }).sign(other.privateKey)
     expect(await no({ publicKey: pem(ec.publicKey) }, bringing)).toMatch(/signature/)
+  })
+
+  it('one that the secret has signed, and that asks for more than a signature or is written in another way', async () => {
+    const by = (header: object, claims: object = { sub: 'ada', exp: now() + 60 }): string => {
+      const said = `${base64(header)}.${base64(claims)}`
+      return `${said}.${createHmac('sha256', secret).update(said).digest('base64url')}`
+    }
+    const good = by({ alg: 'HS256' })
+    expect(await no({ secret }, good)).toBe(null)
+    expect(await no({ secret }, by({ typ: 'JWT', alg: 'HS256', kid: 'k' }))).toBe(null)
+    for (const token of [
+      by({ alg: 'HS256', crit: ['exp'], exp: 1 }),
+      by({ alg: 'HS256', crit: ['b64'], b64: false }),
+      by({ alg: 'hs256' }),
+      by({ alg: 'HS384' }),
+      by({}),
+      by([]),
+      by({ alg: 'HS256' }, [1]),
+      by({ alg: 'HS256' }, { sub: 'ada', exp: 'soon' }),
+      by({ alg: 'HS256' }, { sub: 'ada', exp: now() - 60 }),
+      by({ alg: 'HS256' }, { sub: 'ada', exp: now() + 60, nbf: now() + 30 }),
+      `${good}.`,
+      `${good}.x`,
+      `.${good}`,
+      good.slice(0, -1),
+      good.replace(/^./, 'f'),
+    ])
+      expect(await no({ secret }, token), token).toMatch(/./)
   })
 
   it('one that was changed, cut, or signed by another key', async () => {

@@ -185,7 +185,7 @@ export class Pen {
         if (author !== this.author) continue
         for (const waiting of this.confirmed.splice(0)) seq >= waiting.seq ? waiting.done() : this.confirmed.push(waiting)
       }
-      this.position = frame.position
+      this.position = { ...this.position, ...frame.position }
       for (const waiting of this.wanted.splice(0)) waiting.holds() ? waiting.done() : this.wanted.push(waiting)
     }
   }
