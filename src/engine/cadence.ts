@@ -5,9 +5,10 @@
 //   frameTick ┤            ┌──────────────       saturated: as long as it takes that frames
 //             │          ╱                       leave half of the process to everybody else
 //             │        ╱
-//           0 ┼───────┴───────────────────  busy
+//           0 ┼───────┴───────────────────  busy, and what is spared already
 //                    0.25  0.45
 //
+// What is spared counts as if it were not: gathering makes the process less busy, and would otherwise undo itself half way.
 // And where the process is busy with something else than frames (handshakes, refusals, whoever joins), fewer of them would spare nothing.
 
 import type { Limits } from './limits.ts'
@@ -17,6 +18,8 @@ export interface Load {
   readonly busy: number
   /** With writing frames of commits, of all documents. */
   readonly writing: number
+  /** More that writing would have taken if every commit had left in a frame of its own. May be above 1. */
+  readonly spared: number
 }
 
 const calm = 0.25 // share of its time that the process is busy; up to it, frames go at once
@@ -35,11 +38,15 @@ export class Cadence {
   private cost = 0
 
   /** Milliseconds that a frame has to be apart from the one before it. `frameTick`: the longest, unless the readers take longer. */
-  interval({ busy, writing }: Load, frameTick: number): number {
-    const others = rise(busy, calm, crowded) * rise(writing, little, much) * frameTick
-    const own = Math.max(Math.min(this.cost / share, frameTick), this.cost / most)
-    const interval = Math.max(others, own)
+  interval({ busy, writing, spared }: Load, frameTick: number): number {
+    const others = rise(busy + spared, calm, crowded) * rise(writing + spared, little, much) * frameTick
+    const interval = Math.max(others, this.own(frameTick))
     return interval < notWorthIt ? 0 : interval
+  }
+
+  /** What this document's own frames ask for, however idle the process is. */
+  private own(frameTick: number): number {
+    return Math.max(Math.min(this.cost / share, frameTick), this.cost / most)
   }
 
   /** Milliseconds until the next frame may leave; 0: now. */
@@ -63,9 +70,13 @@ export class Cadence {
     this.lastOfOnlookers = now
   }
 
-  /** It has left, and writing it took so many milliseconds. */
-  left(ms: number): void {
+  /**
+   * It has left with so many commits, and writing it took so many milliseconds. Answers with the milliseconds that were spared for the
+   * sake of the process: a document of so many readers that its frames wait in any case spares them for its own.
+   */
+  left(ms: number, commits: number, frameTick: number): number {
     this.cost += memory * (Math.min(ms, longest) - this.cost)
+    return this.own(frameTick) < notWorthIt ? ms * (commits - 1) : 0
   }
 }
 

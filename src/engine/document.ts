@@ -79,7 +79,7 @@ const byPlace = (lagging: readonly (readonly [Member, Version])[]): ReadonlyMap<
   return places
 }
 
-const idle: Load = { busy: 0, writing: 0 }
+const idle: Load = { busy: 0, writing: 0, spared: 0 }
 
 /** Milliseconds between two looks at who writes. */
 const writersTick = 1_000
@@ -770,15 +770,20 @@ export class LiveDocument {
         this.options.observe({ kind: 'delivered', doc: this.id, ...facts, ms: this.ticks() - since })
       }
     }
+    const left = (ms: number): void => {
+      const most = Math.max(...frames.map(({ commits }) => commits.length))
+      const spared = this.cadence.left(ms, most, this.options.limits.frameTick)
+      if (spared > 0) this.options.spared?.(spared)
+    }
     const later = frames.flatMap(({ done }) => done ?? [])
     if (later.length === 0) {
-      this.cadence.left(this.ticks() - started)
+      left(this.ticks() - started)
       return tell()
     }
     this.leaving++
     void Promise.all(later).then(taken => {
       this.leaving--
-      this.cadence.left(taken.reduce((sum, ms) => sum + ms, 0))
+      left(taken.reduce((sum, ms) => sum + ms, 0))
       tell()
       this.guard('frame', () => this.soonSendCommits())
     })

@@ -37,6 +37,8 @@ export interface EngineOptions {
   readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => Promise<number> | undefined
   /** How busy the process has been of late. Without it, it never counts as busy. */
   readonly load?: () => Load
+  /** Takes the milliseconds of writing that were spared by putting several commits into one frame. */
+  readonly spared?: (ms: number) => void
   readonly observe: Observe
 }
 

@@ -27,6 +27,9 @@ export interface Head {
 
 const event = 2
 
+/** Whether a frame that begins so is a message for which no acknowledgement is wanted. */
+export const isMessage = (first: number): boolean => (first & (message | withNamespace | withId)) === message
+
 const write = (w: Writer, first: number, nsp: string, id: number | undefined): void => {
   w.byte(first | (nsp === '/' ? 0 : withNamespace) | (id === undefined ? 0 : withId))
   if (nsp !== '/') w.text(nsp, 'namespace')

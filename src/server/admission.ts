@@ -218,7 +218,11 @@ export class Admission {
 
   private charge(conn: EngineSocket, bytes: number): void {
     const caller = this.callers.get(conn)
-    if (caller === undefined) return
+    if (caller !== undefined) this.heard(caller, bytes)
+  }
+
+  /** A message of so many bytes has come, past the events that tell of it otherwise. */
+  heard(caller: Caller, bytes: number): void {
     this.parts.tally.receivedBytes += bytes
     const now = this.parts.clock.now()
     caller.received += bytes

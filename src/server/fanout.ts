@@ -80,7 +80,7 @@ export class Line implements Outlet {
   private placeSeen = ''
   /** Looks in a row at which the line stood still. */
   private standing = 0
-  private readonly conn: EngineSocket
+  readonly conn: EngineSocket
   private readonly house: House
 
   constructor(

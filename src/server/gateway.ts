@@ -17,6 +17,7 @@ import { Crowd } from './crowd.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
 import type { Fanout, Form, Line } from './fanout.ts'
 import { authorOf, type Bearer } from './identity.ts'
+import { Inlet } from './inlet.ts'
 import type { Settings } from './options.ts'
 import type { OriginRule } from './origins.ts'
 import { Refusing } from './refusing.ts'
@@ -118,17 +119,13 @@ export class Gateway {
     const { limits, transports, log } = this.settings
     const { messageBytes, opComponents, presenceBytes, signalBytes } = limits
     const polling = transports.includes('polling')
+    const bounds = { ...serverBounds, messageBytes, opComponents, presenceBytes, signalBytes }
+    const parser = weighing(createParser({ end: 'server', form, bounds }), messageBytes)
+    const inlet = form === 'binary' ? new Inlet<Talk>(parser, this.heardDirectly) : null
     const io: Io = new Server({
       path,
       transports: [...transports],
-      parser: weighing(
-        createParser({
-          end: 'server',
-          form,
-          bounds: { ...serverBounds, messageBytes, opComponents, presenceBytes, signalBytes },
-        }),
-        messageBytes,
-      ),
+      parser,
       serveClient: false,
       perMessageDeflate: false, // a compressor for each connection would be fifteen times the memory of all the rest
       // A message that is too long ends its connection; one that is far too long is not even read, so it goes without an answer.
@@ -157,7 +154,7 @@ export class Gateway {
     io.use((socket, next) => void this.greet(socket).then(next))
     io.on('connection', socket => {
       try {
-        this.welcome(form, socket)
+        this.welcome(form, inlet, socket)
       } catch (error) {
         log.error({ err: error }, 'a connection could not be welcomed')
         socket.conn.close()
@@ -279,7 +276,7 @@ export class Gateway {
     return { welcome: { kind: 'welcome', protocol: agreed, author, user, expiresIn, limits, spread }, bearer, talk: null }
   }
 
-  private welcome(form: Form, socket: IoSocket): void {
+  private welcome(form: Form, inlet: Inlet<Talk> | null, socket: IoSocket): void {
     const { welcome, bearer } = socket.data
     const line = this.fanout.open(form, welcome.author, socket.conn, bearer)
     line.forgetRequest(socket)
@@ -293,6 +290,7 @@ export class Gateway {
     this.tally.welcomed++
     this.settings.log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')
     if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
+    inlet?.open(talk)
     socket.onAny(this.heard)
     socket.on('error', this.broken)
     socket.on('disconnect', this.gone)
@@ -305,14 +303,22 @@ export class Gateway {
   private readonly heard = ((gateway: Gateway) =>
     function (this: IoSocket, event: string, content: unknown): void {
       const { talk } = this.data
-      if (talk === null || !talk.line.open) return
-      try {
-        gateway.hear(talk, event, content)
-      } catch (error) {
-        gateway.settings.log.error({ err: error, ...gateway.whose(talk) }, 'a message could not be answered')
-        gateway.refuse(talk, { ...nothing, refusal: refusal('internal') })
-      }
+      if (talk?.line.open) gateway.heed(talk, event, content)
     })(this)
+
+  private readonly heardDirectly = (talk: Talk, event: string, content: unknown, bytes: number): void => {
+    this.admission.heard(talk.caller, bytes)
+    this.heed(talk, event, content)
+  }
+
+  private heed(talk: Talk, event: string, content: unknown): void {
+    try {
+      this.hear(talk, event, content)
+    } catch (error) {
+      this.settings.log.error({ err: error, ...this.whose(talk) }, 'a message could not be answered')
+      this.refuse(talk, { ...nothing, refusal: refusal('internal') })
+    }
+  }
 
   /** The parser gave up on a frame. Socket.IO closes the connection next; what we write now still goes out. */
   private readonly broken = ((gateway: Gateway) =>

@@ -11,7 +11,8 @@ export class ProcessLoad {
   private seen: EventLoopUtilization = performance.eventLoopUtilization()
   private at = performance.now()
   private wrote = 0
-  private load: Load = { busy: 0, writing: 0 }
+  private spared = 0
+  private load: Load = { busy: 0, writing: 0, spared: 0 }
 
   /** Writes a frame: what it answers is the milliseconds that this takes where it is not done at one go. */
   writing(write: () => Promise<number> | undefined): Promise<number> | undefined {
@@ -20,6 +21,11 @@ export class ProcessLoad {
     if (later === undefined) this.took(performance.now() - since)
     else void later.then(ms => this.took(ms)) // it never rejects
     return later
+  }
+
+  /** So many milliseconds of writing were spared. */
+  spare(ms: number): void {
+    this.spared += ms
   }
 
   private took(ms: number): void {
@@ -32,14 +38,16 @@ export class ProcessLoad {
     const passed = now - this.at
     if (passed < window) return this.load
     const { utilization } = performance.eventLoopUtilization(this.seen)
-    const { busy, writing } = this.load
+    const { busy, writing, spared } = this.load
     this.load = {
       busy: busy + weight * (utilization - busy),
       writing: writing + weight * (this.wrote / passed - writing),
+      spared: spared + weight * (this.spared / passed - spared),
     }
     this.seen = performance.eventLoopUtilization()
     this.at = now
     this.wrote = 0
+    this.spared = 0
     return this.load
   }
 }

@@ -8,23 +8,25 @@ import type { Commits, ServerMessage } from '../../src/protocol/messages.ts'
 import { settle } from '../simulation/hand.ts'
 import { joinedBy, notes, place, positionOf, type Speaker } from './place.ts'
 
-const saturated: Load = { busy: 1, writing: 1 }
+const saturated: Load = { busy: 1, writing: 1, spared: 0 }
 const busy = { load: () => saturated }
 
 describe('the cadence of a document', () => {
   it('[P8] lets every frame go at once while the process has time and frames are cheap', () => {
     const cadence = new Cadence()
     for (let now = 0; now < 100; now++) {
-      expect(cadence.wait(now, { busy: 0.2, writing: 0.2 }, 50)).toBe(0)
+      expect(cadence.wait(now, { busy: 0.2, writing: 0.2, spared: 0 }, 50)).toBe(0)
       cadence.leaves(now)
-      cadence.left(0.2)
+      cadence.left(0.2, 1, 50)
     }
   })
 
   it('[P8] waits longer the busier the process is, and no longer than the tick', () => {
     const cadence = new Cadence()
     cadence.leaves(0)
-    const waits = [0, 0.25, 0.3, 0.35, 0.45, 0.8, 1].map(load => Math.round(cadence.wait(0, { busy: load, writing: 0.2 }, 50)))
+    const waits = [0, 0.25, 0.3, 0.35, 0.45, 0.8, 1].map(busy =>
+      Math.round(cadence.wait(0, { busy, writing: 0.2, spared: 0 }, 50)),
+    )
     expect(waits).toEqual([0, 0, 12, 25, 50, 50, 50])
     expect(cadence.wait(49, saturated, 50)).toBe(1)
     expect(cadence.wait(51, saturated, 50)).toBe(0)
@@ -33,17 +35,30 @@ describe('the cadence of a document', () => {
   it('[P5] waits for nobody where the process is busy with something else than frames: fewer of them would spare nothing', () => {
     const cadence = new Cadence()
     cadence.leaves(0)
-    const waits = [0, 0.03, 0.05, 0.1, 0.15, 0.5].map(writing => Math.round(cadence.wait(0, { busy: 1, writing }, 50)))
+    const waits = [0, 0.03, 0.05, 0.1, 0.15, 0.5].map(writing => Math.round(cadence.wait(0, { busy: 1, writing, spared: 0 }, 50)))
     expect(waits).toEqual([0, 0, 0, 25, 50, 50])
   })
 
   it('[P8] gives a document of many readers a quarter of the process, and a half when it waits for a tick already', () => {
     const intervalAt = (cost: number) => {
       const cadence = new Cadence()
-      for (let i = 0; i < 100; i++) cadence.left(cost)
-      return Math.round(cadence.interval({ busy: 0, writing: 0 }, 50))
+      for (let i = 0; i < 100; i++) cadence.left(cost, 1, 50)
+      return Math.round(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50))
     }
     expect([0.3, 1, 5, 10, 20, 25, 100].map(intervalAt)).toEqual([0, 4, 20, 40, 50, 50, 200])
+  })
+
+  it('[P8] goes on waiting when waiting has made the process less busy', () => {
+    const cadence = new Cadence()
+    cadence.leaves(0)
+    expect(cadence.wait(0, { busy: 0.2, writing: 0.04, spared: 0.3 }, 50)).toBe(50)
+    expect(cadence.left(0.1, 4, 50)).toBeCloseTo(0.3)
+  })
+
+  it('[P8] does not count as spared what a document of many readers saves for its own sake', () => {
+    const cadence = new Cadence()
+    const spared = Array.from({ length: 20 }, () => cadence.left(5, 100, 50))
+    expect(spared.at(-1)).toBe(0)
   })
 })
 
@@ -174,12 +189,12 @@ test('[P7] edits that wait for their frame are under way: a node that stops send
 describe('those who only read', () => {
   /** Ada and Bob write, and Eve and Dora look on; the node is busy, or is not. */
   const watched = async () => {
-    let load = { busy: 1, writing: 1 }
+    let load = { busy: 1, writing: 1, spared: 0 }
     const world = await pair({ load: () => load })
     const [eve, dora] = [world.speaker('eve', 'read'), world.speaker('dora', 'read')]
     await eve.join()
     await world.types()
-    return { ...world, eve, dora, calm: () => (load = { busy: 0, writing: 0 }) }
+    return { ...world, eve, dora, calm: () => (load = { busy: 0, writing: 0, spared: 0 }) }
   }
 
   test('[P8] get a fifth of the frames while the node is busy, and theirs when it is not', async () => {

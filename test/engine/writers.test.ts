@@ -124,7 +124,7 @@ describe('a document that is full', () => {
 
 test('[P8] while the node is busy those who write in a crowd are told how long to gather, newcomers too, and when it is over', async () => {
   let load = 0
-  const world = place({ limits: { writerPace: 60 }, load: () => ({ busy: load, writing: 0 }) })
+  const world = place({ limits: { writerPace: 60 }, load: () => ({ busy: load, writing: 0, spared: 0 }) })
   const [ann, ben] = [world.speaker('ann'), world.speaker('ben')]
   const [a, b] = [joinedBy(await ann.join()), joinedBy(await ben.join())]
   await ann.submit(a, positionOf(a), 1 as Seq, ['a'])

@@ -221,7 +221,7 @@ class World {
         if (this.seed % 3 !== 1 || outlets.length < 2) return undefined
         return new Promise(resolve => this.clock.after(7, () => resolve(7)))
       },
-      load: () => ({ busy: this.seed % 3 === 0 ? 0 : (this.clock.now() % 1_000) / 1_000, writing: 0.5 }),
+      load: () => ({ busy: this.seed % 3 === 0 ? 0 : (this.clock.now() % 1_000) / 1_000, writing: 0.5, spared: 0 }),
       observe: event => {
         this.count(event.kind)
         if (event.kind === 'resynced' && event.reoffered > 0) this.count('re-offer')
