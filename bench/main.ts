@@ -1,12 +1,14 @@
-// Runs the benchmarks: `npm run bench`, `npm run bench -- ot server`, `-- scale --case idle`, `--quick`, `--json results.json`.
+// Runs the benchmarks: `npm run bench`, `npm run bench -- ot server`, `-- scale --case idle`, `--quick`, `--json results.json`,
+// `--report page.html`. `--from results.json` measures nothing and shows what that file holds.
 // Invariant: exits with 1 when a gate does not hold, a bench throws, or nothing was measured.
 
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type BenchOptions, holds, type Row } from './row.ts'
+import { pageOf } from './report.ts'
+import { type BenchOptions, bound, holds, type Results, type Row, shown } from './row.ts'
 
 /** A file beside this one that measures something: it exports its name and how to run it. */
 interface Bench {
@@ -19,6 +21,8 @@ const { values: flags, positionals: asked } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
+    report: { type: 'string' },
+    from: { type: 'string' },
     case: { type: 'string', multiple: true, default: [] },
   },
 })
@@ -30,16 +34,19 @@ if (unknown.length > 0) {
   process.exit(1)
 }
 
-const machine = facts()
+const old = flags.from === undefined ? null : (JSON.parse(readFileSync(flags.from, 'utf8')) as Results)
+const machine = old?.machine ?? facts()
 console.log(`${machine.cores} × ${machine.cpu}, ${machine.memory} GiB, ${machine.system}, Node ${machine.node}`)
 if (flags.quick) console.log('quick: short rounds, rough numbers')
 
-const results: Record<string, readonly Row[]> = {}
+const results: Record<string, readonly Row[]> = { ...old?.results }
 const broken: string[] = []
-for (const bench of benches.filter(({ name }) => asked.length === 0 || asked.includes(name))) {
+for (const [name, rows] of Object.entries(results)) print(name, rows)
+for (const bench of old === null ? benches.filter(({ name }) => asked.length === 0 || asked.includes(name)) : []) {
   const since = performance.now()
   try {
-    results[bench.name] = await bench.bench({ quick: flags.quick, cases: flags.case })
+    const rows = await bench.bench({ quick: flags.quick, cases: flags.case })
+    results[bench.name] = rows.map(row => ({ command: `npm run bench -- ${bench.name}`, ...row }))
     print(bench.name, results[bench.name]!, performance.now() - since)
   } catch (error) {
     broken.push(bench.name)
@@ -49,7 +56,9 @@ for (const bench of benches.filter(({ name }) => asked.length === 0 || asked.inc
 
 const rows = Object.values(results).flat()
 const failed = rows.filter(row => !holds(row))
-if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify({ machine, quick: flags.quick, results }, null, 2)}\n`)
+const written: Results = { machine, quick: old?.quick ?? flags.quick, results }
+if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(written, null, 2)}\n`)
+if (flags.report !== undefined) writeFileSync(flags.report, pageOf(written))
 
 const gated = rows.filter(row => row.gate !== undefined).length
 console.log(
@@ -76,8 +85,8 @@ function facts() {
   }
 }
 
-function print(name: string, rows: readonly Row[], ms: number) {
-  console.log(`\n${name} (${(ms / 1000).toFixed(1)} s)`)
+function print(name: string, rows: readonly Row[], ms: number | null = null) {
+  console.log(`\n${name}${ms === null ? '' : ` (${(ms / 1000).toFixed(1)} s)`}`)
   const cells = rows.map(row => [
     row.what,
     `${shown(row.value)} ${row.unit}`,
@@ -90,15 +99,4 @@ function print(name: string, rows: readonly Row[], ms: number) {
   for (const [what, value, gate, beside] of cells) {
     console.log(`  ${what!.padEnd(widths[0]!)}  ${value!.padStart(widths[1]!)}  ${gate!.padEnd(widths[2]!)}  ${beside}`.trimEnd())
   }
-}
-
-function bound({ gate, unit }: Row): string {
-  if (gate === undefined) return ''
-  return 'atMost' in gate ? `at most ${shown(gate.atMost)} ${unit}` : `at least ${shown(gate.atLeast)} ${unit}`
-}
-
-/** Three digits that matter, and none that do not. */
-function shown(value: number): string {
-  if (!Number.isFinite(value) || Math.abs(value) >= 1000) return value.toLocaleString('en-US', { maximumFractionDigits: 0 })
-  return String(Number(value.toPrecision(3)))
 }

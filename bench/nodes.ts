@@ -6,33 +6,17 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { type Client, connect, type TextDocument } from '../src/client/index.ts'
-import { createServer, embeddedStore } from '../src/server/index.ts'
-import { redisStore } from '../src/stores/redis.ts'
 import { RedisServer } from '../test/redis.ts'
+import { build } from './built.ts'
 import { median } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 export const name = 'nodes'
 
-// ---- the child: one node
+// ---- a node, as a child
 
 type Ask = 'cpu' | 'stop'
-const asChild = 'node-for-bench'
-
-const serve = async (place: string): Promise<void> => {
-  const store = place.startsWith('redis:') ? redisStore(place) : embeddedStore({ path: place })
-  const server = await createServer({ store, logger: 'silent' })
-  const { url } = await server.listen(0)
-  process.on('message', (ask: Ask) => {
-    if (ask === 'cpu') process.send!(process.cpuUsage())
-    else void server.close().then(() => process.disconnect())
-  })
-  process.send!(url)
-}
-
-if (process.argv[2] === asChild) await serve(process.argv[3]!)
 
 class Node {
   readonly url: string
@@ -46,12 +30,12 @@ class Node {
   }
 
   static async start(place: string): Promise<Node> {
-    const child = fork(fileURLToPath(import.meta.url), [asChild, place])
+    const child = fork(join(import.meta.dirname, 'node.mjs'), [place], { execArgv: [] })
     const ended = once(child, 'exit')
     const answer = async <T>(): Promise<T> => {
       const given = await Promise.race([once(child, 'message'), ended.then(() => null)])
       if (given === null) throw new Error('a node under measurement has ended')
-      return given[0] as T // the child is this very file
+      return given[0] as T // the child is ours
     }
     const url = await answer<string>()
     const ask = async <T>(ask: Ask): Promise<T> => {
@@ -126,6 +110,7 @@ const alike = async (near: TextDocument, far: TextDocument): Promise<void> => {
 }
 
 export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> => {
+  await build()
   const [documents, rate, seconds, rounds] = quick ? [100, 2_000, 3, 2] : [100, 2_000, 8, 5]
   const warm = 2 // rounds in which both worlds get up to speed: three processes compile, and the two have less each to do it with
   const folder = mkdtempSync(join(tmpdir(), 'inkwell-bench-'))

@@ -9,6 +9,8 @@ export interface Row {
   readonly unit: string
   /** The same for others, or for the parts of a ratio, in the same run: `{ 'ot.js': 31, CodeMirror: 25 }`. */
   readonly beside?: Readonly<Record<string, number>>
+  /** What measures this row alone; left out, the bench's own. */
+  readonly command?: string
   /** What must hold; a row without one is for reading only. */
   readonly gate?: Gate
 }
@@ -26,4 +28,31 @@ export interface BenchOptions {
 export function holds({ value, gate }: Row): boolean {
   if (gate === undefined) return true
   return 'atMost' in gate ? value <= gate.atMost : value >= gate.atLeast
+}
+
+/** Results as they are written: of a bench by its name. */
+export interface Results {
+  readonly machine: {
+    readonly cores: number
+    readonly cpu: string
+    /** GiB. */
+    readonly memory: number
+    readonly system: string
+    readonly node: string
+    readonly date: string
+  }
+  readonly quick: boolean
+  readonly results: Readonly<Record<string, readonly Row[]>>
+}
+
+/** A gate in words. */
+export function bound({ gate, unit }: Row): string {
+  if (gate === undefined) return ''
+  return 'atMost' in gate ? `at most ${shown(gate.atMost)} ${unit}` : `at least ${shown(gate.atLeast)} ${unit}`
+}
+
+/** Three digits that matter, and none that do not. */
+export function shown(value: number): string {
+  if (!Number.isFinite(value) || Math.abs(value) >= 1000) return value.toLocaleString('en-US', { maximumFractionDigits: 0 })
+  return String(Number(value.toPrecision(3)))
 }

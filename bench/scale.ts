@@ -12,6 +12,7 @@ import { type Plan, seats } from '../src/load/schedule.ts'
 import { issueToken } from '../src/server/jwt.ts'
 import { freePort } from '../test/ports.ts'
 import { RedisServer } from '../test/redis.ts'
+import { build } from './built.ts'
 import { median } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
@@ -90,7 +91,7 @@ const peersFolder = join(import.meta.dirname, 'peers')
 
 /** The peers' packages are not Inkwell's: they are installed when somebody measures them. Inkwell is measured as it is built. */
 const prepare = async (): Promise<void> => {
-  await promisify(execFile)(process.execPath, [join(import.meta.dirname, '..', 'scripts', 'build.mjs')])
+  await build()
   if (existsSync(join(peersFolder, 'node_modules', 'sharedb'))) return
   console.log('installing the peers (bench/peers) …')
   await promisify(execFile)('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: peersFolder })
@@ -392,6 +393,13 @@ const hot: Case = async ({ rounds, seconds }) => {
   ]
 }
 
+/** Microseconds that it has used, all of its threads together. */
+const cpuOf = async (redis: RedisServer): Promise<number> => {
+  const told = await redis.do(client => client.info('cpu'))
+  const seconds = ['user', 'sys'].map(kind => Number(new RegExp(`^used_cpu_${kind}:([\\d.]+)`, 'm').exec(told)![1]))
+  return (seconds[0]! + seconds[1]!) * 1e6
+}
+
 const nodes: Case = async ({ rounds, seconds }) => {
   const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'everysec'] })
   const folder = mkdtempSync(join(tmpdir(), 'inkwell-bench-'))
@@ -403,10 +411,15 @@ const nodes: Case = async ({ rounds, seconds }) => {
       await Served.start('inkwell', redis.url),
     )
     const [one, two]: Ran[][] = [[], []]
+    const ofRedis: number[] = []
     for (let round = 0; round < rounds; round++) {
       const load = { documents: 100, writers: 10, rate: 5, seconds, warmUp: 4 }
       one!.push(await ran('inkwell', load, { nodes: [up[0]!] }))
-      two!.push(await ran('inkwell', load, { nodes: up.slice(1) }))
+      const before = await cpuOf(redis)
+      const both = await ran('inkwell', load, { nodes: up.slice(1) })
+      const typed = load.documents * load.writers * load.rate * (load.warmUp + load.seconds)
+      ofRedis.push(((await cpuOf(redis)) - before) / typed)
+      two!.push(both)
     }
     const [alone, both] = [middle(one!, perDelivery), middle(two!, perDelivery)]
     return [
@@ -428,6 +441,7 @@ const nodes: Case = async ({ rounds, seconds }) => {
         },
         gate: { atMost: 1.3 },
       },
+      { what: 'the same: CPU of Redis for a keystroke, its append-only file included', value: median(ofRedis), unit: 'µs' },
     ]
   } finally {
     for (const node of up) await node.stop()
@@ -593,7 +607,7 @@ export const bench = async ({ quick, cases: asked = [] }: BenchOptions): Promise
   for (const [name, measure] of Object.entries(cases)) {
     if (asked.length > 0 && !asked.includes(name)) continue
     console.log(`\nscale, ${name}`)
-    rows.push(...(await measure(sizes)))
+    rows.push(...(await measure(sizes)).map(row => ({ ...row, command: `npm run bench -- scale --case ${name}` })))
   }
   if (process.env.SCALE_RAW !== undefined) writeFileSync(process.env.SCALE_RAW, JSON.stringify(kept))
   return rows

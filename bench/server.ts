@@ -4,44 +4,19 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer as createHttpServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { Server } from 'socket.io'
 import { io, type Socket } from 'socket.io-client'
 import { connect, type TextDocument } from '../src/client/index.ts'
 import { fromEdits } from '../src/ot/op.ts'
-import { createServer, embeddedStore, memoryStore } from '../src/server/index.ts'
 import { type Patch, patchesOf, sequentialTrace } from '../test/traces.ts'
+import { build } from './built.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 // ---- the child: an Inkwell, and a bare relay
 
 type StoreName = 'embedded' | 'memory'
 type Ask = 'cpu' | 'stop'
-const asChild = 'serve-for-bench'
-
-const serve = async (store: StoreName, path: string): Promise<void> => {
-  const server = await createServer({ store: store === 'memory' ? memoryStore() : embeddedStore({ path }), logger: 'silent' })
-  const { url } = await server.listen(0)
-  const http = createHttpServer()
-  const relay = new Server(http, { transports: ['websocket'], serveClient: false })
-  relay.on('connection', socket => {
-    socket.on('key', (key: unknown) => socket.broadcast.emit('key', key))
-    socket.on('edit', (_: unknown, acknowledge: () => void) => acknowledge())
-  })
-  http.listen(0, '127.0.0.1')
-  await once(http, 'listening')
-  process.on('message', (ask: Ask) => {
-    if (ask === 'cpu') process.send!(process.cpuUsage())
-    else void Promise.all([relay.close(), server.close()]).then(() => process.disconnect())
-  })
-  process.send!({ inkwell: url, bare: `http://127.0.0.1:${(http.address() as AddressInfo).port}` })
-}
-
-if (process.argv[2] === asChild) await serve(process.argv[3] as StoreName, process.argv[4]!)
 
 interface Pair {
   readonly inkwell: string
@@ -52,14 +27,15 @@ interface Pair {
 
 const withPair = async <T>(store: StoreName, use: (pair: Pair) => Promise<T>): Promise<T> => {
   const folder = mkdtempSync(join(tmpdir(), 'inkwell-bench-'))
-  const child = fork(fileURLToPath(import.meta.url), [asChild, store, join(folder, 'data')])
+  const place = store === 'memory' ? 'memory:' : join(folder, 'data')
+  const child = fork(join(import.meta.dirname, 'node.mjs'), [place, 'relay'], { execArgv: [] })
   const waiting: ((answer: unknown) => void)[] = []
   child.on('message', answer => waiting.shift()?.(answer))
   const ended = once(child, 'exit')
   const answer = async <A>(): Promise<A> => {
     const given = await Promise.race([new Promise(resolve => waiting.push(resolve)), ended.then(() => null)])
     if (given === null) throw new Error('the server under measurement has ended')
-    return given as A // the child is this very file
+    return given as A // the child is ours
   }
   try {
     const { inkwell, bare } = await answer<{ inkwell: string; bare: string }>()
@@ -277,9 +253,12 @@ const traceRows = async (quick: boolean): Promise<Row[]> => {
 
 export const name = 'server'
 
-export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> => [
-  ...(await keystrokeRows('embedded', quick)),
-  ...(await keystrokeRows('memory', quick)),
-  ...(await cpuRows(quick)),
-  ...(await traceRows(quick)),
-]
+export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> => {
+  await build()
+  return [
+    ...(await keystrokeRows('embedded', quick)),
+    ...(await keystrokeRows('memory', quick)),
+    ...(await cpuRows(quick)),
+    ...(await traceRows(quick)),
+  ]
+}

@@ -333,3 +333,75 @@ describe('a pause of the machine', () => {
     expect(world.bob.heard.findLast(({ kind }) => kind === 'left')).toMatchObject({ refusal: { code: 'history-gone' } })
   })
 })
+
+describe('fairness', () => {
+  test('[P8] between documents: one whose frames take all the time there is waits for itself, and another’s at most a tick', async () => {
+    const settles: (() => void)[] = []
+    // The frames of the first document take a tenth of a second each, those of any other nothing.
+    const writing = ({ handle }: Commits) =>
+      handle === 1 ? new Promise<number>(resolve => settles.push(() => resolve(100))) : undefined
+    const world = await pair({ writing, load: () => ({ busy: 1, writing: 1, spared: 0 }) })
+    const written = async () => {
+      for (const settle of settles.splice(0)) settle()
+      await settle()
+    }
+    const frames = (speaker: Speaker): number => commits(speaker).length
+    for (let i = 0; i < 20; i++) {
+      await world.types()
+      await written()
+      world.clock.pass(250)
+      await written()
+    }
+    expect(Math.round(world.engine.counts.interval)).toBe(200) // above a tick: it is saturated, and says so
+    const cleo = world.speaker('cleo')
+    const elsewhere = joinedBy(await cleo.join(null, 'other' as never))
+    await cleo.submit(elsewhere, positionOf(elsewhere), 1 as Seq, ['a'])
+    const [hot, other] = [frames(world.bob), frames(cleo)]
+    expect(other).toBe(1)
+    await world.types()
+    await world.types()
+    await cleo.submit(elsewhere, positionOf(elsewhere), 2 as Seq, ['b'])
+    world.clock.pass(50)
+    await written()
+    expect([frames(world.bob) - hot, frames(cleo) - other]).toEqual([1, 1])
+    world.clock.pass(100)
+    await written()
+    expect(frames(world.bob) - hot).toBe(1)
+    world.clock.pass(60)
+    expect(frames(world.bob) - hot).toBe(2)
+  })
+
+  test('[P8] the interval is above a tick only where one document’s frames take more than half of the process', async () => {
+    let ms = 5
+    const world = await pair({ writing: () => Promise.resolve(ms) })
+    const intervalAt = async (taken: number) => {
+      ms = taken
+      for (let i = 0; i < 30; i++) {
+        await world.types()
+        await settle()
+        world.clock.pass(1_000)
+        await settle()
+      }
+      return Math.round(world.engine.counts.interval)
+    }
+    expect([await intervalAt(0.2), await intervalAt(5), await intervalAt(25), await intervalAt(40)]).toEqual([0, 20, 50, 80])
+  })
+
+  test('[P5] between writers: whoever sends as much as may wait is in the same append and the same frame as who sends one edit', async () => {
+    const world = place({ flowing: false })
+    const [mallory, ann] = [world.speaker('mallory'), world.speaker('ann')]
+    const enters = async (speaker: Speaker) => {
+      const joining = speaker.join()
+      await world.flow()
+      return joinedBy((await joining) ?? speaker.heard.find(({ kind }) => kind === 'joined')!)
+    }
+    const [m, a] = [await enters(mallory), await enters(ann)]
+    await mallory.submit(m, positionOf(m), 1 as Seq, ['0']) // on its way into the log
+    for (let seq = 2; seq < 30; seq++) await mallory.submit(m, positionOf(m), seq as Seq, ['m'])
+    await ann.submit(a, positionOf(a), 1 as Seq, ['a'])
+    await world.flow()
+    const mine = commits(ann).find(frame => frame.commits.some(({ author }) => author.startsWith('ann')))!
+    expect(mine.commits.length).toBe(17)
+    expect(mallory.heard.filter(({ kind }) => kind === 'refused').length).toBe(12)
+  })
+})

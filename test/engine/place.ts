@@ -7,7 +7,7 @@ import { defaultLimits, type Limits } from '../../src/engine/limits.ts'
 import { textType } from '../../src/ot/text.ts'
 import type { AnyDocumentType, Json } from '../../src/ot/type.ts'
 import type { AuthorId, DocId, Epoch, Handle, Position, Seq } from '../../src/protocol/ids.ts'
-import type { DocumentRequest, Joined, Right, ServerMessage } from '../../src/protocol/messages.ts'
+import type { Commits, DocumentRequest, Joined, Right, ServerMessage } from '../../src/protocol/messages.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { type HandClock, type HandStore, handClock, handStore, settle } from '../simulation/hand.ts'
 
@@ -46,7 +46,7 @@ export const place = (
     readonly flowing?: boolean
     readonly load?: () => Load
     /** For frames of commits: what the one who writes them answers. */
-    readonly writing?: () => Promise<number> | undefined
+    readonly writing?: (frame: Commits) => Promise<number> | undefined
     /** Sees each message as it is delivered, with those whom it is for. */
     readonly deliver?: (outlets: readonly Outlet[], message: ServerMessage) => void
     /** Instead of what the speakers were given. */
@@ -75,7 +75,7 @@ export const place = (
         if (stay !== undefined) epochs.set(own, stay.content.position.epoch)
         heard.push(own)
       }
-      return message.kind === 'commits' ? options.writing?.() : undefined
+      return message.kind === 'commits' ? options.writing?.(message) : undefined
     },
     ...(options.load === undefined ? {} : { load: options.load }),
     observe: event => events.push(event),
