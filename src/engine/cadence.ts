@@ -29,7 +29,7 @@ const much = 0.15 // from here on, how busy it is decides alone
 const share = 0.25 // of the process' time that one document's frames may take before they wait
 const most = 0.5 // the same when they wait for as long as they may already
 const notWorthIt = 2 // ms; below it a timer costs more than it saves
-const longest = 250 // ms that a frame counts for: more is the machine that paused, not the readers
+const leap = 2 // times what frames have taken so far, and a millisecond: what is more is a pause of the machine, not the readers
 const memory = 0.3 // of the newest measurement in the running mean
 
 export class Cadence {
@@ -75,8 +75,9 @@ export class Cadence {
    * sake of the process: a document of so many readers that its frames wait in any case spares them for its own.
    */
   left(ms: number, commits: number, frameTick: number): number {
-    this.cost += memory * (Math.min(ms, longest) - this.cost)
-    return this.own(frameTick) < notWorthIt ? ms * (commits - 1) : 0
+    const took = Math.min(ms, leap * this.cost + 1)
+    this.cost += memory * (took - this.cost)
+    return this.own(frameTick) < notWorthIt ? took * (commits - 1) : 0
   }
 }
 

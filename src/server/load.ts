@@ -5,6 +5,7 @@ import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import type { Load } from '../engine/index.ts'
 
 const window = 100 // ms over which a share is taken
+const longest = 4 // ms that writing at one go counts for: what is more is a pause of the machine
 const weight = 0.5 // of the newest window in the running mean
 
 export class ProcessLoad {
@@ -18,7 +19,7 @@ export class ProcessLoad {
   writing(write: () => Promise<number> | undefined): Promise<number> | undefined {
     const since = performance.now()
     const later = write()
-    if (later === undefined) this.took(performance.now() - since)
+    if (later === undefined) this.took(Math.min(performance.now() - since, longest))
     else void later.then(ms => this.took(ms)) // it never rejects
     return later
   }

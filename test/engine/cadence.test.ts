@@ -39,6 +39,15 @@ describe('the cadence of a document', () => {
     expect(waits).toEqual([0, 0, 0, 25, 50, 50])
   })
 
+  it('[P5] does not take a pause of the machine for the cost of a frame', () => {
+    const cadence = new Cadence()
+    for (let i = 0; i < 100; i++) cadence.left(0.2, 1, 50)
+    cadence.left(100, 1, 50) // a collection of garbage, say
+    expect(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50)).toBeLessThan(3)
+    for (let i = 0; i < 10; i++) cadence.left(10, 1, 50) // a crowd has come
+    expect(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50)).toBeGreaterThan(30)
+  })
+
   it('[P8] gives a document of many readers a quarter of the process, and a half when it waits for a tick already', () => {
     const intervalAt = (cost: number) => {
       const cadence = new Cadence()

@@ -35,8 +35,11 @@ export interface Found {
   readonly tally: Readonly<Record<string, number>>
   /** ms of CPU in one turn of the event loop, at most: quiet, and while it was tried. */
   readonly stalls: readonly [quiet: number, tried: number]
-  /** p99 of the neighbours' edits, ms from key to confirmation. */
-  readonly p99: readonly [quiet: number, tried: number]
+  /**
+   * p99 of the neighbours' edits, ms from key to confirmation: quiet; while another server on the same machine was tried in the same way,
+   * which is what the machine alone does to them (not strict: nothing); while theirs was.
+   */
+  readonly p99: readonly [quiet: number, beside: number | null, tried: number]
   readonly edits: number
   /** Bytes on the heap and beside it, after a collection. */
   readonly memory: readonly [base: number, after: number]
@@ -96,22 +99,24 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     }
   }
 
-  const requests = new Requests({ ...urls, adminToken }, routes, seeded(seed + 1_000), story)
   const running = async (work: () => Promise<unknown>): Promise<void> => {
     while (!story.over) await work()
   }
-  const tries = async (heavy: boolean): Promise<void> => {
+  const tries = ({ begun }: Beside<Begun>, chance: number) => {
     story.over = false
+    const requests = new Requests({ ...begun, adminToken }, routes, seeded(chance + 1_000), story)
     const lives = Array.from({ length: sessions }, (_, i) => {
-      const session = new Session(url, seeded(seed * 100 + i), story, heavy && i === 0)
+      const session = new Session(begun.public, seeded(chance * 100 + i), story, i === 0)
       return running(() => session.lives(steps, strict ? pause : 0))
     })
     const asks = running(async () => {
       await requests.one()
       await sleep(strict ? pause : 0)
     })
-    await Promise.all([...lives, asks])
+    return { requests, ended: Promise.all([...lives, asks]) }
   }
+  const abuses = ({ begun }: Beside<Begun>, chance: number): Promise<void> =>
+    strict ? running(() => abuse(begun.public, seeded(chance + 2_000), story)) : Promise.resolve()
   const settles = async (): Promise<Held> => {
     // Everybody but the neighbours has gone, and what nobody has joined is let go.
     let before = await server.asks<Held>('held')
@@ -129,11 +134,11 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
   try {
     say(`fuzz: seed ${seed}, ${seconds} s, server ${server.pid}, routes ${routes.length}`)
     // A first, short try warms everything up, so that what is kept once and for all does not count as growth.
-    const warm = tries(true)
-    await Promise.race([warm, sleep(strict ? 20_000 : 1_500)]) // `warm` ends by itself only where it fails
-    await requests.round()
+    const warm = tries(server, seed)
+    await Promise.race([warm.ended, sleep(strict ? 20_000 : 1_500)]) // it ends by itself only where it fails
+    await warm.requests.round()
     story.over = true
-    await warm
+    await warm.ended
     const base = await settles()
     await look()
     stall = 0
@@ -144,10 +149,31 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     stall = 0
     say(`quiet: p99 ${p99(quiet).toFixed(1)} ms over ${quiet.length} edits, longest stall ${quietStall.toFixed(1)} ms`)
 
-    const trying = tries(true)
-    const abusing = strict ? running(() => abuse(url, seeded(seed + 2_000), story)) : Promise.resolve()
+    let beside: number | null = null
+    if (strict) {
+      const another = await Beside.start<Begun>('server.ts', [adminToken])
+      const attack = Promise.all([tries(another, seed + 1).ended, abuses(another, seed + 1)])
+      await Promise.race([attack, sleep(5_000)]) // it warms up as the first has
+      await typed()
+      await Promise.race([attack, sleep(30_000)])
+      const { times } = await typed()
+      beside = p99(times)
+      story.over = true
+      await attack
+      await another.stop()
+      say(`while another server on this machine is tried: p99 ${beside.toFixed(1)} ms over ${times.length} edits`)
+      await look()
+    }
+    stall = 0
+
+    const trying = tries(server, seed).ended
+    const abusing = abuses(server, seed)
     trying.catch(() => {}) // told below
     abusing.catch(() => {})
+    const standsNot = (): void => {
+      const allowed = quietStall + (strict ? stallAllowed.strict : stallAllowed.lenient)
+      if (stall > allowed) story.fails(`the event loop stood still for ${stall.toFixed(0)} ms of CPU`, Buffer.alloc(0))
+    }
     const times: number[] = []
     const until = Date.now() + seconds * 1_000
     let told = Date.now()
@@ -158,19 +184,21 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
       const { times: more, lost } = await typed()
       times.push(...more)
       if (lost !== null) story.fails(lost, Buffer.alloc(0))
-      const allowed = quietStall + (strict ? stallAllowed.strict : stallAllowed.lenient)
-      if (stall > allowed) story.fails(`the event loop stood still for ${stall.toFixed(0)} ms of CPU`, Buffer.alloc(0))
+      standsNot()
       await reads()
       if (Date.now() - told < 10_000) continue
       told = Date.now()
       say(
-        `${Math.max(0, Math.round((until - told) / 1_000))} s left: ${story.inputs} inputs, ${times.length} edits of neighbours, p99 ${p99(times).toFixed(1)} ms, ` +
+        `${Math.max(0, Math.round((until - told) / 1_000))} s left: ${story.inputs} inputs, ${times.length} edits of neighbours, p50 ${at(0.5, times).toFixed(1)} ms, p95 ${at(0.95, times).toFixed(1)} ms, p99 ${p99(times).toFixed(1)} ms, ` +
           `longest stall ${stall.toFixed(1)} ms`,
       )
     }
     story.over = true
     await trying
     await abusing
+    await look() // before memory is looked at, which collects what there is in one go
+    standsNot()
+    const triedStall = stall
     say('everybody but the neighbours has gone; waiting until what was left is let go')
     const after = await settles()
     await look()
@@ -192,7 +220,7 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
 
     const memory = [base.heapUsed + base.external, after.heapUsed + after.external] as const
     say(
-      `p99 ${p99(times).toFixed(1)} ms (quiet ${p99(quiet).toFixed(1)}), memory ${memory[1]} bytes (base ${memory[0]}), longest stall ${stall.toFixed(1)} ms`,
+      `p99 ${p99(times).toFixed(1)} ms (quiet ${p99(quiet).toFixed(1)}), memory ${memory[1]} bytes (base ${memory[0]}), longest stall ${triedStall.toFixed(1)} ms`,
     )
     if (strict && memory[1] > memory[0] * memoryAllowed)
       story.fails(`memory grew from ${memory[0]} to ${memory[1]} bytes`, Buffer.alloc(0))
@@ -202,8 +230,8 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     return {
       inputs: story.inputs,
       tally: Object.fromEntries([...story.tally].sort()),
-      stalls: [quietStall, stall],
-      p99: [p99(quiet), p99(times)],
+      stalls: [quietStall, triedStall],
+      p99: [p99(quiet), beside, p99(times)],
       edits: times.length,
       memory,
       rss: [base.rss, after.rss],
@@ -223,7 +251,9 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
   }
 }
 
-const p99 = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(0.99 * (values.length - 1))] ?? 0
+const at = (share: number, values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(share * (values.length - 1))] ?? 0
+const p99 = (values: readonly number[]): number => at(0.99, values)
 
 interface Commit {
   readonly version: number

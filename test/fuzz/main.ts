@@ -27,7 +27,10 @@ try {
   for (const [what, count] of Object.entries(tally)) say(`  ${String(count).padStart(8)}  ${what}`)
   say(`seed ${seed} holds: ${inputs} inputs in ${minutes} min, ${edits} edits of neighbours`)
   say(`  longest stall   ${stalls[1].toFixed(1)} ms, quiet ${stalls[0].toFixed(1)} ms (CPU in one turn of the event loop)`)
-  say(`  neighbours p99  ${p99[1].toFixed(1)} ms, quiet ${p99[0].toFixed(1)} ms`)
+  const [quiet, beside, tried] = p99
+  say(
+    `  neighbours p99  ${tried.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms (while another server on this machine is tried: ${beside?.toFixed(1)} ms)`,
+  )
   say(`  memory          ${mib(memory[1])}, base ${mib(memory[0])} (heap and beside it, after a collection)`)
   say(`  resident        ${mib(rss[1])}, base ${mib(rss[0])}`)
   process.exit(0)
