@@ -20,6 +20,7 @@ import type {
 import { Cadence, type Load } from './cadence.ts'
 import { missed, pieceOf, wireCommit } from './catchup.ts'
 import { readState } from './checkpoint.ts'
+import { Deadline } from './deadline.ts'
 import type { Commit, Type } from './entry.ts'
 import type { EngineOptions, OpenDocument, Outlet } from './face.ts'
 import { Meter } from './meter.ts'
@@ -124,6 +125,7 @@ export class LiveDocument {
   private held: Commit[] = []
   private heldSince = 0
   private readonly cadence = new Cadence()
+  private readonly deadline: Deadline
   /** Frames that are still being written. */
   private leaving = 0
   /** Members whose commits are not durable yet, and up to which version. */
@@ -163,6 +165,7 @@ export class LiveDocument {
     this.options = options
     const { writersPerDocument, writerActive, writerPace } = options.limits
     this.writers = new Writers(writersPerDocument, writerActive, writerPace)
+    this.deadline = new Deadline(options.clock, options.limits.storeTimeout)
     this.people = new People(options.limits.peersShown, options.limits.peerActive)
   }
 
@@ -591,6 +594,7 @@ export class LiveDocument {
       this.failures = 0
     }
     return {
+      doc: this.id,
       append: (ticket, at, entries) => {
         const offer = () =>
           answer(
@@ -652,7 +656,7 @@ export class LiveDocument {
       refuse: (submission, no) => this.refuse(submission, no),
       allows: ({ from }) => (from as Member).right === 'write',
       disrupt: reason => this.disrupt(reason),
-      tell: event => this.options.observe({ ...event, doc: this.id } as never),
+      tell: this.options.observe,
     }
   }
 
@@ -1073,14 +1077,9 @@ export class LiveDocument {
     this.alarms.delete(name)
   }
 
+  /** @throws when the store has not answered in time */
   private inTime<T>(work: Promise<T>): Promise<T> {
-    const { clock, limits } = this.options
-    return new Promise((resolve, reject) => {
-      const cancel = clock.after(limits.storeTimeout, () =>
-        reject(new Error(`no answer from the store within ${limits.storeTimeout} ms`)),
-      )
-      work.then(resolve, reject).finally(cancel)
-    })
+    return this.deadline.inTime(work)
   }
 
   // ---- the rest

@@ -4,7 +4,16 @@
 import { advanceOther, advanceOwn, type Pending, type Queue, withdraw } from '../ot/queue.ts'
 import { OpError } from '../ot/type.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import { type AuthorId, type Chain, type Epoch, emptyChain, type Position, type Seq, type Version } from '../protocol/ids.ts'
+import {
+  type AuthorId,
+  type Chain,
+  type DocId,
+  type Epoch,
+  emptyChain,
+  type Position,
+  type Seq,
+  type Version,
+} from '../protocol/ids.ts'
 import { overAll } from './catchup.ts'
 import { type Last, type Mark, readState, type State, writeState } from './checkpoint.ts'
 import { type Body, baseOf, type Commit, derive, History, readBody, rebase, type Type, writeBody } from './entry.ts'
@@ -14,6 +23,8 @@ import type { Announcement, Checkpoint, Clock, Entry, LogReply, NewEntry, Opened
 
 /** What the sequencer asks of the world. Each call is answered later through the method of the same row, or never. */
 export interface SequencerIo {
+  /** Whose log it is. */
+  readonly doc: DocId
   /** answered by `appended` or `appendFailed` with the same ticket */
   append(ticket: number, at: Position, entries: readonly NewEntry[]): void
   /** answered by `wasRead` or `readFailed` with the same ticket */
@@ -34,10 +45,8 @@ export interface SequencerIo {
   allows(submission: Submission): boolean
   /** Positions handed out so far may be of another history: everybody has to join again. */
   disrupt(reason: string): void
-  tell(event: DistributiveOmit<EngineEvent, 'doc'>): void
+  tell(event: EngineEvent): void
 }
-
-type DistributiveOmit<T, K extends string> = T extends unknown ? Omit<T, K> : never
 
 /** An edit that a client wants in the history. `from` is opaque: whom to tell. */
 export interface Submission {
@@ -95,6 +104,8 @@ type Saving =
   | { readonly kind: 'reaching'; readonly horizon: Version; readonly atLeast: Version }
   | { readonly kind: 'hardening'; readonly checkpoint: Checkpoint }
   | { readonly kind: 'storing'; readonly version: Version }
+
+const grows = (type: Type, { op }: Waiting): number => Math.max(0, type.targetSize(op) - type.baseSize(op))
 
 const keyOf = (author: AuthorId, seq: Seq): string => `${author} ${seq}`
 
@@ -331,12 +342,11 @@ export class Sequencer {
       offered.push({ ...waiting, at: base, op })
       offer(author, seq, op, user, waiting.time, waiting)
     }
-    this.queue = []
-    this.recount()
+    if (this.queue.length > 0) this.queue = []
     this.dropOvertaken(type)
     const first = this.lost?.units[0]
     if (first !== undefined) offer(first.author, first.seq, first.op, first.user, first.time, null)
-    if (entries.length === 0) return
+    if (entries.length === 0) return this.recount()
     const ticket = ++this.lastTicket
     this.call = { ticket, since: this.ticks(), offered, bodies }
     this.recount()
@@ -355,15 +365,14 @@ export class Sequencer {
 
   private recount(): void {
     const { type } = this
-    this.waiting = new Map()
+    this.waiting.clear()
     this.growth = 0
-    const grows = ({ op }: Waiting) => Math.max(0, type!.targetSize(op) - type!.baseSize(op))
     for (const waiting of this.queue) {
       const { author } = waiting.submission
       this.waiting.set(author, (this.waiting.get(author) ?? 0) + 1)
-      this.growth += grows(waiting)
+      this.growth += grows(type!, waiting)
     }
-    for (const waiting of this.call?.offered ?? []) this.growth += grows(waiting)
+    if (this.call !== null) for (const waiting of this.call.offered) this.growth += grows(type!, waiting)
   }
 
   private refuseSeq(waiting: Waiting): void {
@@ -377,7 +386,7 @@ export class Sequencer {
     if (!reply.ok) return this.resync(reply.reason)
     let bytes = 0
     for (const { text } of call.bodies.values()) bytes += text.length
-    this.io.tell({ kind: 'appended', entries: call.bodies.size, bytes, ms: this.ticks() - call.since })
+    this.io.tell({ kind: 'appended', doc: this.io.doc, entries: call.bodies.size, bytes, ms: this.ticks() - call.since })
     if (!this.take(reply)) return
     const offered = this.call?.offered ?? [] // less what was found while commits were let go
     this.call = null
@@ -492,7 +501,7 @@ export class Sequencer {
     const to = from + entries.length
     if (to <= this.head && this.continues(entries)) return this.harden(announcement.durable)
     if (from > this.head) {
-      this.io.tell({ kind: 'gap', have: this.head, got: from })
+      this.io.tell({ kind: 'gap', doc: this.io.doc, have: this.head, got: from })
       return this.pull()
     }
     const fits = from === this.head ? announcement.chain === this.history.chain : this.continues(entries)
@@ -517,10 +526,13 @@ export class Sequencer {
     this.commit(entry, own)
     const { author, seq, version } = entry
     const came = own?.waiting ?? (this.inDoubt ? this.queued(author, seq) : undefined)
-    const facts = { author, seq, version }
-    if (came === undefined) return this.io.tell({ kind: 'heard', ...facts, ms: this.now() - this.history.at(version).time })
+    const { doc } = this.io
+    if (came === undefined) {
+      const ms = this.now() - this.history.at(version).time
+      return this.io.tell({ kind: 'heard', doc, author, seq, version, ms })
+    }
     const { user, connection } = came.submission
-    this.io.tell({ kind: 'committed', ...facts, user, connection, ms: this.ticks() - came.ticks })
+    this.io.tell({ kind: 'committed', doc, author, seq, version, user, connection, ms: this.ticks() - came.ticks })
   }
 
   private queued(author: AuthorId, seq: Seq): Waiting | undefined {
@@ -651,7 +663,7 @@ export class Sequencer {
     }
     this.emptied = opened.replaced === true
     this.reopening = false // last: a log that cannot be read leaves the document shut
-    this.io.tell({ kind: 'resynced', reason: this.resyncReason, reoffered: this.lost?.units.length ?? 0 })
+    this.io.tell({ kind: 'resynced', doc: this.io.doc, reason: this.resyncReason, reoffered: this.lost?.units.length ?? 0 })
     this.pump()
   }
 

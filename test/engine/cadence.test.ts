@@ -355,7 +355,7 @@ describe('fairness', () => {
       await settle()
     }
     const frames = (speaker: Speaker): number => commits(speaker).length
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < 60; i++) {
       await world.types()
       await written()
       world.clock.pass(250)

@@ -22,6 +22,7 @@ const overtaken = ({ landed }: { readonly landed: boolean }) => {
     [textType as AnyDocumentType],
     defaultLimits,
     {
+      doc,
       append: (ticket, at, entries) => offers.push({ ticket, at, entries }),
       read: (ticket, at) => reads.push({ ticket, at }),
       reopen: () => {},
@@ -85,6 +86,7 @@ const typed = (limits: Partial<typeof defaultLimits>, apart: number, commits: nu
     [textType as AnyDocumentType],
     { ...defaultLimits, ...limits },
     {
+      doc,
       append: (ticket, at, entries) => node.appended(ticket, log.append(doc, at, entries)),
       read: (ticket, at) => node.wasRead(ticket, log.read(doc, at)),
       reopen: () => {},

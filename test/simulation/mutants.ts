@@ -184,7 +184,7 @@ export const missedBy: readonly (Omit<Mutant, 'seed'> & { readonly tests: string
     edits: [
       {
         file: 'src/engine/engine.ts',
-        find: 'if (no !== null) this.refuse(place?.document.id ?? null, message.handle, message.seq, no)',
+        find: 'if (no !== null) this.refuse(stay?.doc ?? null, message.handle, message.seq, no)',
         put: '',
       },
     ],

@@ -1,0 +1,72 @@
+// How long one waits for a store.
+// Invariant: whoever waits is answered in time, by the store or by a refusal; one alarm does for all who wait, however many there are.
+
+import type { Clock } from './ports.ts'
+
+/** Somebody who waits. */
+interface Wait {
+  readonly until: number
+  readonly reject: (error: Error) => void
+  over: boolean
+}
+
+export class Deadline {
+  private readonly clock: Clock
+  private readonly ms: number
+  private readonly ticks: () => number
+  /** The oldest first, from `first` on: all may wait equally long. */
+  private waits: Wait[] = []
+  private first = 0
+  private cancel: (() => void) | null = null
+
+  constructor(clock: Clock, ms: number) {
+    this.clock = clock
+    this.ms = ms
+    this.ticks = () => clock.ticks?.() ?? clock.now()
+  }
+
+  /** What the store answers. Rejects when it has not within the time. */
+  inTime<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const wait: Wait = { until: this.ticks() + this.ms, reject, over: false }
+      this.forget()
+      this.waits.push(wait)
+      this.cancel ??= this.clock.after(this.ms, this.rings)
+      work.then(
+        answer => {
+          wait.over = true
+          resolve(answer)
+        },
+        error => {
+          wait.over = true
+          reject(error)
+        },
+      )
+    })
+  }
+
+  /** Lets go of those at the front who have their answer. */
+  private forget(): void {
+    const { waits } = this
+    while (this.first < waits.length && waits[this.first]!.over) this.first++
+    if (this.first * 2 <= waits.length) return
+    this.waits = waits.slice(this.first)
+    this.first = 0
+  }
+
+  private readonly rings = (): void => {
+    this.cancel = null
+    const now = this.ticks()
+    for (;;) {
+      this.forget()
+      const wait = this.waits[this.first]
+      if (wait === undefined) return
+      if (wait.until > now) {
+        this.cancel = this.clock.after(wait.until - now, this.rings)
+        return
+      }
+      wait.over = true
+      wait.reject(new Error(`no answer from the store within ${this.ms} ms`))
+    }
+  }
+}
