@@ -15,6 +15,7 @@ import { emptyChain } from '../src/protocol/ids.ts'
 import { systemClock } from '../src/server/clock.ts'
 import { type RedisStore, redisStore } from '../src/stores/redis.ts'
 import { RedisServer } from '../test/redis.ts'
+import { cpuOf } from './redis-cpu.ts'
 import type { BenchOptions, Row } from './row.ts'
 
 export const name = 'redis'
@@ -23,7 +24,12 @@ export async function bench({ quick }: BenchOptions): Promise<Row[]> {
   const seconds = quick ? 2 : 10
   const server = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'everysec'] })
   try {
-    return [...(await writing(server, seconds)), ...(await roundTrips(server, seconds)), ...(await opening(server, quick))]
+    return [
+      ...(await writing(server, seconds)),
+      ...(await roundTrips(server, seconds)),
+      ...(await telling(server, quick)),
+      ...(await opening(server, quick)),
+    ]
   } finally {
     await server.discard()
   }
@@ -380,6 +386,42 @@ const opening = async (server: RedisServer, quick: boolean): Promise<Row[]> => {
       unit: '×',
       beside: { 'all of them, ms': crowd.ms },
       gate: { atMost: 1.5 },
+    },
+  ]
+}
+
+// ---- telling
+
+/** What it costs Redis that one more node has a document open: the same announcements to one and to five subscribers. */
+const telling = async (server: RedisServer, quick: boolean): Promise<Row[]> => {
+  const announcements = quick ? 20_000 : 200_000
+  const announcement = 'x'.repeat(200)
+  const costs: number[] = []
+  for (const count of [1, 5]) {
+    const nodes = Array.from({ length: count }, () => new Redis(server.url))
+    const author = new Redis(server.url)
+    let heard = 0
+    const all = new Promise<void>(resolve => {
+      for (const node of nodes) node.on('message', () => ++heard === announcements * count && resolve())
+    })
+    await Promise.all(nodes.map(node => node.subscribe('announced')))
+    const before = await cpuOf(server)
+    for (let sent = 0; sent < announcements; sent += 100) {
+      const batch = author.pipeline()
+      for (let i = 0; i < 100; i++) batch.publish('announced', announcement)
+      await batch.exec()
+    }
+    await all
+    costs.push(((await cpuOf(server)) - before) / announcements)
+    for (const line of [author, ...nodes]) line.disconnect()
+  }
+  const [one, five] = costs as [number, number]
+  return [
+    {
+      what: 'CPU of Redis for an announcement of 200 bytes to one more node',
+      value: (five - one) / 4,
+      unit: 'µs',
+      beside: { 'to one µs': one, 'to five µs': five },
     },
   ]
 }

@@ -13,6 +13,7 @@ import { issueToken } from '../src/server/jwt.ts'
 import { freePort } from '../test/ports.ts'
 import { RedisServer } from '../test/redis.ts'
 import { build } from './built.ts'
+import { cpuOf } from './redis-cpu.ts'
 import { median } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
@@ -391,13 +392,6 @@ const hot: Case = async ({ rounds, seconds }) => {
       gate: { atLeast: 1 },
     },
   ]
-}
-
-/** Microseconds that it has used, all of its threads together. */
-const cpuOf = async (redis: RedisServer): Promise<number> => {
-  const told = await redis.do(client => client.info('cpu'))
-  const seconds = ['user', 'sys'].map(kind => Number(new RegExp(`^used_cpu_${kind}:([\\d.]+)`, 'm').exec(told)![1]))
-  return (seconds[0]! + seconds[1]!) * 1e6
 }
 
 const nodes: Case = async ({ rounds, seconds }) => {
