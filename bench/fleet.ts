@@ -15,16 +15,15 @@ export interface Demand {
 export interface Costs {
   /** Microseconds of a node's CPU for writing an edit to one reader, all that goes before it included. */
   readonly delivery: number
-  /** Microseconds of a node's CPU for an edit that it hears of from another. */
+  /** Microseconds of nodes' CPU for an edit that one more node hears of. */
   readonly hearing: number
   /** Microseconds of Redis' CPU for an edit that one other node is told of, and more for each node besides. */
   readonly append: number
   readonly telling: number
   /** KiB of a node's memory for a connection. */
   readonly connection: number
-  /** Bytes to a reader for an edit, and between Redis and a node. */
+  /** Bytes to a reader for an edit. */
   readonly down: number
-  readonly feed: number
 }
 
 /** Share of a core that may be used: what is above it is for bursts, joins and the failure of a neighbour. */
@@ -38,10 +37,9 @@ export interface Fleet {
   readonly deliveries: number
   /** Times that a node is told of an edit of another one. */
   readonly heard: number
-  /** GiB of memory of a node, Mbit/s to clients of a node, and Mbit/s out of a shard. */
+  /** GiB of memory for the connections of a node, and Mbit/s to them. */
   readonly memory: number
   readonly toClients: number
-  readonly fromShard: number
 }
 
 /** Nodes on which somebody of a document is expected to be, where each of its people is on any with the same chance. */
@@ -70,7 +68,6 @@ export const fleet = (demand: Demand, costs: Costs): Fleet => {
     heard,
     memory: (connections * costs.connection) / nodes / 2 ** 20,
     toClients: (deliveries * costs.down * 8) / 1e6 / nodes,
-    fromShard: shards === 0 ? 0 : ((heard + edits) * costs.feed * 8) / 1e6 / shards,
   }
 }
 

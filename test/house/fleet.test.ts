@@ -1,10 +1,12 @@
 // The arithmetic of docs/SCALING.md against a simulation that counts edit by edit.
 
+import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { counted, type Demand, fleet, spreadOver } from '../../bench/fleet.ts'
 import { seededRandom } from '../../src/testing/type-laws.ts'
+import { refreshScaling, scalingPage } from './scaling.ts'
 
-const costs = { delivery: 10, hearing: 10, append: 50, telling: 10, connection: 12, down: 50, feed: 150 }
+const costs = { delivery: 10, hearing: 10, append: 50, telling: 10, connection: 12, down: 50 }
 const seed = Number(process.env.SEED ?? 7)
 
 const near = (found: number, expected: number, percent: number, what: string): void =>
@@ -45,4 +47,9 @@ it('more nodes hear of an edit the more there are, but never more than have some
   const demand = { connections: 100_000, people: 10, rate: 1, typing: 0.1 }
   expect(fleet(demand, costs)).toMatchObject({ edits: 10_000, deliveries: 100_000 })
   expect(fleet({ ...demand, connections: 1_000 }, costs)).toMatchObject({ nodes: 1, shards: 0, heard: 0 })
+})
+
+it('docs/SCALING.md says what follows from what things cost', () => {
+  const page = readFileSync(scalingPage, 'utf8')
+  expect(page, 'run `npx tsx scripts/scaling.ts`').toBe(refreshScaling(page))
 })
