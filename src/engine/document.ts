@@ -93,6 +93,7 @@ const retry = { first: 50, longest: 5_000 }
 
 /** One of each at a time; the two attempts apart, so that neither can call off the other. */
 type Alarm =
+  | 'say restored'
   | 'frame'
   | 'onlookers'
   | 'beat'
@@ -135,6 +136,8 @@ export class LiveDocument {
   private ready: Promise<void> = Promise.resolve()
   /** Makes it so, once all that an emptied store has lost is in it again. */
   private restored: (() => void) | null = null
+  /** Other nodes are to be told when that has come true. */
+  private owesWord = false
   private readonly writers: Writers
   private pace = 0
   private readonly people: People
@@ -910,11 +913,24 @@ export class LiveDocument {
     if (this.sequencer?.restoring) return
     this.restored?.()
     this.restored = null
+    if (!this.owesWord) return
+    this.owesWord = false
+    this.sayRestored()
+  }
+
+  private sayRestored(): void {
+    const epoch = this.sequencer?.position.epoch
+    if (epoch === undefined) return
+    this.options.store.log.restored?.(this.id, epoch).catch(error => {
+      this.options.observe({ kind: 'store-failed', doc: this.id, call: 'restored', error })
+      this.later('say restored', () => this.sayRestored())
+    })
   }
 
   private reopen(): void {
     this.restored?.() // who waits goes on to wait for this one
     this.restored = null
+    this.owesWord = false
     this.ready = new Promise((resolve, reject) => {
       const attempt = () => {
         this.inTime(this.openLog()).then(
@@ -925,6 +941,7 @@ export class LiveDocument {
               this.sequencer?.reopened(opened)
               this.tellOpened(opened)
               this.restored = resolve
+              this.owesWord = opened.replaced === true
               this.seeRestored()
             } catch (error) {
               this.options.observe({ kind: 'store-failed', doc: this.id, call: 'open', error })
@@ -1057,7 +1074,7 @@ export class LiveDocument {
     )
   }
 
-  private later(name: 'read again' | 'open again', attempt: () => void): void {
+  private later(name: 'read again' | 'open again' | 'say restored', attempt: () => void): void {
     const ms = Math.min(retry.longest, retry.first * 2 ** this.failures++)
     this.alarm(name, ms, attempt)
   }

@@ -175,6 +175,12 @@ export interface Log {
    */
   settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean>
 
+  /**
+   * All that this node has held of a document, from its beginning on, is in the log again after the store was replaced. Other nodes that
+   * have worked with the same store before may then open it (`replaced` is no more true of it). Without it they stay shut.
+   */
+  restored?(doc: DocId, epoch: Epoch): Promise<void>
+
   /** Ids of documents that are written to, or planted, in ascending order after `after`, at most `limit`; private ones are not among them. */
   documents(after: DocId | null, limit: number): Promise<readonly DocId[]>
 

@@ -81,7 +81,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
   const channels = new Channels(read, server => read.listener(server))
   const rooms = new Rooms(channels, keys)
   const hardening = new Hardening({ append, keys, publish, replicas, volatile, witness })
-  const identity = new Identity({ wire: append, keys, hardening, volatile })
+  const identity = new Identity({ wire: append, keys, hardening, volatile, cluster: address.kind === 'cluster' })
   const log = new RedisLog({ append, read, keys, rooms, hardening, identity, publish })
   const presence = new RedisPresence({
     wire: read,
@@ -194,7 +194,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     },
     async ready() {
       await hardening.known()
-      const [same] = await Promise.all([identity.same(), read.call(redis => redis.ping())])
+      const [same] = await Promise.all([identity.whole(), read.call(redis => redis.ping())])
       if (!same) throw new StoreReplaced()
     },
     findings: () => hardening.findings(),

@@ -80,6 +80,12 @@ it('[R1] [P2] Redis is emptied under running nodes: they are not ready and say w
   ann.doc.insert(0, 'still ')
   await ann.doc.settled('durable')
   expect(await reads(nodes[0], 'short')).toEqual([200, 'still short'])
+  // And when all of it is there the other node, which had none of it open, believes that by itself.
+  await vi.waitFor(async () => expect(await reads(nodes[1], 'short')).toEqual([200, 'still short']), patience)
+  const dora = await opens(nodes[1], 'short')
+  dora.doc.insert(0, 'and ')
+  await dora.doc.settled('durable')
+  await vi.waitFor(() => expect(ann.doc.text).toBe('and still short'), patience)
   // Of the rest nobody is told that it is empty, at whatever node he asks, had it open or not.
   ben.doc.insert(0, 'typed meanwhile ')
   const settled = vi.fn()
@@ -87,8 +93,11 @@ it('[R1] [P2] Redis is emptied under running nodes: they are not ready and say w
   for (const url of nodes) {
     // Until a node has looked it shows what it holds, which is the truth; then nothing.
     const shown: (string | undefined)[] = []
-    for (let [status, text] = await reads(url, 'long'); status !== 503; [status, text] = await reads(url, 'long'))
-      shown.push(text)
+    await vi.waitFor(async () => {
+      const [status, text] = await reads(url, 'long')
+      if (status !== 503) shown.push(text)
+      expect(status).toBe(503)
+    }, patience)
     expect(shown.filter(text => text !== long)).toEqual([])
   }
   expect((await reads(nodes[1], 'elsewhere'))[0]).toBe(503)
@@ -102,7 +111,7 @@ it('[R1] [P2] Redis is emptied under running nodes: they are not ready and say w
   await ben.doc.settled('durable')
   await vi.waitFor(() => expect(cleo.doc.text).toBe(`typed meanwhile ${long}`), patience)
   for (const url of nodes) expect(await reads(url, 'long')).toEqual([200, `typed meanwhile ${long}`])
-  await vi.waitFor(async () => expect(await reads(nodes[1], 'short')).toEqual([200, 'still short']), patience)
+  await vi.waitFor(async () => expect(await reads(nodes[1], 'short')).toEqual([200, 'and still short']), patience)
 })
 
 it('[R1] a Redis of somebody else in the place of ours is not believed; nodes that start then take it for theirs', async () => {

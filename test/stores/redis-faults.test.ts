@@ -850,3 +850,59 @@ describe('Redis as a cluster or under sentinels', () => {
     await vi.waitFor(() => expect(versions(heard)).toContain(2), patience)
   })
 })
+
+describe('the mark by which nodes know their Redis', () => {
+  it('is made again by any node that has seen it young, should a crash take it while its maker is gone', async () => {
+    const redis = await server('--appendonly', 'yes', '--appendfsync', 'everysec')
+    const maker = redisStore(redis.url)
+    await maker.ready()
+    const other = storeAt(redis.url)
+    await other.ready()
+    await maker.close()
+    const mark = await redis.do(client => client.get('inkwell:{store}:mark'))
+    await redis.do(client => client.flushall())
+    await other.ready()
+    expect(await redis.do(client => client.get('inkwell:{store}:mark'))).toBe(mark)
+  })
+
+  it('is not made again by one that has seen an old one', async () => {
+    const redis = await server('--appendonly', 'yes', '--appendfsync', 'everysec')
+    await redis.do(client => client.set('inkwell:{store}:mark', `old.${Date.now() - 60_000}`))
+    const store = storeAt(redis.url)
+    await store.ready()
+    await redis.do(client => client.flushall())
+    await expect(store.ready()).rejects.toThrow('Redis was replaced')
+    expect(await redis.do(client => client.get('inkwell:{store}:mark'))).toBe(null)
+  })
+
+  it('[R1] lies on each server of a cluster: whichever is emptied, its documents are not believed to be gone, and the others are open', async () => {
+    const cluster = await startCluster()
+    ends.push(() => cluster.discard())
+    for (const node of cluster.nodes) {
+      await node.do(redis => redis.config('SET', 'appendfsync', 'always'))
+      await node.do(redis => redis.config('SET', 'appendonly', 'yes'))
+    }
+    const store = storeAt(cluster.url)
+    await vi.waitFor(() => store.ready(), patience)
+    const share = Math.ceil(16_384 / cluster.nodes.length)
+    const docs = cluster.nodes.map((_, i) => {
+      const names = Array.from({ length: 100 }, (_, n) => `doc-${n}`)
+      return names.find(name => Math.floor(slotOf(name) / share) === i) as DocId
+    })
+    for (const id of docs) {
+      const { epoch } = await store.log.open(id)
+      await store.log.append(id, { epoch, version: 0, chain: emptyChain }, [entry(ann, 1)])
+    }
+    await cluster.nodes[2]!.do(redis => redis.flushall())
+    await expect(store.ready()).rejects.toThrow('Redis was replaced')
+    const opened = await Promise.all(docs.map(id => store.log.open(id)))
+    expect(opened.map(({ replaced, tail }) => [replaced ?? false, tail.length])).toEqual([
+      [false, 1],
+      [false, 1],
+      [true, 0],
+    ])
+    // One that does not answer is no other one.
+    await cluster.nodes[2]!.kill()
+    await expect(store.ready()).resolves.toBeUndefined()
+  }, 60_000)
+})

@@ -2,6 +2,7 @@
 // Invariant: a node never takes another mark for its own, and makes one only where it knows of none; so an emptied Redis is noticed.
 
 import { randomBytes } from 'node:crypto'
+import type { DocId } from '../../protocol/ids.ts'
 import type { Hardening } from './durability.ts'
 import type { Keys } from './keys.ts'
 import type { Wire } from './wire.ts'
@@ -22,46 +23,88 @@ export interface IdentityParts {
   readonly hardening: Hardening
   /** Documents may be lost with Redis: then so may the mark. */
   readonly volatile: boolean
+  /** A cluster has many servers, of which one may be emptied: a mark in each of so many parts of its slots, and so on each of them. */
+  readonly cluster: boolean
+}
+
+/** One of the marks. */
+interface Mark {
+  readonly key: string
+  known: string | null
+  /** Until when whoever knows it may make it again where it is gone, by this process's clock. */
+  youngUntil: number
+  sure: boolean
 }
 
 export class Identity {
   readonly #parts: IdentityParts
-  #known: string | null = null
-  #made = Number.NEGATIVE_INFINITY
-  #sure = false
+  readonly #marks: readonly Mark[]
 
   constructor(parts: IdentityParts) {
     this.#parts = parts
-    parts.wire.whenLost(() => (this.#sure = false))
+    const { keys, cluster, wire } = parts
+    const made = (key: string): Mark => ({ key, known: null, youngUntil: Number.NEGATIVE_INFINITY, sure: false })
+    this.#marks = (cluster ? keys.marks : [keys.mark]).map(made)
+    wire.whenLost(() => {
+      for (const mark of this.#marks) mark.sure = false
+    })
   }
 
-  /** Nothing has given reason for doubt since it was last seen to be the same. */
-  get sure(): boolean {
-    return this.#sure
+  /** Nothing has given reason for doubt since that part of Redis where a document lies was last seen to be the same. */
+  sure(doc: DocId): boolean {
+    return this.#of(doc).sure
   }
 
-  /** Looks. The first time whatever is there is the one. @throws when Redis does not answer */
-  async same(): Promise<boolean> {
-    const { wire, keys, volatile } = this.#parts
-    if (volatile) return (this.#sure = true)
-    const found = await wire.call(redis => redis.get(keys.mark))
-    const known = this.#known
-    const here = found ?? (known === null || this.#mayRepeat ? await this.#make(known ?? fresh()) : null)
-    this.#known ??= here
-    this.#sure = here === this.#known
-    return this.#sure
+  /** By which it was known to this node; null: it has not been seen yet, or there is none. */
+  markOf(doc: DocId): string | null {
+    return this.#of(doc).known
   }
 
-  /** It was made here a moment ago, and is not known to have been on the disk. */
-  get #mayRepeat(): boolean {
-    return !this.#parts.hardening.atOnce && performance.now() - this.#made < young
+  /** Looks where a document lies. The first time whatever is there is the one. @throws when Redis does not answer */
+  same(doc: DocId): Promise<boolean> {
+    return this.#same(this.#of(doc))
   }
 
-  async #make(mark: string): Promise<string | null> {
-    const { wire, keys } = this.#parts
-    if ((await wire.call(redis => redis.set(keys.mark, mark, 'NX'))) === 'OK') this.#made = performance.now()
-    return wire.call(redis => redis.get(keys.mark))
+  /** Looks everywhere; a part of a cluster that does not answer is not known to be another one. @throws when none answers */
+  async whole(): Promise<boolean> {
+    const seen = await Promise.allSettled(this.#marks.map(mark => this.#same(mark)))
+    const [first] = seen
+    if (first?.status === 'rejected' && seen.every(({ status }) => status === 'rejected')) throw first.reason
+    return seen.every(look => look.status === 'rejected' || look.value)
+  }
+
+  #of(doc: DocId): Mark {
+    return this.#parts.cluster ? this.#marks[this.#parts.keys.markOf(doc)]! : this.#marks[0]!
+  }
+
+  async #same(mark: Mark): Promise<boolean> {
+    const { wire, hardening, volatile } = this.#parts
+    if (volatile) return (mark.sure = true)
+    const found = await wire.call(redis => redis.get(mark.key))
+    const mayMake = mark.known === null || (!hardening.atOnce && performance.now() < mark.youngUntil)
+    const here = found ?? (mayMake ? await this.#make(mark) : null)
+    if (mark.known === null && here !== null) {
+      mark.known = here
+      // Others may have made it a moment ago and be gone when it is lost: each who has seen it so young may make it again.
+      mark.youngUntil = performance.now() + young - ((await this.#now()) - madeAt(here))
+    }
+    return (mark.sure = here === mark.known)
+  }
+
+  async #make({ key, known }: Mark): Promise<string | null> {
+    const { wire } = this.#parts
+    const mark = known ?? fresh(await this.#now())
+    await wire.call(redis => redis.set(key, mark, 'NX'))
+    return wire.call(redis => redis.get(key))
+  }
+
+  /** Milliseconds by Redis' clock, which all nodes share. */
+  async #now(): Promise<number> {
+    return Number((await this.#parts.wire.call(redis => redis.time()))[0]) * 1_000
   }
 }
 
-const fresh = (): string => randomBytes(12).toString('base64url')
+/** It says when it was made. */
+const fresh = (now: number): string => `${randomBytes(12).toString('base64url')}.${now}`
+
+const madeAt = (mark: string): number => Number(mark.split('.')[1] ?? Number.NEGATIVE_INFINITY)

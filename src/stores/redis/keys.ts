@@ -45,6 +45,12 @@ export class Keys {
   get mark(): string {
     return `${this.#prefix}{store}:mark`
   }
+  /** the same for each of the parts of a cluster's slots */
+  get marks(): readonly string[] {
+    return markTags().map(tag => `${this.#prefix}{${tag}}:mark`)
+  }
+  /** in which of those parts a document lies */
+  markOf = (doc: DocId): number => Math.floor(slotOf(tag(doc)) / slotsPerMark)
   /** another string with every post */
   get noticesMark(): string {
     return `${this.#prefix}{notices}:mark`
@@ -78,6 +84,21 @@ export class Keys {
   #bucket(bucket: number): string {
     return `${this.#prefix}{documents-${bucket}}:index`
   }
+}
+
+/** Slots of a cluster that share a mark: few enough that each of up to 32 servers with slots in a row has a mark of its own. */
+const slotsPerMark = 256
+
+/** For each of these parts the first of the tags mark-0, mark-1, … that lies in it. */
+const markTags = (): readonly string[] => {
+  const tags: string[] = Array(16_384 / slotsPerMark).fill('')
+  for (let n = 0, missing = tags.length; missing > 0; n++) {
+    const part = Math.floor(slotOf(`mark-${n}`) / slotsPerMark)
+    if (tags[part] !== '') continue
+    tags[part] = `mark-${n}`
+    missing--
+  }
+  return tags
 }
 
 /** Percent-encoding leaves no brace, so the hash tag ends where it should; an id is never empty, so the tag is none either. */

@@ -57,7 +57,10 @@ class Torn extends Error {
   }
 }
 
-type OpenReply = ['torn'] | ['planted'] | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[], number]
+type OpenReply =
+  | ['torn']
+  | ['planted']
+  | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[], number, string]
 type AboutReply = [] | [Epoch, number, Chain, number, number, number, Chain, number, number, number]
 type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretch[], (number | string)[]]
 type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretch[]]
@@ -321,6 +324,12 @@ export class RedisLog implements Log {
     })
   }
 
+  async restored(doc: DocId, epoch: Epoch): Promise<void> {
+    const { append, keys, identity } = this.#parts
+    const mark = identity.markOf(doc)
+    if (mark !== null) await append.run<number>(scripts.restored, [keys.meta(doc)], [epoch, mark])
+  }
+
   settle(doc: DocId, epoch: Epoch, checkpoint: Checkpoint | null): Promise<boolean> {
     return this.#written(async () => {
       const { append, keys, publish } = this.#parts
@@ -396,7 +405,7 @@ export class RedisLog implements Log {
       )
       if (reply[0] === 'torn') throw new Torn(doc)
       if (reply[0] === 'planted') throw new Error(unfinished(doc))
-      const [, epoch, version, horizon, , known, chain, fields, stretches, removed] = reply
+      const [, epoch, version, horizon, , known, chain, fields, stretches, removed, origin] = reply
       const checkpoint = checkpointOf(fields)
       const from = checkpoint ?? { version: 0, chain: emptyChain }
       const tail = await this.#rest(doc, from, version, stretches)
@@ -409,10 +418,12 @@ export class RedisLog implements Log {
       // Heals an index that a failover has taken from us; the next opening tries again.
       if (version > 0 && !isPrivate(doc)) append.call(redis => redis.zadd(keys.index(doc), 0, doc)).catch(() => {})
       const opened = { epoch, checkpoint, tail, durable, horizon, ...(removed === 1 ? { removed: true } : {}) }
-      // What is there, or that nothing is, is believed only of the Redis that this node has always worked with.
+      // What is there, or that nothing is, is believed only of the Redis that this node has always worked with; or of another node that
+      // has worked with that one, and has brought all of it here.
       const { identity } = this.#parts
-      const doubtful = removed !== 1 || !identity.sure
-      return doubtful && !(await identity.same()) ? { ...opened, replaced: true } : opened
+      const doubtful = removed !== 1 || !identity.sure(doc)
+      if (!doubtful || (await identity.same(doc))) return opened
+      return origin === identity.markOf(doc) ? opened : { ...opened, replaced: true }
     }
     throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
   }

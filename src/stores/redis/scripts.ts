@@ -4,7 +4,7 @@
 /**
  * The meta hash of a document: e epoch, v version, c chain there, h horizon, f floor (trimmed up to here), fc chain there,
  * d durable version, k checkpoint's version, p prune mark, x when something of this id has been removed before this log, i while it is
- * being brought here from elsewhere. A stream entry `<last version>-0` holds, flat, for each entry of the log
+ * being brought here from elsewhere, o the mark of an earlier Redis of which a node has brought all of it here. A stream entry `<last version>-0` holds, flat, for each entry of the log
  * "<chain> <seq> <author>" and the body; before the first of them stands the chain before it. So the place of an entry tells its version.
  */
 const prelude = `
@@ -78,7 +78,7 @@ if log.version == 0 and log.removed == 0 then redis.call('PEXPIRE', KEYS[1], ARG
 local checkpoint = log.checkpoint > 0 and redis.call('HMGET', KEYS[4], 'e', 'v', 'c', 'h', 'p', 'b')
 if checkpoint and not checkpoint[1] then return { 'torn' } end
 local from = checkpoint and tonumber(checkpoint[2]) or log.floor
-return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.chain, checkpoint or {}, after(from, tonumber(ARGV[3])), log.removed }
+return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.chain, checkpoint or {}, after(from, tonumber(ARGV[3])), log.removed, redis.call('HGET', KEYS[1], 'o') or '' }
 `,
 }
 
@@ -189,6 +189,17 @@ else
   redis.call('HSET', KEYS[1], 'e', ARGV[1], 'v', ARGV[2], 'c', ARGV[3], 'h', ARGV[2], 'f', ARGV[2], 'fc', ARGV[3], 'd', ARGV[2], 'k', 0, 'p', 0, 'i', 1)
 end
 for i = 4, #ARGV, 2 do redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 1]) end
+return 1
+`,
+}
+
+/** KEYS meta. ARGV epoch, mark. All of a log that was lost with the Redis of this mark is here again. Answers 1 when it is this log. */
+export const restored: Script = {
+  name: 'inkwellRestored',
+  keys: 1,
+  lua: `
+if redis.call('HGET', KEYS[1], 'e') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'o', ARGV[2])
 return 1
 `,
 }
@@ -466,6 +477,7 @@ export const scripts: readonly Script[] = [
   about,
   remove,
   plant,
+  restored,
   settle,
   append,
   read,
