@@ -427,7 +427,8 @@ export class LiveDocument {
     const changed = pace === 0 ? this.pace !== 0 : Math.abs(pace - this.pace) >= Math.max(1, this.pace / 4)
     if (changed) this.pace = pace
     const moved = new Set([...came, ...went])
-    const concerned = ({ author, right }: Member) => right === 'write' && (changed || opened || moved.has(author))
+    const concerned = ({ author, right }: Member) =>
+      right === 'write' && (opened || moved.has(author) || (changed && writers.may(author)))
     if (changed || opened || moved.size > 0) this.tellRole([...this.members].filter(concerned))
     if (changed || opened) this.tellCrowd()
     if (writers.restless) this.soonLookAtWriters()
