@@ -135,7 +135,7 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     say(`fuzz: seed ${seed}, ${seconds} s, server ${server.pid}, routes ${routes.length}`)
     // A first, short try warms everything up, so that what is kept once and for all does not count as growth.
     const warm = tries(server, seed)
-    await Promise.race([warm.ended, sleep(strict ? 20_000 : 1_500)]) // it ends by itself only where it fails
+    await Promise.race([warm.ended, sleep(strict ? 45_000 : 1_500)]) // it ends by itself only where it fails
     await warm.requests.round()
     story.over = true
     await warm.ended
@@ -155,7 +155,7 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
       const attack = Promise.all([tries(another, seed + 1).ended, abuses(another, seed + 1)])
       await Promise.race([attack, sleep(5_000)]) // it warms up as the first has
       await typed()
-      await Promise.race([attack, sleep(30_000)])
+      await Promise.race([attack, sleep(20_000)])
       const { times } = await typed()
       beside = p99(times)
       story.over = true
