@@ -28,11 +28,18 @@ const unbound = (): void => {
     string,
     unknown
   >[]
-  Object.assign(admission!, { knock: () => null, watch: () => {}, of: () => nobody, seat: async () => null, sweep: () => {} })
+  Object.assign(admission!, {
+    knock: () => null,
+    watch: () => {},
+    of: () => nobody,
+    heard: () => {},
+    seat: async () => null,
+    sweep: () => {},
+  })
   Object.assign(entry!, { overdue: () => false, outcast: () => null, rightOf: async () => 'write' })
   Object.assign(gateway!, { inStep: () => true })
 }
-const nobody = { address: null, since: 0, client: null, until: 0 }
+const nobody = { since: 0, user: null, until: 0, received: 0 }
 
 const serve = async (kind: Kind): Promise<void> => {
   if (kind === 'without') unbound()

@@ -11,11 +11,12 @@ import type { AuthorId } from '../protocol/ids.ts'
 import { addressOf } from './address.ts'
 import type { Logger } from './log.ts'
 import type { LineLimits } from './options.ts'
-import { costOf, type Pace, paceOf, pauseFor, type Rate, spend } from './pace.ts'
+import { costOf, mostAtOnce, type Pace, paceOf, pauseFor, type Rate, spend } from './pace.ts'
 import type { Tally } from './tally.ts'
 
 type Engine = Server['engine']
 interface EngineSocket {
+  [callerOf]?: Caller | undefined
   readonly request: IncomingMessage
   readonly readyState: string
   readonly transport: object & { readonly writable: boolean }
@@ -24,29 +25,31 @@ interface EngineSocket {
   close(discard?: boolean): void
 }
 
+/** On a line, and on its WebSocket: what is known of it. A map of all lines would be half as much again as what it holds. */
+const callerOf = Symbol('caller')
+
 /** A user as far as this node knows him. */
 interface User {
   readonly id: string
-  clients: readonly Client[]
+  /** His lines, each by `next`: those of one client in a row, the oldest of them first. There are a few, and an array would weigh more. */
+  first: Caller | null
   /** Until when he has spent what he may send. */
   until: number
 }
 
-/** A client of a user, with its lines: two while it moves from one to the other. */
-interface Client {
-  readonly user: User
-  readonly author: AuthorId
-  lines: readonly EngineSocket[]
-}
-
 /** One line, from its first byte to its last. */
 export interface Caller {
+  readonly conn: EngineSocket
   /** Where it comes from, for whoever looks on. */
   readonly from: string
-  /** While it is a stranger's: where it comes from. */
-  address: string | null
   readonly since: number
-  client: Client | null
+  /** Who has not said who he is counts for his address. */
+  stranger: boolean
+  user: User | null
+  /** The client that it is a line of: two while it moves from one to the other. */
+  author: AuthorId | null
+  /** The next line of the same user. */
+  next: Caller | null
   until: number
   /** Bytes that have come over it. */
   received: number
@@ -69,12 +72,15 @@ export class Admission {
   private readonly parts: AdmissionParts
   private readonly ofLine: Rate
   private readonly ofUser: Rate
-  private readonly callers = new Map<EngineSocket, Caller>()
   private readonly users = new Map<string, User>()
   /** Address → when its bucket of handshakes is full again. */
   private readonly knocks = new Map<string, number>()
   /** Address → lines of strangers. */
   private readonly strangers = new Map<string, number>()
+  /** Those lines. */
+  private readonly unknown = new Set<Caller>()
+  private lines = 0
+  private clients = 0
   private allKnocks = 0
   /** Lines that were closed, since the last sweep and before it: ws waits half a minute for a peer that does not close its end. */
   private left: EngineSocket[] = []
@@ -109,37 +115,47 @@ export class Admission {
   watch(engine: Engine): void {
     engine.on('connection', (conn: EngineSocket) => {
       const { clock, trustProxy } = this.parts
-      const address = addressOf(conn.request, trustProxy)
-      this.callers.set(conn, { from: address, address, since: clock.now(), client: null, until: 0, received: 0 })
-      this.strangers.set(address, (this.strangers.get(address) ?? 0) + 1)
+      const from = addressOf(conn.request, trustProxy)
+      const nobody = { user: null, author: null, next: null }
+      const caller: Caller = { conn, from, since: clock.now(), stranger: true, ...nobody, until: 0, received: 0 }
+      conn[callerOf] = caller
+      this.lines++
+      this.unknown.add(caller)
+      this.strangers.set(from, (this.strangers.get(from) ?? 0) + 1)
       conn.on('close', this.ended)
       conn.prependListener('packet', this.packet) // before Socket.IO reads it
-      if (!this.heedControlFrames(conn)) conn.on('upgrade', this.upgraded)
+      if (this.heedControlFrames(caller)) return
+      conn.on('upgrade', this.upgraded)
+      this.boundPayloads(caller)
     })
   }
 
+  /** Null: it has ended. */
   of(conn: object): Caller | null {
-    return this.callers.get(conn as EngineSocket) ?? null
+    return (conn as EngineSocket)[callerOf] ?? null
   }
 
   /** Gives a line to a user who is known: from now on his own limits are what counts. A refusal when he has as many clients as he may. */
   async seat(line: object, id: string, author: AuthorId): Promise<Refusal | null> {
-    const conn = line as EngineSocket
     const { seats, limits, log, cut } = this.parts
     const most = limits.connectionsPerUser
-    const caller = this.callers.get(conn)
-    if (caller === undefined) return refusal('internal') // it has gone: nobody hears this
+    const caller = this.of(line)
+    if (caller === null) return refusal('internal') // it has gone: nobody hears this
     this.known(caller)
     let user = this.users.get(id)
-    let client = user?.clients.find(client => client.author === author)
-    if (client === undefined) {
-      if ((user?.clients.length ?? 0) >= most) return tooMany(most) // no need to ask the store
-      if (user === undefined) this.users.set(id, (user = { id, clients: [], until: 0 }))
-      client = { user, author, lines: [] }
-      user.clients = user.clients.concat(client) // not by push, which makes room for sixteen more, of every user
+    const last = user === undefined ? null : lastOf(user, author)
+    if (last === null) {
+      if ((user === undefined ? 0 : clientsOf(user)) >= most) return tooMany(most) // no need to ask the store
+      if (user === undefined) this.users.set(id, (user = { id, first: null, until: 0 }))
+      caller.next = user.first
+      user.first = caller
+      this.clients++
+    } else {
+      caller.next = last.next
+      last.next = caller
     }
-    client.lines = client.lines.concat(conn)
-    caller.client = client
+    caller.user = user!
+    caller.author = author
     let seated = true
     try {
       seated = await seats.take(id, author, most)
@@ -147,13 +163,13 @@ export class Admission {
       log.debug({ err: error }, 'the seats of users cannot be counted over all nodes now') // those of this node have been
     }
     if (!seated) {
-      this.unseat(conn, caller)
+      this.unseat(caller)
       return tooMany(most)
     }
-    while (client.lines.length > linesOfClient) {
-      const oldest = client.lines[0]!
-      this.unseat(oldest, this.callers.get(oldest)!)
-      cut(oldest)
+    const own = linesOf(user!, author)
+    for (const oldest of own.slice(0, Math.max(0, own.length - linesOfClient))) {
+      this.unseat(oldest)
+      cut(oldest.conn)
     }
     return null
   }
@@ -161,7 +177,7 @@ export class Admission {
   /** How far ahead of what it may send this line is, or its user. */
   paceOf(caller: Caller): { readonly pace: Pace; readonly pause: number } {
     const now = this.parts.clock.now()
-    const until = Math.max(caller.until, caller.client?.user.until ?? 0)
+    const until = Math.max(caller.until, caller.user?.until ?? 0)
     return { pace: paceOf(until, now), pause: pauseFor(until, now) }
   }
 
@@ -171,54 +187,45 @@ export class Admission {
     const now = clock.now()
     for (const [address, fullAt] of this.knocks) if (fullAt <= now) this.knocks.delete(address)
     // Whoever is still here by then has entered a namespace of the application's, which knows whom it lets in.
-    for (const caller of this.callers.values())
-      if (caller.address !== null && now - caller.since > limits.connectTimeout) this.noStranger(caller)
+    for (const caller of this.unknown) if (now - caller.since > limits.connectTimeout) this.noStranger(caller)
     for (const conn of this.leaving) this.parts.cut(conn)
     this.leaving = this.left
     this.left = []
   }
 
   get counts(): { readonly lines: number; readonly strangers: number; readonly clients: number } {
-    let strangers = 0
-    for (const count of this.strangers.values()) strangers += count
-    let clients = 0
-    for (const user of this.users.values()) clients += user.clients.length
-    return { lines: this.callers.size, strangers, clients }
+    return { lines: this.lines, strangers: this.unknown.size, clients: this.clients }
   }
 
   private known(caller: Caller): void {
-    const { address } = caller
-    if (address === null) return
+    if (!caller.stranger) return
     const { handshakesPerAddress: size } = this.parts.limits
-    const fullAt = this.knocks.get(address)
-    if (fullAt !== undefined && size > 0) this.knocks.set(address, fullAt - 1_000 / size)
+    const fullAt = this.knocks.get(caller.from)
+    if (fullAt !== undefined && size > 0) this.knocks.set(caller.from, fullAt - 1_000 / size)
     this.noStranger(caller)
   }
 
   private noStranger(caller: Caller): void {
-    const { address } = caller
-    if (address === null) return
-    caller.address = null
-    const left = (this.strangers.get(address) ?? 1) - 1
-    if (left === 0) this.strangers.delete(address)
-    else this.strangers.set(address, left)
+    if (!caller.stranger) return
+    caller.stranger = false
+    this.unknown.delete(caller)
+    const left = (this.strangers.get(caller.from) ?? 1) - 1
+    if (left === 0) this.strangers.delete(caller.from)
+    else this.strangers.set(caller.from, left)
   }
 
-  private unseat(conn: EngineSocket, caller: Caller): void {
-    const { client } = caller
-    if (client === null) return
-    caller.client = null
-    client.lines = client.lines.filter(line => line !== conn)
-    if (client.lines.length > 0) return
-    const { user, author } = client
-    user.clients = user.clients.filter(other => other !== client)
+  private unseat(caller: Caller): void {
+    const { user, author } = caller
+    if (user === null || author === null) return
+    caller.user = null
+    caller.author = null
+    if (user.first === caller) user.first = caller.next
+    else for (let other = user.first; other !== null; other = other.next) if (other.next === caller) other.next = caller.next
+    caller.next = null
+    if (lastOf(user, author) !== null) return
+    this.clients--
     this.parts.seats.leave(user.id, author)
-    if (user.clients.length === 0) this.users.delete(user.id)
-  }
-
-  private charge(conn: EngineSocket, bytes: number): void {
-    const caller = this.callers.get(conn)
-    if (caller !== undefined) this.heard(caller, bytes)
+    if (user.first === null) this.users.delete(user.id)
   }
 
   /** A message of so many bytes has come, past the events that tell of it otherwise. */
@@ -227,74 +234,117 @@ export class Admission {
     const now = this.parts.clock.now()
     caller.received += bytes
     caller.until = spend(caller.until, costOf(bytes, this.ofLine), now)
-    const user = caller.client?.user
-    if (user !== undefined) user.until = spend(user.until, costOf(bytes, this.ofUser), now)
+    const { user } = caller
+    if (user !== null) user.until = spend(user.until, costOf(bytes, this.ofUser), now)
   }
 
   // These are shared by all lines, which call them as `this`.
 
   private readonly packet = ((admission: Admission) =>
     function (this: EngineSocket, { data }: { readonly data?: string | Buffer }): void {
-      admission.charge(this, data?.length ?? 0)
-      const caller = admission.callers.get(this)
+      const caller = this[callerOf]
+      if (caller === undefined) return
+      admission.heard(caller, data?.length ?? 0)
       // Whom the gateway talks to it tells why. Nobody else needs to be told.
-      if (caller?.client === null && admission.paceOf(caller).pace === 'cut') admission.parts.cut(this)
+      if (caller.user === null && admission.paceOf(caller).pace === 'cut') admission.parts.cut(this)
     })(this)
 
   private readonly ended = ((admission: Admission) =>
     function (this: EngineSocket): void {
-      const caller = admission.callers.get(this)
+      const caller = this[callerOf]
       if (caller === undefined) return
-      admission.callers.delete(this)
+      this[callerOf] = undefined
+      admission.lines--
       admission.left.push(this)
       admission.noStranger(caller)
-      admission.unseat(this, caller)
+      admission.unseat(caller)
     })(this)
 
   private readonly upgraded = ((admission: Admission) =>
     function (this: EngineSocket): void {
-      admission.heedControlFrames(this)
+      const caller = this[callerOf]
+      if (caller !== undefined) admission.heedControlFrames(caller)
     })(this)
 
   /** Pings are answered while their sender keeps to its rate and reads; ws by itself would answer any number, read or not. */
-  private heedControlFrames(conn: EngineSocket): boolean {
-    const { socket } = conn.transport as { socket?: WebSocket }
+  private heedControlFrames(caller: Caller): boolean {
+    const { socket } = caller.conn.transport as { socket?: WebSocket }
     if (typeof socket?.pong !== 'function') return false
-    socket[lineOf] = conn
+    socket[callerOf] = caller
     socket.on('ping', this.ping)
     socket.on('pong', this.pong)
     return true
   }
 
-  private heed(conn: EngineSocket, bytes: number): Pace | null {
-    this.charge(conn, bytes)
-    const caller = this.callers.get(conn)
-    if (caller === undefined) return null
+  /**
+   * What is posted is a payload of packets, and engine.io takes it apart before it looks at the first: of a megabyte of nothing but
+   * separators for a tenth of a second. Whoever posts so many at once would be cut for their number in any case.
+   */
+  private boundPayloads({ conn }: Caller): void {
+    const transport = conn.transport as { onData?(payload: string): void }
+    const { onData } = transport
+    if (typeof onData !== 'function') return
+    const most = mostAtOnce(this.ofLine)
+    transport.onData = payload => {
+      let at = -1
+      for (let packets = 0; packets <= most; packets++) {
+        at = payload.indexOf(separator, at + 1)
+        if (at < 0) return onData.call(transport, payload)
+      }
+      this.parts.cut(conn)
+    }
+  }
+
+  private heed(caller: Caller, bytes: number): Pace | null {
+    if (this.of(caller.conn) === null) return null // it has ended
+    this.heard(caller, bytes)
     const { pace } = this.paceOf(caller)
-    if (pace === 'cut') this.parts.cut(conn)
+    if (pace === 'cut') this.parts.cut(caller.conn)
     return pace
   }
 
   private readonly ping = ((admission: Admission) =>
     function (this: WebSocket, data: Buffer): void {
-      const conn = this[lineOf]!
-      if (admission.heed(conn, data.length) === 'in step' && conn.transport.writable) this.pong(data)
+      const caller = this[callerOf]!
+      if (admission.heed(caller, data.length) === 'in step' && caller.conn.transport.writable) this.pong(data)
     })(this)
 
   /** This server asks in another way, so nobody has to send one. */
   private readonly pong = ((admission: Admission) =>
     function (this: WebSocket, data: Buffer): void {
-      admission.heed(this[lineOf]!, data.length)
+      admission.heed(this[callerOf]!, data.length)
     })(this)
 }
 
-/** On a WebSocket: its line. A listener of its own for each would be a quarter of all that is kept here. */
-const lineOf = Symbol('line')
+const separator = '\u001e' // between the packets of a payload
 
 interface WebSocket {
-  [lineOf]?: EngineSocket
+  [callerOf]?: Caller
   on(event: string, listener: (this: WebSocket, data: Buffer) => void): void
   pong(data: Buffer): void
+}
+
+const linesOf = ({ first }: User, author: AuthorId): readonly Caller[] => {
+  const found: Caller[] = []
+  for (let line = first; line !== null; line = line.next) if (line.author === author) found.push(line)
+  return found
+}
+
+/** The newest line of one of his clients; null: he has no such client. */
+const lastOf = ({ first }: User, author: AuthorId): Caller | null => {
+  let last: Caller | null = null
+  for (let line = first; line !== null; line = line.next) if (line.author === author) last = line
+  return last
+}
+
+const clientsOf = ({ first }: User): number => {
+  let clients = 0
+  let before: AuthorId | null = null
+  for (let line = first; line !== null; line = line.next) {
+    if (line.author !== before) clients++
+    before = line.author
+  }
+  return clients
 }
 
 const tooMany = (most: number): Refusal => refusal('too-many-connections', `the limit is ${most}`, 5_000) // a tab may be closed, and what a dead node held frees itself

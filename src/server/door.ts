@@ -55,27 +55,41 @@ export const standInDoor = (
 
 /**
  * An endpoint of Socket.IO that opens a new line only when `refuses` has nothing against it; lines that are open, polled ones too, go on.
+ * To a WebSocket only one moves that `mayMove`: any other would be a way to as many WebSockets as somebody likes.
  * 503 is what makes a proxy ask another node, before the client has noticed anything; 429 is for the client itself.
  */
-export const turningAway = (refuses: (request: IncomingMessage) => Refusal | null, room: Room): Room => {
-  const no = (request: IncomingMessage): Refusal | null => (/[?&]sid=/.test(request.url ?? '') ? null : refuses(request))
+export const turningAway = (
+  refuses: (request: IncomingMessage) => Refusal | null,
+  mayMove: (sid: string) => boolean,
+  room: Room,
+): Room => {
   const after = ({ after = 1_000 }: Refusal): string => String(Math.ceil(after / 1_000))
   return {
     prefix: room.prefix,
     request: (request, response) => {
-      const why = no(request)
+      const why = lineIn(request.url) === null ? refuses(request) : null
       if (why === null) return room.request(request, response)
       const status = why.code === 'draining' ? 503 : 429
       response.writeHead(status, { 'content-type': 'application/json', 'retry-after': after(why) }).end(JSON.stringify(why))
     },
     upgrade: (request, socket, head) => {
-      const why = no(request)
+      const sid = lineIn(request.url)
+      if (sid !== null && !mayMove(sid)) return refuseUpgrade(socket, '400 Bad Request')
+      const why = refuses(request)
       if (why === null) return room.upgrade?.(request, socket, head)
       const status = why.code === 'draining' ? '503 Service Unavailable' : '429 Too Many Requests'
       refuseUpgrade(socket, status, JSON.stringify(why), 'Content-Type: application/json', `Retry-After: ${after(why)}`)
     },
   }
 }
+
+/** The line that a request names, read as engine.io reads it: with an empty `sid`, or one behind a #, it would open a new one. */
+const lineIn = (url = ''): string | null => {
+  if (!/[?&]sid=/.test(url) || !URL.canParse(url, anyHost)) return null
+  return new URL(url, anyHost).searchParams.getAll('sid').at(-1) || null
+}
+
+const anyHost = 'https://any.host'
 
 const refuseUpgrade = (socket: Duplex, status: string, body = '', ...headers: readonly string[]): void => {
   socket.on('error', () => socket.destroy()) // the peer went first

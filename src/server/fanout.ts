@@ -229,6 +229,15 @@ export const connectionsOf = (engine: Engine): readonly EngineSocket[] => {
   return clients === undefined ? [] : Object.values(clients)
 }
 
+/** Whether this is a line that polls, and may move to a WebSocket now. engine.io would move one that has a WebSocket already, too. */
+export const mayMove = (engine: Engine, sid: string): boolean => {
+  const { clients } = engine as object as { clients?: Record<string, EngineSocket> }
+  if (clients === undefined) return true
+  const conn = Object.hasOwn(clients, sid) ? clients[sid] : undefined
+  const { upgrading, upgraded } = (conn ?? {}) as { upgrading?: boolean; upgraded?: boolean }
+  return conn?.transport.name === 'polling' && upgrading !== true && upgraded !== true
+}
+
 const forgotten = Object.freeze({ headers: Object.freeze({}), query: Object.freeze({}), auth: Object.freeze({}) })
 
 /** What engine.io and ws do not document but have had for years; where it is gone, the ordinary way is taken. */

@@ -135,8 +135,10 @@ export class Gateway {
       pingInterval: limits.pingInterval,
       pingTimeout: limits.pingTimeout,
       allowRequest: (request, answer) => {
-        if (!this.allows(request)) answer(refusal('origin-refused').message, false)
-        else if (hasTokenInAddress(request.url))
+        if (!this.allows(request)) {
+          this.tally.refusals['origin-refused']++
+          answer(refusal('origin-refused').message, false)
+        } else if (hasTokenInAddress(request.url))
           answer('A token belongs into the payload of CONNECT, not into an address.', false)
         else answer(null, true)
       },

@@ -19,6 +19,9 @@ const ahead = { warned: 1_000, quiet: 2_000, refused: 3_000, cut: 5_000 } as con
 /** Milliseconds that a message takes up of what its sender may send. */
 export const costOf = (bytes: number, rate: Rate): number => Math.max(1_000 / rate.messages, (1_000 * bytes) / rate.bytes)
 
+/** Messages that nobody can send in one moment without being cut. */
+export const mostAtOnce = ({ messages }: Rate): number => Math.ceil((messages * ahead.cut) / 1_000)
+
 /** Until when the sender has spent what it may send, once it has spent `cost` more. From 0 on, all in milliseconds. */
 export const spend = (until: number, cost: number, now: number): number =>
   Math.max(now, Math.min(until, now + ahead.cut)) + Math.min(cost, ahead.cut) // a clock that was put back must not shut anybody out

@@ -21,7 +21,7 @@ import { systemClock } from './clock.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { Entry, type Middleware } from './entry.ts'
-import { connectionsOf, cut, type EngineSocket, Fanout, type Line } from './fanout.ts'
+import { connectionsOf, cut, type EngineSocket, Fanout, type Line, mayMove } from './fanout.ts'
 import { Gateway, type Whom } from './gateway.ts'
 import { type Health, HealthWatch } from './health.ts'
 import { Heat } from './heat.ts'
@@ -256,7 +256,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   }
   const rooms: Room[] = [
     ...ends.map(end =>
-      turningAway(turnsAway, {
+      turningAway(turnsAway, sid => mayMove(end.engine, sid), {
         prefix: `${end.path()}/`,
         request: (request, response) => end.engine.handleRequest(request, response),
         upgrade: (request, socket, head) => end.engine.handleUpgrade(request, socket, head),

@@ -3,14 +3,16 @@
 
 import type { Seats } from '../engine/ports.ts'
 
-/** A client and the nodes on which it has a seat. */
+/** A client of a user, and the nodes on which it has a seat. */
 interface Sitting {
   readonly client: string
   nodes: readonly object[]
+  /** Another client of the same user. Nearly every user has one, on one node: an array for each would weigh more than what is in it. */
+  next: Sitting | null
 }
 
-/** By user. Arrays of just the length that is needed: nearly every user has one client, on one node, and there are many users. */
-export type Benches = Map<string, readonly Sitting[]>
+/** By user. */
+export type Benches = Map<string, Sitting>
 
 export interface LocalSeats extends Seats {
   /** Gives back all of this node's. */
@@ -19,34 +21,37 @@ export interface LocalSeats extends Seats {
 
 export const localSeats = (benches: Benches = new Map()): LocalSeats => {
   const node = {}
+  const here = [node]
   const leave = (user: string, client: string): void => {
-    const bench = benches.get(user) ?? []
-    const sitting = bench.find(sitting => sitting.client === client)
-    if (sitting === undefined) return
+    let before: Sitting | null = null
+    let sitting = benches.get(user) ?? null
+    while (sitting !== null && sitting.client !== client) [before, sitting] = [sitting, sitting.next]
+    if (sitting === null) return
     sitting.nodes = sitting.nodes.filter(other => other !== node)
     if (sitting.nodes.length > 0) return
-    if (bench.length > 1)
-      benches.set(
-        user,
-        bench.filter(other => other !== sitting),
-      )
+    if (before !== null) before.next = sitting.next
+    else if (sitting.next !== null) benches.set(user, sitting.next)
     else benches.delete(user)
   }
   return {
     async take(user, client, most) {
-      const bench = benches.get(user) ?? []
-      const sitting = bench.find(sitting => sitting.client === client)
-      if (sitting !== undefined) {
-        if (!sitting.nodes.includes(node)) sitting.nodes = sitting.nodes.concat(node)
-        return true
+      const first = benches.get(user) ?? null
+      let taken = 0
+      for (let sitting = first; sitting !== null; sitting = sitting.next) {
+        if (sitting.client === client) {
+          if (!sitting.nodes.includes(node)) sitting.nodes = sitting.nodes.concat(node)
+          return true
+        }
+        taken++
       }
-      if (bench.length >= most) return false
-      benches.set(user, bench.concat({ client, nodes: [node] }))
+      if (taken >= most) return false
+      benches.set(user, { client, nodes: here, next: first })
       return true
     },
     leave,
     close() {
-      for (const [user, bench] of [...benches]) for (const { client } of bench) leave(user, client)
+      for (const user of [...benches.keys()])
+        for (let sitting = benches.get(user) ?? null; sitting !== null; sitting = sitting.next) leave(user, sitting.client)
     },
   }
 }

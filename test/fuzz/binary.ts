@@ -193,8 +193,12 @@ export const encoded = (kind: string, payload: unknown): Written => {
 
 const lengths = [0, 1, 127, 128, 65_535, 1_048_577, 2 ** 31, 2 ** 32 - 1, 2 ** 52, 2 ** 53 - 1, 2 ** 53, 2 ** 56 - 1]
 
-/** A sound message told with a lie. `must`: no server may take it. */
-export const lying = (dice: Chance, kind: string, payload: unknown): { readonly frame: Buffer; readonly must: boolean } => {
+/** A sound message told with a lie. `must`: no server may take it. `strays`: its second number, the seq of an edit, may be another. */
+export const lying = (
+  dice: Chance,
+  kind: string,
+  payload: unknown,
+): { readonly frame: Buffer; readonly must: boolean; readonly strays: boolean } => {
   const { parts } = partsOf(kind, payload)
   const pieces = parts.map(written)
   const at = dice.int(parts.length)
@@ -202,12 +206,12 @@ export const lying = (dice: Chance, kind: string, payload: unknown): { readonly 
   switch (dice.int(9)) {
     case 0: // an opcode that is reserved, of a server, or none
       pieces[0] = Buffer.from([0x80 | dice.pick([0, 8, 9, 15, 16, 17, 18, 23, 27, 28, 31])])
-      return { frame: Buffer.concat(pieces), must: true }
+      return { frame: Buffer.concat(pieces), must: true, strays: false }
     case 1: // more than there should be
-      return { frame: Buffer.concat([...pieces, Buffer.from([dice.int(256)])]), must: true }
+      return { frame: Buffer.concat([...pieces, Buffer.from([dice.int(256)])]), must: true, strays: false }
     case 2: // less than there should be
-      if (pieces.length === 1) return { frame: Buffer.alloc(0), must: true }
-      return { frame: Buffer.concat(pieces).subarray(0, -1), must: true }
+      if (pieces.length === 1) return { frame: Buffer.alloc(0), must: true, strays: false }
+      return { frame: Buffer.concat(pieces).subarray(0, -1), must: true, strays: false }
     case 3: // a length that lies
       if (part.kind === 'text') pieces[at] = Buffer.concat([varint(dice.pick(lengths)), part.bytes])
       else pieces[at] = varint(dice.pick(lengths))
@@ -215,12 +219,12 @@ export const lying = (dice: Chance, kind: string, payload: unknown): { readonly 
     case 4: // a number longer than it need be
       if (part.kind !== 'number') break
       pieces[at] = varint(part.value, 1 + dice.int(12))
-      return { frame: Buffer.concat(pieces), must: true }
+      return { frame: Buffer.concat(pieces), must: true, strays: false }
     case 5: // fields swapped
       pieces.push(...pieces.splice(at, 1))
       break
     case 6: // the message twice
-      return { frame: Buffer.concat([...pieces, ...pieces]), must: true }
+      return { frame: Buffer.concat([...pieces, ...pieces]), must: true, strays: false }
     case 7: // another head: a namespace where there is none, an acknowledgement asked for, another type of packet
       pieces[0] = Buffer.from([dice.int(256)])
       break
@@ -231,7 +235,7 @@ export const lying = (dice: Chance, kind: string, payload: unknown): { readonly 
         pieces[at] = bytes
       }
   }
-  return { frame: Buffer.concat(pieces), must: false }
+  return { frame: Buffer.concat(pieces), must: false, strays: at <= 2 }
 }
 
 /** A packet of Socket.IO: its type and flags, a namespace, a number, its content. */

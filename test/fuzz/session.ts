@@ -251,8 +251,8 @@ export class Session {
 
   private async lies(): Promise<void> {
     const [kind, payload] = this.good()
-    const { frame: bytes, must } = lying(this.dice, kind, payload)
-    if (kind === 'submit') this.story.submits(this.author, Number(payload.seq), must ? false : null)
+    const { frame: bytes, must, strays } = lying(this.dice, kind, payload)
+    if (kind === 'submit') this.story.submits(this.author, strays ? 'any' : Number(payload.seq), must ? false : null)
     await this.says(bytes, must)
   }
 

@@ -4,7 +4,7 @@ import { connect as dial, type Socket } from 'node:net'
 import { beforeEach, expect, it, vi } from 'vitest'
 import type { InkwellServer } from '../../src/server/index.ts'
 import { misframed } from '../fuzz/misframed.ts'
-import { frame } from '../websocket.ts'
+import { frame, open } from '../websocket.ts'
 import { ended, knock, line } from './knock.ts'
 import type { Pen } from './raw.ts'
 import { afterwards, connects, opens, serverWith } from './worlds.ts'
@@ -48,8 +48,8 @@ const welcome = async (): Promise<Socket> => {
 }
 
 it.each(misframed)('[P5] %s ends the line on which it comes, before and after a hello', async (_, bytes) => {
-  for (const open of [line(url), welcome()]) {
-    const socket = await open
+  for (const opening of [line(url), welcome()]) {
+    const socket = await opening
     socket.write(bytes())
     await ended(socket)
   }
@@ -115,4 +115,54 @@ it('[P5] a thousand lines in one breath, most of which go at once: none is kept,
   await undisturbed()
   await vi.waitFor(async () => expect((await knock(url)).kind).toBe('line'), patience)
   expect(server.engine.counts.connections).toBe(1)
+})
+
+it('[P5] a posted payload of more packets than anybody may send at once is not taken apart, and ends its line', async () => {
+  const server = await serverWith({ transports: ['websocket', 'polling'] })
+  const { url } = await server.listen(0)
+  let packets = 0
+  server.io.engine.on('connection', (conn: { on(event: 'packet', heard: () => void): void }) =>
+    conn.on('packet', () => packets++),
+  )
+  const opened = await (await fetch(`${url}/socket.io/?EIO=4&transport=polling`)).text()
+  const { sid } = JSON.parse(opened.slice(1)) as { sid: string }
+  const at = `${url}/socket.io/?EIO=4&transport=polling&sid=${sid}`
+  const post = (noops: number) => fetch(at, { method: 'POST', body: Array(noops).fill('6').join('\u001e') })
+  expect([(await post(10)).status, packets]).toEqual([200, 10])
+  await post(100_000)
+  expect([(await fetch(at)).status, packets]).toEqual([400, 10])
+})
+
+/** The name that a line was given. */
+const named = (socket: Socket, head: Buffer): Promise<string> =>
+  new Promise(resolve => {
+    const hear = (bytes: Buffer): void => {
+      const found = /"sid":"([^"]+)"/.exec(bytes.toString('latin1'))
+      if (found !== null) resolve(found[1]!)
+    }
+    socket.on('data', hear)
+    hear(head)
+  })
+
+it.each([
+  ['that is a WebSocket already', false],
+  ['that moves to one already', true],
+])('[P5] nobody gets another WebSocket for a line %s', async (_, polls) => {
+  const server = await serverWith({ transports: ['websocket', 'polling'] })
+  const { url } = await server.listen(0)
+  const at = `${url}/json/?EIO=4&transport=websocket`
+  const sid = await (async () => {
+    if (polls) return JSON.parse((await (await fetch(`${url}/json/?EIO=4&transport=polling`)).text()).slice(1)).sid as string
+    const answer = await open(at)
+    if (answer.kind === 'no') throw new Error(`the server answered ${answer.status}`)
+    afterwards(() => answer.socket.destroy())
+    return named(answer.socket, answer.head)
+  })()
+  const kinds: (string | number)[] = []
+  for (let i = 0; i < 3; i++) {
+    const answer = await open(`${at}&sid=${sid}`)
+    if (answer.kind === 'line') afterwards(() => answer.socket.destroy())
+    kinds.push(answer.kind === 'line' ? 'line' : answer.status)
+  }
+  expect(kinds).toEqual([polls ? 'line' : 400, 400, 400])
 })

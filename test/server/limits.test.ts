@@ -1,5 +1,7 @@
 // Every limit that a client can run into, run into through a real socket, and a neighbour who types through it all.
 
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defaultLimits } from '../../src/engine/index.ts'
@@ -376,10 +378,43 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
     beat: 'a pace of the server’s own',
     storeTimeout: 'redis.test.ts',
   }
+  for (const [limit, where] of Object.entries(elsewhere)) {
+    if (!where.endsWith('.test.ts')) continue
+    const path = new URL(where.includes('/') ? `../${where.split(' ').at(-1)}` : where, import.meta.url)
+    expect(readFileSync(path, 'utf8'), `${where} says nothing of it`).toContain(limit)
+  }
   expect([...Object.keys(table), ...Object.keys(elsewhere)].sort()).toEqual(
     Object.keys({ ...defaultLimits, ...defaultLineLimits }).sort(),
   )
 })
+
+it.each(['sid=', 'sid=x&sid=', 'sid=%00&sid=', '#&sid=x'])(
+  '[P5] no line is opened past the limits by naming one that is none: %s',
+  async name => {
+    const world = await World.with({ strangersPerAddress: 1 })
+    worlds.push(world)
+    await line(world.url)
+    for (const path of ['/json/', '/socket.io/'])
+      expect(await statusOf(world.url, `${path}?EIO=4&transport=websocket&${name}`)).toBe(429)
+    await world.undisturbed()
+  },
+)
+
+/** What a handshake is answered with, asked for in just these words. */
+const statusOf = (url: string, target: string): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      socket.write(
+        `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
+          `Sec-WebSocket-Key: ${'A'.repeat(22)}==\r\n\r\n`,
+      ),
+    )
+    socket.on('error', reject)
+    socket.once('data', (bytes: Buffer) => {
+      socket.destroy()
+      resolve(Number(bytes.toString('latin1', 9, 12)))
+    })
+  })
 
 it('[P5] a user who is known is held to his own limits, not to those of the address that he shares', async () => {
   const world = await World.with({ handshakesPerAddress: 5, strangersPerAddress: 5, connectionsPerUser: 1 })

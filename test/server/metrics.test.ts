@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, it } from 'vitest'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisServer } from '../redis.ts'
+import { knock } from './knock.ts'
 import { afterwards, connects, opens, serverWith, serving } from './worlds.ts'
 
 const token = 'sixteen-or-more-characters'
@@ -60,6 +61,22 @@ it('[P7] a session shows in the metrics: lines, joins, edits, their times, bytes
   expect(found.inkwell_sent_bytes_total).toBeGreaterThan(100)
   ann.client.close()
   await expect.poll(async () => (await scrape(url)).inkwell_members, { timeout: 60_000 }).toBe(1)
+})
+
+it('[P5] [P7] every handshake that is refused is counted, for its address and for its origin alike, and none that is not', async () => {
+  const url = await serving({ trustProxy: 1, limits: { strangersPerAddress: 2 } })
+  const from = (address: string) => ({ 'x-forwarded-for': address })
+  const answers = [...Array(5).fill('203.0.113.1'), '203.0.113.2'].map(address => knock(url, from(address)))
+  answers.push(knock(url, { ...from('203.0.113.3'), origin: 'https://evil.example.com' }))
+  const kinds = (await Promise.all(answers)).map(answer => (answer.kind === 'no' ? answer.status : answer.kind))
+  expect(kinds.toSorted()).toEqual([403, 429, 429, 429, 'line', 'line', 'line'])
+  expect(await scrape(url)).toMatchObject({
+    'inkwell_refusals_total{code="slow-down"}': 3,
+    'inkwell_refusals_total{code="origin-refused"}': 1,
+    'inkwell_refusals_total{code="draining"}': 0,
+    inkwell_strangers: 3,
+    inkwell_connections: 0,
+  })
 })
 
 it('[P7] over two nodes the one that took an edit counts it here, the other elsewhere with its delay', async () => {
