@@ -69,7 +69,7 @@ it('[P5] [P7] every handshake that is refused is counted, for its address and fo
   const answers = [...Array(5).fill('203.0.113.1'), '203.0.113.2'].map(address => knock(url, from(address)))
   answers.push(knock(url, { ...from('203.0.113.3'), origin: 'https://evil.example.com' }))
   const kinds = (await Promise.all(answers)).map(answer => (answer.kind === 'no' ? answer.status : answer.kind))
-  expect(kinds.toSorted()).toEqual([403, 429, 429, 429, 'line', 'line', 'line'])
+  expect(kinds.toSorted()).toEqual([400, 429, 429, 429, 'line', 'line', 'line'])
   expect(await scrape(url)).toMatchObject({
     'inkwell_refusals_total{code="slow-down"}': 3,
     'inkwell_refusals_total{code="origin-refused"}': 1,
