@@ -1,65 +1,32 @@
 // What it costs to be seen: metrics, traces and debug logs for each edit, and a scrape with ten thousand connections.
-// Invariant: each server is a process of its own; those with everything on and everything off are measured in turns, with the same edits.
+// Invariant: each server is a process of its own, as it is built; with everything on and off it is measured in turns, with the same edits.
 
 import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
-import { trace } from '@opentelemetry/api'
-import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base'
-import { destination, pino } from 'pino'
-import { Buckets } from '../src/server/exposition.ts'
-import { createServer, memoryStore } from '../src/server/index.ts'
+import { join } from 'node:path'
+import { build } from './built.ts'
 import { median, room } from './room.ts'
 import type { BenchOptions, Row } from './row.ts'
 
-// ---- the child: a server that is seen, or one that is not
+type Seen = 'off' | 'metrics' | 'on'
 
-type Seen = 'off' | 'metrics' | 'on' | 'all traces'
-const asChild = 'serve-for-observe'
-
-/** Spans are handed over and forgotten: what a collector costs is another program's. */
-const keepNothing = {
-  export: (_spans: unknown, done: (result: { code: number }) => void) => done({ code: 0 }),
-  shutdown: async () => {},
-}
-
-const serve = async (seen: Seen): Promise<void> => {
-  // What is counted by additions cannot be switched off, nor told apart from nothing.
-  if (seen === 'off') Buckets.prototype.add = () => {}
-  const traced = seen === 'on' || seen === 'all traces'
-  if (traced) {
-    const spanProcessors = [new BatchSpanProcessor(keepNothing)]
-    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors }))
-  }
-  const logger = traced ? pino({ level: 'debug' }, destination({ fd: openSync('/dev/null', 'w'), sync: true })) : 'silent'
-  const many = 1_000_000
-  const limits = { handshakesPerAddress: many, handshakesPerSecond: many, strangersPerAddress: many, pingInterval: 600_000 }
-  const traceRatio = seen === 'all traces' ? 1 : 0.01
-  const server = await createServer({ store: memoryStore(), logger, limits, traceRatio })
-  const { url } = await server.listen(0)
-  if (seen !== 'off') setInterval(() => void server.metrics(), 15_000) // as deploy/prometheus/prometheus.yml says
-  process.on('message', () => process.send!(process.cpuUsage()))
-  process.on('disconnect', () => process.exit())
-  process.send!(url)
-}
-
-if (process.argv[2] === asChild) await serve(process.argv[3] as Seen)
-
-const serving = async (seen: Seen) => {
-  const child = fork(fileURLToPath(import.meta.url), [asChild, seen])
+/** @param ratio the part of the edits that is traced when it is on */
+const serving = async (ratio = 0.01) => {
+  const child = fork(join(import.meta.dirname, 'seen.mjs'), [String(ratio)], { execArgv: [] })
   const [url] = (await once(child, 'message')) as [string]
+  /** Microseconds of CPU so far, all threads together. */
+  const ask = async (what: Seen | 'cpu'): Promise<number> => {
+    child.send(what)
+    const [{ user, system }] = (await once(child, 'message')) as [NodeJS.CpuUsage]
+    return user + system
+  }
   return {
     url,
-    /** Microseconds of CPU so far, all threads together. */
-    async cpu(): Promise<number> {
-      child.send('cpu')
-      const [{ user, system }] = (await once(child, 'message')) as [NodeJS.CpuUsage]
-      return user + system
-    },
+    cpu: () => ask('cpu'),
+    becomes: (seen: Seen) => ask(seen),
     async stop(): Promise<void> {
       const gone = once(child, 'exit')
       child.disconnect()
@@ -71,40 +38,52 @@ const serving = async (seen: Seen) => {
 // ---- edits
 
 const readers = 4
+const edits = 100 // in a turn: short, so that what else the machine does falls on all alike
 
-const kinds: readonly Seen[] = ['off', 'metrics', 'on', 'all traces']
-const copies = 3 // of each: two servers that do the same differ by more than what is looked for, by where things lie in memory
+/** What an edit costs in each of the ways to be seen, against none of them, by turns in one process: of all rounds the median. */
+const against = async (ratio: number, kinds: readonly Seen[], rounds: number) => {
+  const { url, cpu, becomes, stop } = await serving(ratio)
+  const { types, close } = await room(url, 'observed', Array(1 + readers).fill({}))
+  const ratios: number[][] = kinds.map(() => [])
+  const bare: number[] = []
+  const turn = async (seen: Seen): Promise<number> => {
+    const before = await becomes(seen)
+    await types(edits)
+    return ((await cpu()) - before) / edits
+  }
+  for (let round = -5; round < rounds; round++) {
+    // Off before and after, so that a process that grows quicker or slower does so for both.
+    const before = await turn('off')
+    const costs: number[] = []
+    for (const kind of kinds) costs.push(await turn(kind))
+    const without = (before + (await turn('off'))) / 2
+    if (round < 0) continue // it warms up
+    bare.push(without)
+    for (const [i, cost] of costs.entries()) ratios[i]!.push(cost / without)
+  }
+  await close()
+  await stop()
+  return { ratios: ratios.map(median), without: median(bare) }
+}
 
 const editRows = async (quick: boolean): Promise<Row[]> => {
-  const [rounds, edits] = quick ? [3, 300] : [6, 1_000]
-  const all = kinds.flatMap(kind => Array<Seen>(copies).fill(kind))
-  const servers = await Promise.all(all.map(serving))
-  const rooms = await Promise.all(servers.map(({ url }) => room(url, 'observed', Array(1 + readers).fill({}))))
-  const costs: number[][] = all.map(() => [])
-  for (let round = 0; round <= rounds; round++) {
-    for (const k of all.keys()) {
-      const i = (k * 5 + round) % all.length // in turns: nobody is always the first, or behind the same one
-      const before = await servers[i]!.cpu()
-      await rooms[i]!.types(edits)
-      const spent = (await servers[i]!.cpu()) - before
-      if (round > 0) costs[i]!.push(spent / edits)
-    }
-  }
-  for (const { close } of rooms) await close()
-  for (const { stop } of servers) await stop()
-  /** Of its copies the mean of what each of them took, in its quieter rounds. */
-  const cost = (kind: Seen): number => {
-    const own = all.flatMap((other, i) => (other === kind ? [[...costs[i]!].sort((a, b) => a - b)[rounds >> 2]!] : []))
-    return own.reduce((sum, one) => sum + one, 0) / own.length
-  }
-  const names = ['metrics', 'metrics, one trace in a hundred, debug log', 'metrics, every trace, debug log']
-  return names.map((name, i) => ({
+  const rounds = quick ? 30 : 120
+  // The first shows how far two that are the same are apart in this run.
+  const usual = await against(0.01, ['off', 'metrics', 'on'], rounds)
+  const all = await against(1, ['on'], rounds / 2)
+  const row = (name: string, value: number, without: number): Row => ({
     what: `server CPU of an edit with ${readers} readers, memory store: ${name}, against none of it`,
-    value: cost(kinds[i + 1]!) / cost('off'),
+    value,
     unit: '×',
-    beside: { 'µs with': cost(kinds[i + 1]!), 'µs without': cost('off') },
-    ...(i === 1 ? { gate: { atMost: 1.05 } } : {}),
-  }))
+    beside: { 'µs without': without },
+  })
+  const [same, metrics, on] = usual.ratios as [number, number, number]
+  return [
+    row('nothing', same, usual.without),
+    row('metrics', metrics, usual.without),
+    { ...row('metrics, one trace in a hundred, debug log', on, usual.without), gate: { atMost: 1.05 } },
+    row('metrics, every trace, debug log', all.ratios[0]!, all.without),
+  ]
 }
 
 // ---- a scrape
@@ -136,7 +115,7 @@ const silentLine = (url: string): Promise<Socket> =>
 
 const scrapeRows = async (quick: boolean): Promise<Row[]> => {
   const size = quick ? 1_000 : 10_000
-  const { url, stop, cpu } = await serving('off')
+  const { url, stop, cpu } = await serving()
   const lines: Socket[] = []
   try {
     for (let i = 0; i < size; i += 100) lines.push(...(await Promise.all(Array.from({ length: 100 }, () => silentLine(url)))))
@@ -170,7 +149,7 @@ const scrapeRows = async (quick: boolean): Promise<Row[]> => {
 
 export const name = 'observe'
 
-export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> => [
-  ...(await editRows(quick)),
-  ...(await scrapeRows(quick)),
-]
+export const bench = async ({ quick }: BenchOptions): Promise<readonly Row[]> => {
+  await build()
+  return [...(await editRows(quick)), ...(await scrapeRows(quick))]
+}

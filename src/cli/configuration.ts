@@ -15,7 +15,7 @@ import {
   unknownVariables,
   variablesOf,
 } from './settings.ts'
-import { documents, duration, list, port, proxies, switched, type Where, where, word, workers } from './words.ts'
+import { documents, duration, list, part, port, proxies, switched, type Where, where, word, workers } from './words.ts'
 import { slotVariable } from './workers.ts'
 
 export interface Serving {
@@ -29,6 +29,8 @@ export interface Serving {
   /** Milliseconds. */
   readonly stopWithin: number
   readonly trustProxy: number
+  /** From 0 to 1. */
+  readonly traceRatio: number
   /** Processes that share the port; each is a node. */
   readonly workers: number
   /** Null: everybody is a guest. */
@@ -137,6 +139,13 @@ export const settings = {
     otherwise: '0',
     shape: proxies,
   },
+  traceRatio: {
+    flag: '--trace-ratio <part>',
+    variable: 'INKWELL_TRACE_RATIO',
+    says: 'part of the edits of which there are spans, where a tracer of OpenTelemetry is registered (node --import); 1 for all',
+    otherwise: '0.01',
+    shape: part,
+  },
   workers: {
     flag: '--workers <number>',
     variable: 'INKWELL_WORKERS',
@@ -207,7 +216,7 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
   const { values, sources } = reading
   const production = environment.NODE_ENV === 'production'
   const faults = [...reading.faults]
-  const { port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, workers } = values
+  const { port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, traceRatio, workers } = values
   const { adminPort, adminHost, adminToken } = values
   const { jwtSecret, jwtPublicKey, jwtJwksUrl, jwtIssuer, jwtAudience, jwtClockTolerance, jwtDocuments } = values
 
@@ -258,7 +267,7 @@ export const configurationOf = (flags: Flags, environment: Environment): Serving
     faults.push(`${variable}: there is no such setting`)
   if (faults.length > 0) return faults
   return {
-    ...{ port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, workers },
+    ...{ port, host, store, demo, logLevel, origins, transports, stopWithin, trustProxy, traceRatio, workers },
     jwt: given.length === 0 ? null : jwt,
     admin: adminPort === undefined || adminToken === undefined ? null : { port: adminPort, host: adminHost, token: adminToken },
   }

@@ -87,6 +87,7 @@ const serve = async (flags: Flags): Promise<void> => {
       logger: log,
       transports: serving.transports,
       trustProxy: serving.trustProxy,
+      traceRatio: serving.traceRatio,
       limits: { stopWithin: serving.stopWithin },
       ...(serving.jwt === null ? {} : { authenticate: jwt(serving.jwt) }),
       ...(serving.origins === undefined ? {} : { origins: serving.origins }),

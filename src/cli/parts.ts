@@ -91,7 +91,7 @@ const authorsBelow = (floor: Version, checkpoint: Checkpoint | null) => {
 }
 
 const durableWithin = 60_000 // ms for the store to have on disk what it has taken
-const hurry = 100 // ms between two looks
+const looks = { first: 2, longest: 100 } // ms between two looks: most of what is waited for is there at once
 
 /** Takes the parts of one document into a store. */
 export class Planting {
@@ -166,13 +166,13 @@ export class Planting {
 
   /** A store that has too much to write yet is waited for. */
   async #whenItTakes<T>(append: () => Promise<T>): Promise<T> {
-    for (const until = Date.now() + durableWithin; ; ) {
+    for (const [until, pause] = [Date.now() + durableWithin, pauses()]; ; ) {
       try {
         return await append()
       } catch (error) {
         const busy = (error as Error).message.includes('wait for the disk')
         if (!busy || Date.now() > until) throw error
-        await sleep(hurry)
+        await pause()
       }
     }
   }
@@ -190,14 +190,20 @@ export class Planting {
 
   /** Resolves when what has come so far is safe. */
   async durable(): Promise<void> {
-    for (const until = Date.now() + durableWithin; ; ) {
+    for (const [until, pause] = [Date.now() + durableWithin, pauses()]; ; ) {
       const about = await this.#records.about(this.#doc)
       if (about !== null && about.durable >= this.#version) return
       if (about === null || Date.now() > until)
         throw new Error(`${JSON.stringify(this.#doc)} does not become durable: begin again`)
-      await sleep(hurry)
+      await pause()
     }
   }
+}
+
+/** Short pauses at first, each twice as long as the one before. */
+const pauses = (): (() => Promise<void>) => {
+  let next = looks.first / 2
+  return () => sleep((next = Math.min(2 * next, looks.longest)))
 }
 
 const otherImport = (doc: DocId): Error =>

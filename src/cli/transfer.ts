@@ -26,14 +26,21 @@ const fileSink = async (path: string, keep: number): Promise<Sink> => {
   const file = await open(path, keep > 0 ? 'r+' : 'wx')
   await file.truncate(keep)
   let [at, waiting] = [keep, '']
-  const flush = async (): Promise<void> => {
-    const bytes = Buffer.from(waiting)
-    waiting = ''
+  /** What is on its way to the disk, while the next is read from the store. */
+  let writing: Promise<void> = Promise.resolve()
+  const put = async (bytes: Buffer): Promise<void> => {
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at)
       done += bytesWritten
       at += bytesWritten
     }
+  }
+  const flush = async (): Promise<void> => {
+    await writing
+    const bytes = Buffer.from(waiting)
+    waiting = ''
+    writing = put(bytes)
+    writing.catch(() => {}) // told to whoever flushes next
   }
   return {
     async write(text) {
@@ -43,6 +50,7 @@ const fileSink = async (path: string, keep: number): Promise<Sink> => {
     async end() {
       try {
         await flush()
+        await writing
         await file.sync()
       } finally {
         await file.close()

@@ -17,6 +17,11 @@ export const proxies = z
   .transform(Number)
   .refine(proxies => proxies <= 16, 'must be a number from 0 to 16')
 
+export const part = z
+  .string()
+  .regex(/^(0|1|0?\.\d{1,9})$/, 'must be a number from 0 to 1')
+  .transform(Number)
+
 export const workers = z
   .string()
   .regex(/^\d{1,3}$/, 'must be a number from 1 to 128')

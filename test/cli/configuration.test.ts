@@ -28,6 +28,7 @@ const usual = {
   transports: ['websocket'],
   stopWithin: 28_000,
   trustProxy: 0,
+  traceRatio: 0.01,
   workers: 1,
   jwt: null,
   admin: null,
@@ -53,6 +54,7 @@ describe('what is said', () => {
       INKWELL_ORIGINS: 'https://a.example, https://b.example',
       INKWELL_TRANSPORTS: 'websocket,polling',
       INKWELL_TRUST_PROXY: '2',
+      INKWELL_TRACE_RATIO: '0.5',
     }
     expect(configurationOf({}, environment)).toEqual({
       ...usual,
@@ -64,6 +66,7 @@ describe('what is said', () => {
       transports: ['websocket', 'polling'],
       stopWithin: 28_000,
       trustProxy: 2,
+      traceRatio: 0.5,
       workers: 1,
     })
     expect(configurationOf({ store: 'embedded:/var/lib/with:colon' }, environment)).toMatchObject({

@@ -183,7 +183,9 @@ it('[P7] a process shows its CPU, its memory, its descriptors, and how late its 
   }
   // Measuring begins when somebody asks first, and with its first look.
   await expect.poll(async () => (await blocked()).nodejs_eventloop_lag_max_seconds, { timeout: 60_000 }).toBeGreaterThan(0.1)
+  // Somebody else's scrape takes nothing of it away.
   const found = await scrape(url)
+  expect(found.nodejs_eventloop_lag_max_seconds).toBeGreaterThan(0.1)
   for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'process_open_fds', 'process_max_fds'])
     expect(found[name], name).toBeGreaterThan(0)
   expect(found.process_start_time_seconds).toBeLessThan(Date.now() / 1_000)
