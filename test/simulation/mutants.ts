@@ -39,7 +39,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     rule: 'R3',
-    seed: 619,
+    seed: 698,
     without: 'a checkpoint at or above the version at which the horizon was raised',
     edits: [{ file: sequencer, find: ' || this.head < saving.atLeast', put: '' }],
   },
