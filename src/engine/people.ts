@@ -7,8 +7,8 @@ import type { Appearance } from './ports.ts'
 
 /** One author is one person. An older appearance of the same one is a line that has not been noticed to be dead. */
 interface Person {
-  /** The one that came last is the one that counts. */
-  readonly appearances: Map<PeerId, Appearance>
+  /** The one that came last is the one that counts. Mostly there is no other, so this is no Map. */
+  appearances: readonly Appearance[]
   /** When something was last seen of this person but coming; 0: never. */
   active: number
 }
@@ -52,10 +52,13 @@ export class People {
   here(appearance: Appearance, now: number): void {
     const { author, peer } = appearance
     let person = this.all.get(author)
-    if (person === undefined) this.all.set(author, (person = { appearances: new Map(), active: 0 }))
-    const before = person.appearances.get(peer)
+    if (person === undefined) this.all.set(author, (person = { appearances: [], active: 0 }))
+    const before = person.appearances.find(other => other.peer === peer)
     if (before !== undefined && same(before, appearance)) return // a store says again what it is not sure to have said
-    person.appearances.set(peer, appearance)
+    person.appearances =
+      before === undefined
+        ? person.appearances.concat(appearance)
+        : person.appearances.map(other => (other === before ? appearance : other))
     this.owners.set(peer, author)
     this.fresh.add(peer)
     this.stirred = true
@@ -69,9 +72,9 @@ export class People {
     if (author === undefined || person === undefined) return
     this.owners.delete(peer)
     this.fresh.delete(peer)
-    person.appearances.delete(peer)
+    person.appearances = person.appearances.filter(other => other.peer !== peer)
     this.stirred = true
-    if (person.appearances.size > 0) return
+    if (person.appearances.length > 0) return
     this.all.delete(author)
     this.shown.delete(person)
   }
@@ -153,11 +156,7 @@ export class People {
   }
 }
 
-const latest = ({ appearances }: Person): Appearance => {
-  let last: Appearance | undefined
-  for (const appearance of appearances.values()) last = appearance
-  return last!
-}
+const latest = ({ appearances }: Person): Appearance => appearances.at(-1)!
 
 const same = (a: Appearance, b: Appearance): boolean =>
   a.version === b.version && JSON.stringify(a.state) === JSON.stringify(b.state)

@@ -262,6 +262,14 @@ const tcpOf = (transport: object): Tcp | undefined => {
   return socket._socket ?? undefined
 }
 
+/** Holds what is written to a connection until the event loop comes round, for one system call. */
+export const corked = ({ transport }: EngineSocket): void => {
+  const tcp = tcpOf(transport)
+  if (tcp === undefined) return
+  tcp.cork()
+  setImmediate(() => tcp.uncork())
+}
+
 /** Whether a frame may go into the socket at once: nothing stands before it anywhere. */
 const direct = (conn: EngineSocket): boolean => {
   const { writeBuffer, upgrading, readyState } = conn as object as {

@@ -1,21 +1,21 @@
 // The socket edge: turns Socket.IO connections into conversations with the engine, in both forms of the protocol.
 // Invariant: nothing that one socket sends, and no mistake of ours in answering it, reaches another socket or ends the process.
 
-import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { type DefaultEventsMap, Server, type Socket } from 'socket.io'
 import type { Connection, Engine } from '../engine/index.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { DocId } from '../protocol/ids.ts'
 import { readHello } from '../protocol/json.ts'
-import type { Authenticate, ClientMessage, DocumentRequest, Refused, Welcome } from '../protocol/messages.ts'
+import type { Authenticate, ClientLimits, ClientMessage, DocumentRequest, Refused, Welcome } from '../protocol/messages.ts'
 import { createParser, type Parser } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
 import type { Admission, Caller } from './admission.ts'
 import type { Fault } from './checks.ts'
 import { Crowd } from './crowd.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
-import type { Fanout, Form, Line } from './fanout.ts'
+import { corked, type Fanout, type Form, type Line } from './fanout.ts'
 import { authorOf, type Bearer } from './identity.ts'
 import { Inlet } from './inlet.ts'
 import type { Settings } from './options.ts'
@@ -23,10 +23,12 @@ import type { OriginRule } from './origins.ts'
 import { Refusing } from './refusing.ts'
 import type { Subject } from './revocations.ts'
 import type { Tally } from './tally.ts'
+import { Pings, settle } from './thrift.ts'
 
 /** Who a socket is, from its hello on; `talk` from its welcome on. */
 interface Visit {
-  readonly welcome: Welcome
+  /** Null once it has been said. */
+  welcome: Welcome | null
   readonly bearer: Bearer
   talk: Talk | null
 }
@@ -69,6 +71,8 @@ interface Talk {
   renewing: boolean
   /** The client has been told that its token has ended. */
   reminded: boolean
+  /** Where its turn to be pinged is. */
+  readonly slot: number | null
 }
 
 type Io = Server<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
@@ -97,6 +101,8 @@ export class Gateway {
   private readonly greeted = new WeakSet<EngineSocket>()
   private readonly talks = new Set<Talk>()
   private readonly crowd = new Crowd()
+  private readonly limits: ClientLimits
+  private readonly pings: Pings
   private whenEmpty = (): void => {}
   /** Who was behind at the last two sweeps. */
   private slow: readonly Talk[] = []
@@ -111,6 +117,9 @@ export class Gateway {
     this.admission = admission
     this.allows = allows
     this.tally = tally
+    const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = settings.limits
+    this.limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
+    this.pings = new Pings(settings.limits.pingInterval)
     this.stopSweeping = this.sweepLater()
   }
 
@@ -152,6 +161,12 @@ export class Gateway {
     io.engine.on('connection_error', ({ code, message }: { code: number; message: string }) =>
       log.debug({ code, message }, 'handshake refused'),
     )
+    // The answer to an upgrade that is granted and Engine.IO's opening leave together.
+    io.engine.on('headers', (_: unknown, { headers, socket }: IncomingMessage) => {
+      if (headers.upgrade === undefined) return // it polls
+      socket.cork()
+      setImmediate(() => socket.uncork())
+    })
     io.on('new_namespace', namespace => namespace.on('connection', ({ conn }) => this.fanout.bound(conn)))
     io.use((socket, next) => void this.greet(socket).then(next))
     io.on('connection', socket => {
@@ -247,6 +262,7 @@ export class Gateway {
     })
     if ('welcome' in answer) {
       socket.data = answer
+      corked(conn) // the answer to CONNECT and the welcome leave together
       return undefined
     }
     this.tally.refusals[answer.code]++
@@ -271,8 +287,7 @@ export class Gateway {
     const { user } = bearer
     const full = await this.admission.seat(conn, user.id, author)
     if (full !== null) return full
-    const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = this.settings.limits
-    const limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
+    const { limits } = this
     const { spread } = this.crowd
     const expiresIn = this.expiresIn(bearer)
     return { welcome: { kind: 'welcome', protocol: agreed, author, user, expiresIn, limits, spread }, bearer, talk: null }
@@ -280,13 +295,25 @@ export class Gateway {
 
   private welcome(form: Form, inlet: Inlet<Talk> | null, socket: IoSocket): void {
     const { welcome, bearer } = socket.data
+    if (welcome === null) return
+    socket.data.welcome = null
     const line = this.fanout.open(form, welcome.author, socket.conn, bearer)
     line.forgetRequest(socket)
     this.fanout.deliver([line], welcome)
     const caller = this.admission.of(socket.conn)
     if (caller === null) return socket.conn.close() // it has ended meanwhile
     const connection = this.engine.connect(welcome, line)
-    const talk: Talk = { line, connection, caller, warned: 0, malformed: 0, behind: false, renewing: false, reminded: false }
+    const talk: Talk = {
+      line,
+      connection,
+      caller,
+      warned: 0,
+      malformed: 0,
+      behind: false,
+      renewing: false,
+      reminded: false,
+      slot: this.pings.take(socket.conn),
+    }
     socket.data.talk = talk
     this.talks.add(talk)
     this.tally.welcomed++
@@ -296,6 +323,7 @@ export class Gateway {
     socket.onAny(this.heard)
     socket.on('error', this.broken)
     socket.on('disconnect', this.gone)
+    settle(socket, inlet !== null)
     const no = this.entry.outcast(bearer) // it may have been revoked since the hello
     if (no !== null) this.dismiss(talk, no)
   }
@@ -340,6 +368,7 @@ export class Gateway {
       gateway.talks.delete(talk)
       if (gateway.talks.size === 0) gateway.whenEmpty()
       gateway.fanout.forget(this.conn)
+      gateway.pings.forget(this.conn, talk.slot)
       talk.line.close() // it has left the namespace and has nothing more to say
       try {
         talk.connection.close()
@@ -439,6 +468,7 @@ export class Gateway {
   private sweep(): void {
     const { tokenGrace, stuckTime } = this.settings.limits
     this.admission.sweep()
+    this.pings.turn()
     let [held, behind] = [0, 0]
     this.slow = [...this.talks].filter(talk => {
       const { behind } = talk.line

@@ -36,6 +36,7 @@ import { pagesIn } from './pages.ts'
 import { Readiness } from './readiness.ts'
 import { type Recheck, type Revocation, Revocations, type Subject } from './revocations.ts'
 import { newTally } from './tally.ts'
+import { lightRooms } from './thrift.ts'
 import { followEdits } from './tracing.ts'
 
 export interface Listening {
@@ -180,6 +181,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const io = edge.endpoint('binary', settings.path)
   if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
   const ends = settings.jsonPath === null ? [io] : [io, edge.endpoint('json', settings.jsonPath)]
+  for (const end of ends) lightRooms(end.of('/').adapter)
 
   /** Here at once, and on the other nodes as soon as they hear of it. */
   const kick = (whom: Whom): number => {
