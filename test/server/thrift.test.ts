@@ -2,10 +2,8 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { encodeClientFrame } from '../../src/protocol/codec.ts'
 import { connectionsOf } from '../../src/server/fanout.ts'
 import { Alone, Few } from '../../src/server/few.ts'
-import { frame, open } from '../websocket.ts'
 import { connects, serverWith } from './worlds.ts'
 
 const seed = Number(process.env.SEED ?? 20_261_126)
@@ -113,30 +111,6 @@ it('an application’s own rooms, answers and listeners work on lines of documen
   await expect.poll(() => io.sockets.sockets.size).toBe(1)
   const { adapter } = io.of('/')
   expect([[...adapter.rooms.keys()], [...adapter.sids.keys()]]).toEqual([[ids[0]], [ids[0]]])
-})
-
-it('[P5] a line that moves from one WebSocket to another goes on there, and harms nobody', async () => {
-  const server = await serverWith()
-  const { url } = await server.listen(0)
-  const [ada, ben] = [connects(url), connects(url)]
-  await Promise.all([ada.next('welcome'), ben.next('welcome')])
-  const opened = await open(`${url}/socket.io/?EIO=4&transport=websocket&sid=${ada.socket.io.engine.id}`)
-  if (opened.kind !== 'line') throw new Error(opened.body)
-  const { socket } = opened
-  let heard = ''
-  socket.on('data', bytes => {
-    heard += bytes.toString('latin1')
-  })
-  socket.write(frame(1, '2probe'))
-  await expect.poll(() => heard).toContain('3probe')
-  socket.write(frame(1, '5'))
-  await ada.down // the one before is closed
-  socket.write(frame(2, encodeClientFrame({ kind: 'probe' })))
-  await expect.poll(() => heard).toContain('\u009b') // alive
-  socket.destroy()
-  await expect.poll(() => connectionsOf(server.io.engine).length).toBe(1)
-  ben.send({ kind: 'probe' })
-  await ben.next('alive')
 })
 
 it('[P5] an idle line is asked whether it is there, without a timer of its own, and ended when it is not', async () => {
