@@ -147,6 +147,10 @@ export class LiveDocument {
   private overheard: PresenceNews[] | null = null
   /** Members who have shown themselves in this tick, and what they have said of themselves since. */
   private readonly presenting = new Map<Member, Present | null>()
+  /** When the last news of people left. */
+  private presenceTold = Number.NEGATIVE_INFINITY
+  /** News of people are due, and go along with the frame that waits. */
+  private presenceWaits = false
   /** Members who were passed by and have to be told of everybody, once they have caught up. */
   private readonly passedBy = new Set<Member>()
   private alarms = new Map<Alarm, () => void>()
@@ -482,7 +486,7 @@ export class LiveDocument {
     return this.sequencer.submit({
       author: member.author,
       seq,
-      position: { ...position, epoch: member.epoch },
+      position: { epoch: member.epoch, version: position.version, chain: position.chain },
       op,
       user: member.user.id,
       connection: member.outlet.name,
@@ -698,17 +702,26 @@ export class LiveDocument {
     const [first] = unsent
     const waits: Commit[] = held.concat(unsent)
     const [firstHeld] = waits
-    if (firstHeld === undefined || (first === undefined && !due)) return
+    if (firstHeld === undefined || (first === undefined && !due)) return this.presenceWaits ? this.tellPresence() : undefined
     this.unsent = []
     this.held = due ? [] : waits
     if (held.length === 0) this.heldSince = this.unsentSince
     const isOnlooker = (member: Member) => this.onlookers.has(member)
     const frames: Sent[] = []
-    if (due && held.length === 0) frames.push(this.sendTo(null, unsent, durable, this.unsentSince))
-    else {
-      if (first !== undefined) frames.push(this.sendTo(member => !isOnlooker(member), unsent, durable, this.unsentSince))
-      if (due) frames.push(this.sendTo(isOnlooker, waits, durable, this.heldSince))
+    const send = (): void => {
+      if (due && held.length === 0) frames.push(this.sendTo(null, unsent, durable, this.unsentSince))
+      else {
+        if (first !== undefined) frames.push(this.sendTo(member => !isOnlooker(member), unsent, durable, this.unsentSince))
+        if (due) frames.push(this.sendTo(isOnlooker, waits, durable, this.heldSince))
+      }
     }
+    const { together } = this.options
+    if (together !== undefined && this.newsGoAlong(started))
+      together(() => {
+        send()
+        this.tellPresence()
+      })
+    else send()
     this.cadence.leaves(started)
     if (due) {
       this.silence('onlookers')
@@ -1007,12 +1020,15 @@ export class LiveDocument {
 
   /** What happens within a tick goes in one frame. The more readers, the longer it is: each frame costs each of them. */
   private soonTellPresence(): void {
-    if (this.members.size === 0 || !this.people.restless || this.alarms.has('presence')) return
+    if (this.members.size === 0 || !this.people.restless || this.presenceWaits || this.alarms.has('presence')) return
     this.presenceAlarm()
   }
 
   private presenceAlarm(): void {
-    this.alarm('presence', this.presenceTick, () => this.tellPresence())
+    this.alarm('presence', this.presenceTick, () => {
+      if (this.options.together !== undefined && this.alarms.has('frame')) this.presenceWaits = true
+      else this.tellPresence()
+    })
   }
 
   /** So many say something of themselves as there are to hear it: of both there is less in a crowd. */
@@ -1020,9 +1036,17 @@ export class LiveDocument {
     return this.options.limits.presenceTick * (1 + Math.floor(this.members.size / 100))
   }
 
+  /** Whether news of people leave with a frame: whoever types moves the caret too, and two writes would cost twice as much. */
+  private newsGoAlong(now: number): boolean {
+    return this.presenceWaits || (this.alarms.has('presence') && now - this.presenceTold >= this.presenceTick)
+  }
+
   /** A client that is behind is passed by, so that frames do not heap up for it; when it has caught up it gets the whole instead. */
   private tellPresence(): void {
     const { handle } = this
+    this.silence('presence')
+    this.presenceWaits = false
+    this.presenceTold = this.ticks()
     const news = this.people.news()
     if (news !== null) {
       for (const member of this.members) if (member.outlet.behind) this.passedBy.add(member)

@@ -35,6 +35,8 @@ export interface EngineOptions {
    * written to at one go, it answers with the milliseconds that it will have taken, once it has been written to all.
    */
   readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => Promise<number> | undefined
+  /** Has what is delivered meanwhile leave each outlet in one go. Without it, each message leaves by itself. */
+  readonly together?: (say: () => void) => void
   /** How busy the process has been of late. Without it, it never counts as busy. */
   readonly load?: () => Load
   /** Takes the milliseconds of writing that were spared by putting several commits into one frame. */

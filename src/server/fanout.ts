@@ -293,6 +293,8 @@ export class Fanout implements House {
   readonly tally: Tally
   private ticks = 0
   private ticking = false
+  /** Lines for which something is held until all that leaves together is known. */
+  private gathered: Set<Line> | null = null
   private readonly soon: Line[] = []
   /** Lines have names that no other node gives: the log of all nodes is one. */
   private readonly prefix = randomBytes(3).toString('hex')
@@ -370,6 +372,19 @@ export class Fanout implements House {
     if (this.soon.length > 0) for (const line of this.soon.splice(0)) line.release()
   }
 
+  /** What is delivered in `say` leaves each line in one system call. To very many readers it goes in turns, as ever. */
+  together(say: () => void): void {
+    if (this.gathered !== null) return say()
+    const gathered = new Set<Line>()
+    this.gathered = gathered
+    try {
+      say()
+    } finally {
+      this.gathered = null
+      for (const line of gathered) line.release()
+    }
+  }
+
   /** Answers with the milliseconds that the writing takes, once it is done; undefined when it is done already. */
   deliver(lines: readonly Line[], message: ServerMessage | Welcome): Promise<number> | undefined {
     const parcels: { [form in Form]?: Parcel } = {}
@@ -381,6 +396,14 @@ export class Fanout implements House {
     this.tally.sent[message.kind] += lines.length
     if ('refusal' in message) this.tally.refusals[message.refusal.code] += lines.length
     if (lines.length > atOnce) return this.deliverInTurns(lines, parcelFor)
+    if (this.gathered !== null) {
+      for (const line of lines) {
+        if (!line.open) continue
+        line.hold(parcelFor(line))
+        this.gathered.add(line)
+      }
+      return undefined
+    }
     // A write is a system call, and an author has seen its own edit already: those who have not come first.
     const author = message.kind === 'commits' && lines.length > 1 ? message.commits[0]?.author : undefined
     for (const line of lines) if (line.author !== author && line.open) line.write(parcelFor(line))

@@ -159,6 +159,11 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
       const deliver = () => fanout.deliver(outlets as readonly Line[], message)
       return message.kind === 'commits' ? load.writing(deliver) : deliver()
     },
+    together: say =>
+      void load.writing(() => {
+        fanout.together(say)
+        return undefined
+      }),
     ...(clock === systemClock ? { load: () => load.now, spared: (ms: number) => load.spare(ms) } : {}), // how busy the process is says nothing to a clock that a test holds
     observe: event => {
       metrics.observe(event)

@@ -109,6 +109,34 @@ test('[P8] while the process is busy, what comes within a tick goes in one frame
   ])
 })
 
+test('[P8] news of people that are due leave with the frame of commits, and not once more', async () => {
+  let open = false
+  const said: [kind: string, together: boolean][] = []
+  const { clock, types, bob, ada } = await pair({
+    ...busy,
+    together: say => {
+      open = true
+      say()
+      open = false
+    },
+    deliver: (_, { kind }) => (kind === 'commits' || kind === 'presence') && said.push([kind, open]),
+  })
+  await types()
+  clock.pass(1_000) // who has come is told, and that one writes
+  said.length = 0
+  const { handle } = joinedBy(bob.heard.find(({ kind }) => kind === 'joined')!)
+  await types()
+  await bob.say({ kind: 'present', handle, version: 1 as never, state: { caret: 1 } })
+  await types()
+  await settle()
+  clock.pass(50)
+  expect(said.filter(([kind]) => kind === 'presence')).toEqual([['presence', true]])
+  expect(said.at(-2)).toEqual(['commits', true])
+  clock.pass(1_000)
+  expect(said.filter(([kind]) => kind === 'presence')).toHaveLength(1)
+  expect(ada.heard.at(-1)).toMatchObject({ kind: 'presence' })
+})
+
 test('[P8] a frame waits until the one before it has been written to everybody', async () => {
   const written: ((ms: number) => void)[] = []
   const writing = () => new Promise<number>(resolve => written.push(resolve))

@@ -45,6 +45,7 @@ export const place = (
     readonly log?: MemoryLog
     readonly flowing?: boolean
     readonly load?: () => Load
+    readonly together?: EngineOptions['together']
     /** For frames of commits: what the one who writes them answers. */
     readonly writing?: (frame: Commits) => Promise<number> | undefined
     /** Sees each message as it is delivered, with those whom it is for. */
@@ -78,6 +79,7 @@ export const place = (
       return message.kind === 'commits' ? options.writing?.(message) : undefined
     },
     ...(options.load === undefined ? {} : { load: options.load }),
+    ...(options.together === undefined ? {} : { together: options.together }),
     observe: event => events.push(event),
   }
   const engine = createEngine(engineOptions)
