@@ -106,10 +106,11 @@ it('[P7] a Redis that goes and comes back is seen by the next scrape but one, wi
   afterwards(() => redis.discard())
   const url = await serving({ store: redisStore(redis.url), limits: { unreadyAfter: 0 } })
   const ann = await opens(url, 'notes')
+  const shows = (what: object) => expect.poll(() => scrape(url), { timeout: 60_000 }).toMatchObject(what)
   await ann.types('before ')
+  await shows({ inkwell_submissions_waiting: 0 }) // the feed may be quicker than the answer to the append
   await redis.kill()
   const typed = ann.types('meanwhile ')
-  const shows = (what: object) => expect.poll(() => scrape(url), { timeout: 60_000 }).toMatchObject(what)
   await shows({
     inkwell_store_up: 0,
     inkwell_ready: 0,
