@@ -51,15 +51,18 @@ const against = async (ratio: number, kinds: readonly Seen[], rounds: number) =>
     await types(edits)
     return ((await cpu()) - before) / edits
   }
+  // Twice without, and in each round another one is first: what one leaves behind is collected in the turn of the next.
+  const turns: readonly Seen[] = ['off', ...kinds, 'off']
   for (let round = -5; round < rounds; round++) {
-    // Off before and after, so that a process that grows quicker or slower does so for both.
-    const before = await turn('off')
-    const costs: number[] = []
-    for (const kind of kinds) costs.push(await turn(kind))
-    const without = (before + (await turn('off'))) / 2
+    const costs: number[] = Array(turns.length)
+    for (const i of turns.keys()) {
+      const at = (i * (round % 2 === 0 ? 1 : turns.length - 1) + round + 5) % turns.length // and backwards in every other
+      costs[at] = await turn(turns[at]!)
+    }
+    const without = (costs[0]! + costs.at(-1)!) / 2
     if (round < 0) continue // it warms up
     bare.push(without)
-    for (const [i, cost] of costs.entries()) ratios[i]!.push(cost / without)
+    for (const i of kinds.keys()) ratios[i]!.push(costs[i + 1]! / without)
   }
   await close()
   await stop()
