@@ -123,6 +123,7 @@ export class Admission {
       this.unknown.add(caller)
       this.strangers.set(from, (this.strangers.get(from) ?? 0) + 1)
       conn.on('close', this.ended)
+      exactly(conn, 'close') // engine.io and Socket.IO listen there, too
       conn.prependListener('packet', this.packet) // before Socket.IO reads it
       if (this.heedControlFrames(caller)) return
       conn.on('upgrade', this.upgraded)
@@ -314,6 +315,13 @@ export class Admission {
     function (this: WebSocket, data: Buffer): void {
       admission.heed(this[callerOf]!, data.length)
     })(this)
+}
+
+/** A third listener takes an array with room for seventeen more; a copy is as long as it has to be. Where it is none, so be it. */
+const exactly = (emitter: object, event: string): void => {
+  const { _events: events } = emitter as { _events?: Record<string, unknown> }
+  const listeners = events?.[event]
+  if (Array.isArray(listeners)) events![event] = listeners.slice()
 }
 
 const separator = '\u001e' // between the packets of a payload

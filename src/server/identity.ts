@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { colorOf, maxWhole, userId, userName } from '../protocol/fields.ts'
 import type { AuthorId, ClientKey } from '../protocol/ids.ts'
 import type { User } from '../protocol/messages.ts'
-import { type Documents, documentsFault } from './patterns.ts'
+import { type Documents, documentsFault, shared } from './patterns.ts'
 
 /** Whose a token is, and how far it goes. A plain User is one whose token neither ends nor says anything of rights. */
 export interface Identity extends User {
@@ -63,7 +63,7 @@ export const soundBearer = ({ id, name, color, expires, token, documents }: Iden
     },
     expires: expires === undefined ? null : Math.min(Math.floor(expires), maxWhole),
     token: token ?? null,
-    documents: documents ?? null,
+    documents: documents === undefined ? null : shared(documents),
   }
 }
 

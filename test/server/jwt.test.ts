@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 import type { DocId } from '../../src/protocol/ids.ts'
 import { ConfigurationError, type Identity, type JwtOptions, jwt, type Stranger } from '../../src/server/index.ts'
 import { issueToken } from '../../src/server/jwt.ts'
-import { rightIn } from '../../src/server/patterns.ts'
+import { rightIn, shared } from '../../src/server/patterns.ts'
 import { afterwards } from './worlds.ts'
 
 const secret = 'a secret of more than 32 bytes, which nobody knows'
@@ -366,5 +366,16 @@ describe('patterns of document ids', () => {
     ['__proto__', JSON.parse('{"__proto__":"write"}'), 'write'],
   ] as const)('%s by %j: %3$s', (doc, documents, right) => {
     expect(rightIn(documents, doc as DocId)).toBe(right)
+  })
+
+  it('[P5] [P6] are one object for all who have the same, and never those of somebody else, however many kinds there are', () => {
+    const mine: Record<string, 'read' | 'write'> = { 'notes-*': 'read' }
+    const kept = shared(mine)
+    mine['notes-*'] = 'write' // what the application does with its own object afterwards
+    expect([shared({ 'notes-*': 'read' }) === kept, rightIn(kept, 'notes-7' as DocId)]).toEqual([true, 'read'])
+    expect(() => Object.assign(kept, { '*': 'write' })).toThrow(TypeError)
+    const kinds = Array.from({ length: 1_000 }, (_, i) => ({ [`notes-${i}`]: 'write' as const }))
+    const all = [...kinds, ...kinds].map(kind => [kind, shared(kind)])
+    expect(all.filter(([kind, held]) => JSON.stringify(kind) !== JSON.stringify(held))).toEqual([])
   })
 })
