@@ -40,11 +40,11 @@ const serving = async (ratio = 0.01) => {
 const readers = 4
 const edits = 100 // in a turn: short, so that what else the machine does falls on all alike
 
-/** What an edit costs in each of the ways to be seen, against none of them, by turns in one process: of all rounds the median. */
+/** What an edit costs in each of the ways to be seen, against none of them, by turns in one process: the medians of all rounds. */
 const against = async (ratio: number, kinds: readonly Seen[], rounds: number) => {
   const { url, cpu, becomes, stop } = await serving(ratio)
   const { types, close } = await room(url, 'observed', Array(1 + readers).fill({}))
-  const ratios: number[][] = kinds.map(() => [])
+  const costs: number[][] = kinds.map(() => [])
   const bare: number[] = []
   const turn = async (seen: Seen): Promise<number> => {
     const before = await becomes(seen)
@@ -54,19 +54,16 @@ const against = async (ratio: number, kinds: readonly Seen[], rounds: number) =>
   // Twice without, and in each round another one is first: what one leaves behind is collected in the turn of the next.
   const turns: readonly Seen[] = ['off', ...kinds, 'off']
   for (let round = -5; round < rounds; round++) {
-    const costs: number[] = Array(turns.length)
     for (const i of turns.keys()) {
       const at = (i * (round % 2 === 0 ? 1 : turns.length - 1) + round + 5) % turns.length // and backwards in every other
-      costs[at] = await turn(turns[at]!)
+      const cost = await turn(turns[at]!)
+      if (round >= 0) (costs[at - 1] ?? bare).push(cost) // before that it warms up
     }
-    const without = (costs[0]! + costs.at(-1)!) / 2
-    if (round < 0) continue // it warms up
-    bare.push(without)
-    for (const i of kinds.keys()) ratios[i]!.push(costs[i + 1]! / without)
   }
   await close()
   await stop()
-  return { ratios: ratios.map(median), without: median(bare) }
+  const without = median(bare)
+  return { ratios: costs.map(each => median(each) / without), without }
 }
 
 const editRows = async (quick: boolean): Promise<Row[]> => {
