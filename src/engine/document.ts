@@ -395,7 +395,7 @@ export class LiveDocument {
     const { handle, pace, onlookers } = this
     const moves = members.filter(member => (this.roleOf(member) !== 'write') !== onlookers.has(member))
     if (moves.length > 0) this.sendCommits(true) // they are where all the others are, and go on with their new neighbours from there
-    for (const member of moves) if (!onlookers.delete(member)) onlookers.add(member)
+    for (const member of moves) if (!onlookers.delete(member) && this.members.has(member)) onlookers.add(member)
     for (const right of ['read', 'write', 'full'] as const) {
       const outlets = members.filter(member => this.roleOf(member) === right).map(({ outlet }) => outlet)
       this.send(outlets, { kind: 'right', handle, right, pace })
@@ -702,7 +702,10 @@ export class LiveDocument {
     const [first] = unsent
     const waits: Commit[] = held.concat(unsent)
     const [firstHeld] = waits
-    if (firstHeld === undefined || (first === undefined && !due)) return this.presenceWaits ? this.tellPresence() : undefined
+    if (firstHeld === undefined || (first === undefined && !due)) {
+      this.soonSendHeld() // an alarm may ring a little early, or the node be busier than it was
+      return this.presenceWaits ? this.tellPresence() : undefined
+    }
     this.unsent = []
     this.held = due ? [] : waits
     if (held.length === 0) this.heldSince = this.unsentSince

@@ -1,6 +1,7 @@
 // The authority of one node: documents open here, and the conversations of the clients connected here.
 // Invariant: a client's message touches nothing but its own conversation and, through the log, its document.
 
+import type { AnyDocumentType } from '../ot/type.ts'
 import { clientBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { measure } from '../protocol/fields.ts'
@@ -347,11 +348,21 @@ class Conversation implements Connection {
     }
     await this.hub.visit(doc, async document => {
       stay.enters(document, randomId() as PeerId)
-      const why = this.over ? null : await document.join(stay, message, type)
+      const why = this.over ? null : await this.enters(document, stay, message, type)
       if (why === null) return
       this.forget(stay)
       no(why)
     })
+  }
+
+  /** @throws what went wrong: then the client is not in, however far it has come */
+  private async enters(document: LiveDocument, stay: Stay, message: Join, type: AnyDocumentType): Promise<Refusal | null> {
+    try {
+      return await document.join(stay, message, type)
+    } catch (error) {
+      document.leave(stay)
+      throw error
+    }
   }
 
   private stayIn(doc: DocId): Stay | undefined {

@@ -357,6 +357,7 @@ export class Gateway {
       if (talk === null) return
       gateway.settings.log.debug({ ...gateway.whose(talk), reason: error.name }, 'a frame could not be read')
       gateway.refuse(talk, { ...nothing, refusal: error instanceof Refusing ? error.data : refusal('malformed', error.message) })
+      talk.line.close() // before Socket.IO does, which lets go of what waits for the end of the tick
     })(this)
 
   private readonly gone = ((gateway: Gateway) =>

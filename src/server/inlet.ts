@@ -18,8 +18,12 @@ interface Talker {
 /** On a WebSocket: who talks over it. */
 const talkerOf = Symbol('talker')
 
+/** On a WebSocket: a message is on the ordinary way. */
+const detour = Symbol('detour')
+
 interface WebSocket {
   [talkerOf]?: unknown
+  [detour]?: boolean
   on(event: 'message', listener: Heard): unknown
   listeners?(event: 'message'): readonly unknown[]
   removeAllListeners(event: 'message'): unknown
@@ -70,14 +74,28 @@ export class Inlet<Who extends Talker> {
     function (data, isBinary) {
       const who = this[talkerOf] as Who
       const { conn } = who.line
-      const said = isBinary && conn.readyState === 'open' && !awaitsPong(conn) ? inlet.read(data) : null
-      if (said !== null) inlet.hear(who, said[0], said[1], data.length)
-      else (conn.transport as object as Transport).onData!(isBinary ? data : data.toString())
+      const said = isBinary && conn.readyState === 'open' && !this[detour] ? inlet.read(data) : null
+      if (said !== null) {
+        isAlive(conn)
+        return inlet.hear(who, said[0], said[1], data.length)
+      }
+      const transport = conn.transport as object as Transport
+      transport.onData!(isBinary ? data : data.toString())
+      if (!isBinary || this[detour]) return
+      // Socket.IO hears it a tick later. What came in the same breath must not overtake it.
+      this[detour] = true
+      process.nextTick(endDetour, this)
     })(this)
 }
 
-/** Whether engine.io waits for an answer to its ping, which the next packet will do for. */
-const awaitsPong = (conn: object): boolean => {
-  const { pingTimeoutTimer, hasRefreshedPingTimeout } = conn as { pingTimeoutTimer?: unknown; hasRefreshedPingTimeout?: boolean }
-  return pingTimeoutTimer != null && hasRefreshedPingTimeout !== true
+const endDetour = (ws: WebSocket): void => {
+  ws[detour] = false
+}
+
+/** What engine.io does with any packet while it waits for an answer to its ping. */
+const isAlive = (conn: object): void => {
+  const heartbeat = conn as { pingTimeoutTimer?: NodeJS.Timeout | null; hasRefreshedPingTimeout?: boolean }
+  if (heartbeat.pingTimeoutTimer == null || heartbeat.hasRefreshedPingTimeout) return
+  heartbeat.pingTimeoutTimer.refresh()
+  heartbeat.hasRefreshedPingTimeout = true
 }

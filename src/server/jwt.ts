@@ -199,8 +199,9 @@ const ofTheToken: ReadonlySet<string> = new Set(
 const surelySigned = (token: string, secret: KeyObject, checks: JWTVerifyOptions): JWTPayload | undefined => {
   const [head = '', claims = '', signature = '', more] = token.split('.')
   if (!isPlain(head) || more !== undefined) return undefined
-  const due = createHmac('sha256', secret).update(`${head}.${claims}`).digest('base64url')
-  if (signature.length !== due.length || !timingSafeEqual(Buffer.from(signature), Buffer.from(due))) return undefined
+  const due = Buffer.from(createHmac('sha256', secret).update(`${head}.${claims}`).digest('base64url'))
+  const given = Buffer.from(signature) // of which a stranger says any sign, and each may be several bytes
+  if (given.length !== due.length || !timingSafeEqual(given, due)) return undefined
   try {
     return UnsecuredJWT.decode(`${unsigned}.${claims}.`, checks).payload // jose's own checks of the claims
   } catch (error) {

@@ -255,6 +255,23 @@ describe('those who only read', () => {
     ])
   })
 
+  test('[P2] get what is held for them also when it was not due yet as their alarm rang', async () => {
+    const load = { busy: 0.35, writing: 1, spared: 0 }
+    const { clock, types, heardBy, ...world } = await pair({ load: () => load })
+    const eve = world.speaker('eve', 'read')
+    await eve.join()
+    await types()
+    clock.pass(50)
+    await types()
+    load.busy = 1
+    clock.pass(1_000)
+    expect(
+      heardBy(eve)
+        .map(([from, count]) => from + count)
+        .at(-1),
+    ).toBe(2)
+  })
+
   test('[P1] hear of no commit twice and miss none, whenever they come, fall behind, may write, or may no longer', async () => {
     const { clock, bob, eve, dora, types, heardBy } = await watched()
     await types()

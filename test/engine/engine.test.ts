@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { defaultLimits } from '../../src/engine/limits.ts'
+import { textType } from '../../src/ot/text.ts'
 import { errorCodes } from '../../src/protocol/errors.ts'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import type { ServerMessage } from '../../src/protocol/messages.ts'
@@ -27,6 +28,23 @@ const two = async (options: Parameters<typeof place>[0] = {}) => {
   ben.news()
   return { ...here, ada, a, ben, b, at }
 }
+
+test('[P5] whoever could not be told what the document holds is not in it, and holds nothing of it', async () => {
+  let broken = false
+  const snapshotToJson: typeof textType.snapshotToJson = text => {
+    if (broken) throw new Error('a type of an application’s that fails')
+    return textType.snapshotToJson(text)
+  }
+  const { engine, ada, ...world } = await two({ types: [{ ...textType, snapshotToJson }] })
+  broken = true
+  const eve = world.speaker('eve')
+  await eve.join()
+  expect(refusalsIn(eve.heard)).toEqual([['unavailable', 'retry', null]])
+  expect(engine.counts.joined).toBe(2)
+  broken = false
+  joinedBy(await eve.join())
+  expect(engine.counts.joined).toBe(3)
+})
 
 describe('submissions', () => {
   test('[P1] [P2] an edit comes back to everybody, its author too, as the same commit', async () => {

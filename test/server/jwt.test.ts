@@ -185,6 +185,8 @@ describe('[P6] jwt() does not take', () => {
       await signed(new TextEncoder().encode(`${secret}!`)),
     ]
     for (const each of bad) expect(await no({ secret }, each), each).not.toBeNull()
+    // A signature of as many signs as one has, each of several bytes.
+    expect(await no({ secret }, `${base64({ alg: 'HS256' })}.e30.${'é'.repeat(43)}`)).not.toBeNull()
     expect(await asks({ secret }, undefined)).toBeNull()
   })
 
