@@ -721,8 +721,9 @@ export class LiveDocument {
     const { together } = this.options
     if (together !== undefined && this.newsGoAlong(started))
       together(() => {
+        const behind = this.behind() // before the commits, which may be long
         send()
-        this.tellPresence()
+        this.tellPresence(behind)
       })
     else send()
     this.cadence.leaves(started)
@@ -1039,25 +1040,32 @@ export class LiveDocument {
     return this.options.limits.presenceTick * (1 + Math.floor(this.members.size / 100))
   }
 
+  /** Who does not read as fast as he is sent. */
+  private behind(): ReadonlySet<Member> {
+    const behind = new Set<Member>()
+    for (const member of this.members) if (member.outlet.behind) behind.add(member)
+    return behind
+  }
+
   /** Whether news of people leave with a frame: whoever types moves the caret too, and two writes would cost twice as much. */
   private newsGoAlong(now: number): boolean {
     return this.presenceWaits || (this.alarms.has('presence') && now - this.presenceTold >= this.presenceTick)
   }
 
   /** A client that is behind is passed by, so that frames do not heap up for it; when it has caught up it gets the whole instead. */
-  private tellPresence(): void {
+  private tellPresence(behind = this.behind()): void {
     const { handle } = this
     this.silence('presence')
     this.presenceWaits = false
     this.presenceTold = this.ticks()
     const news = this.people.news()
     if (news !== null) {
-      for (const member of this.members) if (member.outlet.behind) this.passedBy.add(member)
+      for (const member of behind) if (this.members.has(member)) this.passedBy.add(member)
       const abreast = this.passedBy.size === 0 ? this.allOutlets() : this.outletsOf(member => !this.passedBy.has(member))
       this.send(abreast, { kind: 'presence', handle, ...news, whole: false })
     }
     if (this.passedBy.size === 0) return
-    const back = [...this.passedBy].filter(({ outlet }) => !outlet.behind)
+    const back = [...this.passedBy].filter(member => !behind.has(member) && !this.lagging.has(member))
     for (const member of back) this.passedBy.delete(member)
     const changes = this.people.known().map(entry => ({ kind: 'here' as const, ...entry }))
     const outlets = back.map(({ outlet }) => outlet)
