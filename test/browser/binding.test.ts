@@ -284,6 +284,7 @@ test('undo brings back what was selected, and passes by what was not to be in th
     view!.dispatch({ changes: { from: 0, insert: '# ' }, annotations: Transaction.addToHistory.of(false) })
     view!.dispatch({ selection: { anchor: 0 } })
   })
+  await has(theirs, '# one  three')
   theirs.insert(0, '> ')
   await showsIn(page, '> # one  three')
   await page.keyboard.press('Control+z')
