@@ -9,7 +9,7 @@ import { between } from './page.ts'
 const units: readonly (readonly [name: keyof Costs, value: number, unit: string, what: string, command: string])[] = [
   [
     'delivery',
-    16.5,
+    16.1,
     'µs',
     'CPU of a node for an edit written to one reader, at 5,000 edits a second, all before it included',
     'npm run bench -- scale --quick --case busy',
@@ -29,8 +29,8 @@ const units: readonly (readonly [name: keyof Costs, value: number, unit: string,
     'npm run bench -- scale --quick --case nodes',
   ],
   ['telling', 0.325, 'µs', 'and for each further node that has the document open', 'npm run bench -- redis --quick'],
-  ['connection', 17.4, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
-  ['down', 51.2, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --quick --case quiet'],
+  ['connection', 10.9, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
+  ['down', 24.3, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --quick --case quiet'],
 ]
 
 const costs = Object.fromEntries(units.map(([name, value]) => [name, value])) as unknown as Costs
