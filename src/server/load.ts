@@ -13,12 +13,20 @@ export class ProcessLoad {
   private at = performance.now()
   private wrote = 0
   private spared = 0
+  private measuring = false
   private load: Load = { busy: 0, writing: 0, spared: 0 }
 
   /** Writes a frame: what it answers is the milliseconds that this takes where it is not done at one go. */
   writing(write: () => Promise<number> | undefined): Promise<number> | undefined {
+    if (this.measuring) return write() // as a part of what is measured already
+    this.measuring = true
     const since = performance.now()
-    const later = write()
+    let later: Promise<number> | undefined
+    try {
+      later = write()
+    } finally {
+      this.measuring = false
+    }
     if (later === undefined) this.took(Math.min(performance.now() - since, longest))
     else void later.then(ms => this.took(ms)) // it never rejects
     return later
