@@ -726,7 +726,7 @@ export class LiveDocument {
         this.tellPresence(behind)
       })
     else send()
-    this.cadence.leaves(started)
+    this.cadence.leaves(started, unsent)
     if (due) {
       this.silence('onlookers')
       this.cadence.leavesForOnlookers(started)
