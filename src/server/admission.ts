@@ -45,6 +45,8 @@ export interface Caller {
   readonly since: number
   /** Who has not said who he is counts for his address. */
   stranger: boolean
+  /** Its messages may be as long as anybody's. */
+  wide: boolean
   user: User | null
   /** The client that it is a line of: two while it moves from one to the other. */
   author: AuthorId | null
@@ -75,6 +77,10 @@ export class Admission {
   private readonly users = new Map<string, User>()
   /** Address → when its bucket of handshakes is full again. */
   private readonly knocks = new Map<string, number>()
+  /** User → when his bucket of handshakes is full again. */
+  private readonly hellos = new Map<string, number>()
+  /** User who has no line here any more → until when he has spent what he may send: to come anew gains nothing. */
+  private readonly debts = new Map<string, number>()
   /** Address → lines of strangers. */
   private readonly strangers = new Map<string, number>()
   /** Those lines. */
@@ -82,6 +88,8 @@ export class Admission {
   private lines = 0
   private clients = 0
   private allKnocks = 0
+  /** Bytes of the longest message, as engine.io has said it to whatever reads one. */
+  private longest = 0
   /** Lines that were closed, since the last sweep and before it: ws waits half a minute for a peer that does not close its end. */
   private left: EngineSocket[] = []
   private leaving: EngineSocket[] = []
@@ -113,11 +121,12 @@ export class Admission {
 
   /** Follows an engine.io server: knows of every line, and counts what comes over it. */
   watch(engine: Engine): void {
+    this.narrow(engine)
     engine.on('connection', (conn: EngineSocket) => {
       const { clock, trustProxy } = this.parts
       const from = addressOf(conn.request, trustProxy)
       const nobody = { user: null, author: null, next: null }
-      const caller: Caller = { conn, from, since: clock.now(), stranger: true, ...nobody, until: 0, received: 0 }
+      const caller: Caller = { conn, from, since: clock.now(), stranger: true, wide: false, ...nobody, until: 0, received: 0 }
       conn[callerOf] = caller
       this.lines++
       this.unknown.add(caller)
@@ -128,6 +137,10 @@ export class Admission {
       if (this.heedControlFrames(caller)) return
       conn.on('upgrade', this.upgraded)
       this.boundPayloads(caller)
+      const transport = conn.transport as Bounded
+      if (typeof transport.maxHttpBufferSize !== 'number') return
+      this.longest = transport.maxHttpBufferSize
+      transport.maxHttpBufferSize = this.parts.limits.strangerBytes
     })
   }
 
@@ -138,16 +151,25 @@ export class Admission {
 
   /** Gives a line to a user who is known: from now on his own limits are what counts. A refusal when he has as many clients as he may. */
   async seat(line: object, id: string, author: AuthorId): Promise<Refusal | null> {
-    const { seats, limits, log, cut } = this.parts
+    const { seats, limits, clock, log, cut } = this.parts
     const most = limits.connectionsPerUser
     const caller = this.of(line)
     if (caller === null) return refusal('internal') // it has gone: nobody hears this
+    const now = clock.now()
+    const [greeted, wait] = take(this.hellos.get(id) ?? 0, limits.handshakesPerUser, 1, now)
+    // What it took of the address is not given back: otherwise one user could take all the handshakes of this node.
+    if (wait > 0) return refusal('slow-down', `more than ${limits.handshakesPerUser} handshakes a second of this user`, wait)
+    this.hellos.set(id, greeted)
     this.known(caller)
+    const owed = this.users.get(id)?.until ?? this.debts.get(id) ?? 0
+    if (paceOf(owed, now) === 'refused' || paceOf(owed, now) === 'cut')
+      return refusal('slow-down', 'far too much was sent before', pauseFor(owed, now))
     let user = this.users.get(id)
     const last = user === undefined ? null : lastOf(user, author)
     if (last === null) {
       if ((user === undefined ? 0 : clientsOf(user)) >= most) return tooMany(most) // no need to ask the store
-      if (user === undefined) this.users.set(id, (user = { id, first: null, until: 0 }))
+      if (user === undefined) this.users.set(id, (user = { id, first: null, until: owed }))
+      this.debts.delete(id)
       caller.next = user.first
       user.first = caller
       this.clients++
@@ -157,6 +179,7 @@ export class Admission {
     }
     caller.user = user!
     caller.author = author
+    this.widen(caller)
     let seated = true
     try {
       seated = await seats.take(id, author, most)
@@ -186,7 +209,8 @@ export class Admission {
   sweep(): void {
     const { clock, limits } = this.parts
     const now = clock.now()
-    for (const [address, fullAt] of this.knocks) if (fullAt <= now) this.knocks.delete(address)
+    for (const times of [this.knocks, this.hellos, this.debts])
+      for (const [whose, until] of times) if (until <= now) times.delete(whose)
     // Whoever is still here by then has entered a namespace of the application's, which knows whom it lets in.
     for (const caller of this.unknown) if (now - caller.since > limits.connectTimeout) this.noStranger(caller)
     for (const conn of this.leaving) this.parts.cut(conn)
@@ -226,7 +250,43 @@ export class Admission {
     if (lastOf(user, author) !== null) return
     this.clients--
     this.parts.seats.leave(user.id, author)
-    if (user.first === null) this.users.delete(user.id)
+    if (user.first !== null) return
+    this.users.delete(user.id)
+    if (user.until > this.parts.clock.now()) this.debts.set(user.id, user.until)
+  }
+
+  /** Somebody has entered a namespace of the application's. */
+  admitted(conn: object): void {
+    const caller = this.of(conn)
+    if (caller !== null) this.widen(caller)
+  }
+
+  private widen(caller: Caller): void {
+    caller.wide = true
+    const transport = caller.conn.transport as Bounded
+    const receiver = transport.socket?._receiver
+    if (typeof transport.maxHttpBufferSize === 'number') transport.maxHttpBufferSize = this.longest
+    if (typeof receiver?._maxPayload === 'number') receiver._maxPayload = this.longest
+  }
+
+  /**
+   * Of a message that is not whole ws keeps all that there is, and a thousand strangers may keep it waiting; until it is known who
+   * they are a message is no longer than a hello. Where ws is not as it has been for years, it is as long as any.
+   */
+  private narrow(engine: Engine): void {
+    const { ws } = engine as object as { ws?: { handleUpgrade?: (...words: unknown[]) => void } }
+    const { handleUpgrade } = ws ?? {}
+    if (ws === undefined || typeof handleUpgrade !== 'function') return
+    const { strangerBytes } = this.parts.limits
+    ws.handleUpgrade = (request, tcp, head, done) =>
+      handleUpgrade.call(ws, request, tcp, head, (socket: NonNullable<Bounded['socket']>, ...more: unknown[]) => {
+        const receiver = socket._receiver
+        if (typeof receiver?._maxPayload === 'number') {
+          this.longest = receiver._maxPayload
+          receiver._maxPayload = strangerBytes
+        }
+        ;(done as (...words: unknown[]) => void)(socket, ...more)
+      })
   }
 
   /** A message of so many bytes has come, past the events that tell of it otherwise. */
@@ -264,7 +324,9 @@ export class Admission {
   private readonly upgraded = ((admission: Admission) =>
     function (this: EngineSocket): void {
       const caller = this[callerOf]
-      if (caller !== undefined) admission.heedControlFrames(caller)
+      if (caller === undefined) return
+      admission.heedControlFrames(caller)
+      if (caller.wide) admission.widen(caller)
     })(this)
 
   /** Pings are answered while their sender keeps to its rate and reads; ws by itself would answer any number, read or not. */
@@ -322,6 +384,12 @@ const exactly = (emitter: object, event: string): void => {
   const { _events: events } = emitter as { _events?: Record<string, unknown> }
   const listeners = events?.[event]
   if (Array.isArray(listeners)) events![event] = listeners.slice()
+}
+
+/** What engine.io and ws keep to, of one line: bytes of a message. */
+interface Bounded {
+  maxHttpBufferSize?: number
+  readonly socket?: { readonly _receiver?: { _maxPayload?: number } }
 }
 
 const separator = '\u001e' // between the packets of a payload

@@ -167,7 +167,12 @@ export class Gateway {
       socket.cork()
       setImmediate(() => socket.uncork())
     })
-    io.on('new_namespace', namespace => namespace.on('connection', ({ conn }) => this.fanout.bound(conn)))
+    io.on('new_namespace', namespace =>
+      namespace.on('connection', ({ conn }) => {
+        this.fanout.bound(conn)
+        this.admission.admitted(conn)
+      }),
+    )
     io.use((socket, next) => void this.greet(socket).then(next))
     io.on('connection', socket => {
       try {

@@ -32,8 +32,12 @@ export interface LineLimits {
   readonly strangersPerAddress: number
   /** Handshakes a second from one address, or at once; whoever turns out to be a user gives his back. */
   readonly handshakesPerAddress: number
+  /** Handshakes a second of one user with one node, or at once. */
+  readonly handshakesPerUser: number
   /** Handshakes a second on one node, or at once. */
   readonly handshakesPerSecond: number
+  /** Bytes of one message of somebody who has not said yet who he is; longer ones end the line. */
+  readonly strangerBytes: number
   /** Messages a second from one line, or at once. Whoever sends more is told, then not shown, then refused, then cut. */
   readonly messagesPerLine: number
   /** Bytes a second from one line, or at once. */
@@ -78,7 +82,9 @@ export const defaultLineLimits: LineLimits = {
   connectionsPerUser: 5, // a laptop, a telephone and a few tabs
   strangersPerAddress: 1_000, // ten megabytes; an office behind one address that comes back at once passes
   handshakesPerAddress: 500, // as many as a node is glad to welcome in all; those of users do not count
+  handshakesPerUser: 50, // all his clients at once, ten times over
   handshakesPerSecond: 2_000, // four times what comes when clients keep to their spread
+  strangerBytes: 16_384, // a token, twice over; a thousand who keep a message waiting for its end then hold no more than sixteen megabytes
   messagesPerLine: 500, // ten times what a person at an editor sends; a program composes what it types meanwhile
   bytesPerLine: 2_097_152, // two of the longest messages
   messagesPerUser: 1_000, // two lines at their limit

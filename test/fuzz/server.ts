@@ -54,6 +54,7 @@ const server = await createServer({
     bytesPerLine: 2 ** 30,
     bytesPerUser: 2 ** 30,
     malformedMessages: 100_000,
+    handshakesPerUser: 10_000,
     readsPerUser: 10_000,
     readsPerAddress: 10_000,
     // documents are not to be what makes a join long,

@@ -3,18 +3,20 @@
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { io } from 'socket.io-client'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defaultLimits } from '../../src/engine/index.ts'
 import { type ErrorCode, type Refusal, refusal } from '../../src/protocol/errors.ts'
 import type { DocId } from '../../src/protocol/ids.ts'
-import type { ClientMessage } from '../../src/protocol/messages.ts'
+import type { ClientMessage, ServerMessage } from '../../src/protocol/messages.ts'
+import { createParser } from '../../src/protocol/parser.ts'
 import { defaultLineLimits, type InkwellServer, memoryStore, type ServerLimits } from '../../src/server/index.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { frame } from '../websocket.ts'
 import { ended, knock, line } from './knock.ts'
 import type { Pen, RawClient, RawOptions } from './raw.ts'
 import { newKey } from './raw.ts'
-import { connects, opens, serverWith } from './worlds.ts'
+import { afterwards, connects, opens, serverWith } from './worlds.ts'
 
 const patience = { timeout: 60_000, interval: 10 }
 
@@ -145,6 +147,39 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       expect(no.length).toBeGreaterThan(0)
       expect(no.every(({ status }) => status === 429)).toBe(true)
       is(JSON.parse(no[0]!.body), 'slow-down')
+    },
+  ],
+  handshakesPerUser: [
+    3,
+    async world => {
+      const outcomes = async (token: string, times: number): Promise<(Refusal | null)[]> =>
+        Promise.all(Array.from({ length: times }, () => helloOf(world, token)))
+      const no = (await outcomes('mallory', 12)).filter(why => why?.code === 'slow-down')
+      expect(no.length).toBeGreaterThan(0)
+      is(no[0]!, 'slow-down')
+      expect(no[0]!.after).toBeGreaterThan(0)
+      expect(await helloOf(world, 'somebody else')).toBeNull()
+      await vi.waitFor(async () => expect(await helloOf(world, 'mallory')).toBeNull(), patience)
+    },
+  ],
+  strangerBytes: [
+    1_000,
+    async world => {
+      // Only begun, and in pieces, and by one who polls: none of it is kept.
+      const [whole, pieces] = [await line(world.url), await line(world.url)]
+      whole.write(frame(1, 'x'.repeat(1_001)).subarray(0, 100))
+      for (let i = 0; i < 11; i++) pieces.write(frame(i === 0 ? 1 : 0, 'x'.repeat(100), { fin: false }))
+      const told = [whole, pieces].map(async socket => {
+        let heard = Buffer.alloc(0)
+        socket.on('data', bytes => (heard = Buffer.concat([heard, bytes])))
+        await ended(socket)
+        return heard.includes(Buffer.from([0x88, 2, 1009 >> 8, 1009 & 255])) // too long
+      })
+      expect(await Promise.all(told)).toEqual([true, true])
+      // Who has said who he is says as much as anybody.
+      const { client, submit } = await world.member()
+      client.send(submit(['x'.repeat(5_000)]))
+      await client.next('commits')
     },
   ],
   messagesPerLine: [50, world => isPaced(world, 'probe')],
@@ -280,6 +315,14 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
   ],
 }
 
+/** What somebody's hello comes to; null: he is welcome. He goes at once. */
+const helloOf = async (world: World, token: string): Promise<Refusal | null> => {
+  const client = connects(world.url, { token })
+  const why = await Promise.race([client.next('welcome').then(() => null), client.refusedHello().catch(() => null)])
+  client.close()
+  return why
+}
+
 /** Some of these have been refused for being too many, with the time to wait in the head and in the body. */
 const isToldToWait = async (answers: readonly Response[]): Promise<void> => {
   const no = answers.filter(({ status }) => status === 429)
@@ -314,10 +357,11 @@ const isPaced = async (world: World, what: 'probe' | 'long'): Promise<void> => {
   expect(await client.down).toMatch(/^transport/)
   // The witness saw mallory come, and go, and nothing else of him.
   await witness.client.next('presence', ({ changes }) => changes.some(({ kind }) => kind === 'gone'))
-  expect(JSON.stringify(await history(witness.client))).not.toContain('shown')
+  expect(JSON.stringify(kept(witness.client))).not.toContain('shown')
 }
 
-const history = async (client: RawClient): Promise<unknown> => (client as unknown as { kept: unknown }).kept
+/** What has come and was not asked for yet. */
+const kept = (client: RawClient) => (client as unknown as { readonly kept: readonly ServerMessage[] }).kept
 
 const slowIn = (doc: string) => {
   const store = memoryStore({}, new MemoryLog())
@@ -420,6 +464,72 @@ it('[P5] a user who is known is held to his own limits, not to those of the addr
   for (let i = 0; i < 40; i++) await world.client(`colleague ${i}`)
   await world.undisturbed()
 })
+
+it('[P5] whoever comes anew has spent what he had sent before: a cut line and another one gain nothing', async () => {
+  const world = await World.with({ messagesPerUser: 50 })
+  worlds.push(world)
+  // However slow the machine is, once he comes back before it is forgotten.
+  await vi.waitFor(async () => {
+    const client = await world.client()
+    floods(client, { kind: 'probe' } as ClientMessage, 240)
+    await client.next('refused')
+    await vi.waitFor(() => expect(kept(client).filter(({ kind }) => kind === 'alive').length).toBeGreaterThan(140), patience)
+    client.close()
+    await vi.waitFor(() => expect(world.server.engine.counts.connections).toBe(1), patience) // the neighbour's
+    const why = await helloOf(world, 'mallory')
+    expect(why?.code).toBe('slow-down')
+    is(why!, 'slow-down')
+    expect(why!.after).toBeGreaterThan(0)
+  }, patience)
+  await vi.waitFor(async () => expect(await helloOf(world, 'mallory')).toBeNull(), patience)
+  await world.undisturbed()
+})
+
+it.each([
+  [
+    'of a user',
+    async (url: string, transports: Transports) => {
+      const client = connects(url, { transports })
+      const { handle, content } = await client.join('notes')
+      await moved(client.socket, transports)
+      client.send({ kind: 'submit', handle, seq: 1, position: content.position, op: ['x'.repeat(50_000)] } as ClientMessage)
+      await client.next('commits')
+    },
+  ],
+  [
+    'of the application’s',
+    async (url: string, transports: Transports) => {
+      const socket = io(`${url}/chat`, { parser: createParser({ end: 'client' }), transports: [...transports], forceNew: true })
+      afterwards(() => socket.disconnect())
+      await new Promise<void>(resolve => socket.on('connect', resolve))
+      await moved(socket, transports)
+      expect(await socket.emitWithAck('say', 'x'.repeat(50_000))).toBe(50_000)
+    },
+  ],
+] as const)(
+  '[P5] a line %s carries messages as long as anybody’s once it is known whose it is, also one that polls or has polled',
+  async (_, speaks) => {
+    const server = await serverWith({ transports: ['websocket', 'polling'], limits: { strangerBytes: 1_000 } })
+    const { url } = await server.listen(0)
+    server.io.of('/chat').on('connection', socket => socket.on('say', (text: string, answer) => answer(text.length)))
+    for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']] as const) await speaks(url, transports)
+    const opened = await (await fetch(`${url}/socket.io/?EIO=4&transport=polling`)).text()
+    const { sid } = JSON.parse(opened.slice(1)) as { sid: string }
+    const posted = await fetch(`${url}/socket.io/?EIO=4&transport=polling&sid=${sid}`, {
+      method: 'POST',
+      body: `4${'x'.repeat(1_000)}`,
+    })
+    expect(posted.status).toBe(413)
+  },
+)
+
+type Transports = readonly ('websocket' | 'polling')[]
+
+/** Resolves when it has moved to the last of the transports. */
+const moved = async ({ io }: { readonly io: object }, transports: Transports): Promise<void> => {
+  const { engine } = io as { engine: { transport: { name: string } } }
+  await vi.waitFor(() => expect(engine.transport.name).toBe(transports.at(-1)), patience)
+}
 
 it('[P5] a client that comes back before its dead line is noticed takes no second place, and keeps no more than two lines', async () => {
   const world = await World.with({ connectionsPerUser: 1 })
