@@ -27,22 +27,27 @@ export class Deadline {
 
   /** What the store answers. Rejects when it has not within the time. */
   inTime<T>(work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const wait: Wait = { until: this.ticks() + this.ms, reject, over: false }
-      this.forget()
-      this.waits.push(wait)
-      this.cancel ??= this.clock.after(this.ms, this.rings)
-      work.then(
-        answer => {
-          wait.over = true
-          resolve(answer)
-        },
-        error => {
-          wait.over = true
-          reject(error)
-        },
-      )
-    })
+    return new Promise((resolve, reject) => this.answered(work, resolve, reject))
+  }
+
+  /** The same without a promise in between: one of the two is called, once. */
+  answered<T>(work: Promise<T>, resolve: (answer: T) => void, reject: (error: Error) => void): void {
+    const wait: Wait = { until: this.ticks() + this.ms, reject, over: false }
+    this.forget()
+    this.waits.push(wait)
+    this.cancel ??= this.clock.after(this.ms, this.rings)
+    work.then(
+      answer => {
+        if (wait.over) return
+        wait.over = true
+        resolve(answer)
+      },
+      error => {
+        if (wait.over) return
+        wait.over = true
+        reject(error)
+      },
+    )
   }
 
   /** Lets go of those at the front who have their answer. */

@@ -590,7 +590,8 @@ export class LiveDocument {
     const { log } = this.options.store
     // Each answer is for the sequencer that asked.
     const answer = (call: string, work: Promise<unknown>, then: (result: never) => void, failed: (error: unknown) => void) => {
-      this.inTime(work).then(
+      this.deadline.answered(
+        work,
         result => this.guard(call, () => then(result as never)),
         error => {
           this.options.observe({ kind: 'store-failed', doc: this.id, call, error })
@@ -700,7 +701,7 @@ export class LiveDocument {
     const { durableVersion: durable } = sequencer
     if (unsent.length > 0) this.expectHardening(unsent, durable)
     const [first] = unsent
-    const waits: Commit[] = held.concat(unsent)
+    const waits = held.length === 0 ? unsent : held.concat(unsent)
     const [firstHeld] = waits
     if (firstHeld === undefined || (first === undefined && !due)) {
       this.soonSendHeld() // an alarm may ring a little early, or the node be busier than it was
@@ -709,23 +710,16 @@ export class LiveDocument {
     this.unsent = []
     this.held = due ? [] : waits
     if (held.length === 0) this.heldSince = this.unsentSince
-    const isOnlooker = (member: Member) => this.onlookers.has(member)
-    const frames: Sent[] = []
-    const send = (): void => {
-      if (due && held.length === 0) frames.push(this.sendTo(null, unsent, durable, this.unsentSince))
-      else {
-        if (first !== undefined) frames.push(this.sendTo(member => !isOnlooker(member), unsent, durable, this.unsentSince))
-        if (due) frames.push(this.sendTo(isOnlooker, waits, durable, this.heldSince))
-      }
-    }
+    const send = () => this.sendDue(unsent, waits, due, durable)
     const { together } = this.options
+    let frames: readonly Sent[] = []
     if (together !== undefined && this.newsGoAlong(started))
       together(() => {
         const behind = this.behind() // before the commits, which may be long
-        send()
+        frames = send()
         this.tellPresence(behind)
       })
-    else send()
+    else frames = send()
     this.cadence.leaves(started, unsent)
     if (due) {
       this.silence('onlookers')
@@ -739,6 +733,16 @@ export class LiveDocument {
     for (const { author } of unsent) this.people.wrote(author, now)
     this.soonTellPresence()
     for (const changed of this.watchers) changed()
+  }
+
+  /** `unsent` for those who write, and for those who only read all that waits for them, if it is due. */
+  private sendDue(unsent: readonly Commit[], waits: readonly Commit[], due: boolean, durable: Version): readonly Sent[] {
+    if (due && waits === unsent) return [this.sendTo(null, unsent, durable, this.unsentSince)]
+    const isOnlooker = (member: Member) => this.onlookers.has(member)
+    const frames: Sent[] = []
+    if (unsent.length > 0) frames.push(this.sendTo(member => !isOnlooker(member), unsent, durable, this.unsentSince))
+    if (due) frames.push(this.sendTo(isOnlooker, waits, durable, this.heldSince))
+    return frames
   }
 
   /** Whose commits are not durable yet is to be told when they are. */
@@ -760,19 +764,21 @@ export class LiveDocument {
   ): Sent {
     const { ahead, lagging } = this
     const from = commits[0]!.version - 1
-    const early = new Set<Member>()
+    let early: Set<Member> | null = null
     for (const member of this.members) {
+      if (ahead.size === 0 && !member.outlet.behind) continue
       if (concerned !== null && !concerned(member)) continue
       const version = ahead.get(member) ?? from
       if (member.outlet.behind && !lagging.has(member)) lagging.set(member, version)
       if (!ahead.delete(member)) continue
+      early ??= new Set()
       early.add(member)
       if (!lagging.has(member)) this.sendFrame([member.outlet], version, commits.slice(version - from), durable)
     }
     const readers =
-      concerned === null && early.size === 0
+      concerned === null && early === null
         ? this.keepingUp()
-        : this.outletsOf(member => (concerned?.(member) ?? true) && !lagging.has(member) && !early.has(member))
+        : this.outletsOf(member => (concerned?.(member) ?? true) && !lagging.has(member) && early?.has(member) !== true)
     return { commits, since, readers: readers.length, done: this.sendFrame(this.again(readers), from, commits, durable) }
   }
 
@@ -789,29 +795,27 @@ export class LiveDocument {
 
   /** What the frames have cost decides when the next one may leave; with many readers it is known only later. */
   private written(frames: readonly Sent[], started: number): void {
-    const tell = (): void => {
-      for (const { commits, since, readers } of frames) {
-        const facts = { version: commits.at(-1)!.version, commits: commits.length, readers, behind: this.lagging.size }
-        this.options.observe({ kind: 'delivered', doc: this.id, ...facts, ms: this.ticks() - since })
-      }
-    }
-    const left = (ms: number): void => {
-      const most = Math.max(...frames.map(({ commits }) => commits.length))
-      const spared = this.cadence.left(ms, most, this.options.limits.frameTick)
-      if (spared > 0) this.options.spared?.(spared)
-    }
-    const later = frames.flatMap(({ done }) => done ?? [])
-    if (later.length === 0) {
-      left(this.ticks() - started)
-      return tell()
-    }
+    if (frames.every(({ done }) => done === undefined)) return this.left(frames, this.ticks() - started)
     this.leaving++
-    void Promise.all(later).then(taken => {
+    void Promise.all(frames.map(({ done }) => done ?? 0)).then(taken => {
       this.leaving--
-      left(taken.reduce((sum, ms) => sum + ms, 0))
-      tell()
+      this.left(
+        frames,
+        taken.reduce((sum, ms) => sum + ms, 0),
+      )
       this.guard('frame', () => this.soonSendCommits())
     })
+  }
+
+  private left(frames: readonly Sent[], ms: number): void {
+    let most = 0
+    for (const { commits } of frames) most = Math.max(most, commits.length)
+    const spared = this.cadence.left(ms, most, this.options.limits.frameTick)
+    if (spared > 0) this.options.spared?.(spared)
+    for (const { commits, since, readers } of frames) {
+      const facts = { version: commits.at(-1)!.version, commits: commits.length, readers, behind: this.lagging.size }
+      this.options.observe({ kind: 'delivered', doc: this.id, ...facts, ms: this.ticks() - since })
+    }
   }
 
   private soonSendHeld(): void {

@@ -85,13 +85,14 @@ interface Call {
   readonly ticket: number
   readonly since: number
   readonly offered: readonly Waiting[]
-  readonly bodies: ReadonlyMap<string, Own>
+  readonly own: readonly Own[]
+  /** Of `own`, how many have come out of the log already: they come in the order in which they were offered. */
+  came: number
 }
 
 /** An entry that this node has written itself and need not read again. */
-interface Own {
-  readonly text: string
-  readonly body: Body
+interface Own extends NewEntry {
+  readonly meant: Body
   readonly op: unknown
   /** As it came to this node; null: it was lost, and is offered again. */
   readonly waiting: Waiting | null
@@ -106,8 +107,6 @@ type Saving =
   | { readonly kind: 'storing'; readonly version: Version }
 
 const grows = (type: Type, { op }: Waiting): number => Math.max(0, type.targetSize(op) - type.baseSize(op))
-
-const keyOf = (author: AuthorId, seq: Seq): string => `${author} ${seq}`
 
 export class Sequencer {
   private readonly types: readonly Type[]
@@ -292,10 +291,11 @@ export class Sequencer {
     const waiting = this.waiting.get(author) ?? 0
     if (waiting >= this.limits.submissionsWaiting)
       return refusal('too-many-waiting', `${waiting} wait; the limit is ${this.limits.submissionsWaiting}`)
-    this.waiting.set(author, waiting + 1)
-    this.growth += growth
     this.queue.push({ submission, at: history.head, op, time: this.now(), ticks: this.ticks() })
-    this.pump()
+    if (this.busy) {
+      this.waiting.set(author, waiting + 1)
+      this.growth += growth
+    } else this.pump()
     return null
   }
 
@@ -316,41 +316,56 @@ export class Sequencer {
 
   // ---- the append: one at a time, each with all that came while the last one was under way
 
+  /** Nothing can be offered to the log now: what comes has to wait. */
+  private get busy(): boolean {
+    return this.call !== null || this.inDoubt || this.reopening || this.type === null
+  }
+
   /** Offers what waits to the log, if nothing stands in the way. */
   pump(): void {
     const { type } = this
-    if (this.call !== null || this.inDoubt || this.reopening || type === null) return
-    const offered: Waiting[] = []
-    const entries: NewEntry[] = []
-    const bodies = new Map<string, Own>()
-    const base = this.history.head
-    const offer = (author: AuthorId, seq: Seq, op: unknown, user: string, time: number, waiting: Waiting | null) => {
-      const body: Body = { base, op: type.opToJson(op), user, time, type: base === 0 ? type.name : null }
-      const text = writeBody(body)
-      const key = keyOf(author, seq)
-      if (!bodies.has(key)) bodies.set(key, { text, body, op, waiting })
-      entries.push({ author, seq, body: text })
-    }
-    for (const waiting of this.queue) {
-      const { author, seq, user } = waiting.submission
-      if (!this.isNew(waiting)) continue
-      if (!this.io.allows(waiting.submission)) {
-        this.io.refuse(waiting.submission, refusal('forbidden', 'writing'))
-        continue
-      }
-      const op = rebase(type, this.history, waiting.op, waiting.at)
-      offered.push({ ...waiting, at: base, op })
-      offer(author, seq, op, user, waiting.time, waiting)
-    }
-    if (this.queue.length > 0) this.queue = []
+    if (this.busy || type === null) return
+    const offered = this.offerable(type)
     this.dropOvertaken(type)
+    const own = offered.map(waiting => this.own(type, waiting.submission, waiting, waiting))
     const first = this.lost?.units[0]
-    if (first !== undefined) offer(first.author, first.seq, first.op, first.user, first.time, null)
-    if (entries.length === 0) return this.recount()
-    const ticket = ++this.lastTicket
-    this.call = { ticket, since: this.ticks(), offered, bodies }
+    if (first !== undefined) own.push(this.own(type, first, first, null))
+    if (own.length > 0) this.call = { ticket: ++this.lastTicket, since: this.ticks(), offered, own, came: 0 }
     this.recount()
-    this.io.append(ticket, this.position, entries)
+    if (own.length > 0) this.io.append(this.lastTicket, this.position, own)
+  }
+
+  /** Takes what waits out of the queue, as it must be at the head; who may not write, or has been overtaken, is told. */
+  private offerable(type: Type): readonly Waiting[] {
+    const { queue } = this
+    if (queue.length === 0) return queue
+    this.queue = []
+    const may = queue.filter(waiting => {
+      if (!this.isNew(waiting)) return false
+      const allowed = this.io.allows(waiting.submission)
+      if (!allowed) this.io.refuse(waiting.submission, refusal('forbidden', 'writing'))
+      return allowed
+    })
+    return this.atHead(type, may)
+  }
+
+  /** The same, carried over what has come since. */
+  private atHead(type: Type, waitings: readonly Waiting[]): readonly Waiting[] {
+    const { history } = this
+    const { head } = history
+    if (waitings.every(({ at }) => at === head)) return waitings
+    return waitings.map(waiting => ({ ...waiting, at: head, op: rebase(type, history, waiting.op, waiting.at) }))
+  }
+
+  private own(
+    type: Type,
+    { author, seq, user }: Pick<LostUnit, 'author' | 'seq' | 'user'>,
+    { op, time }: Pick<LostUnit, 'op' | 'time'>,
+    waiting: Waiting | null,
+  ): Own {
+    const base = this.history.head
+    const meant: Body = { base, op: type.opToJson(op), user, time, type: base === 0 ? type.name : null }
+    return { author, seq, body: writeBody(meant), meant, op, waiting }
   }
 
   /** An edit that went lost and whose number has been used since is not offered again: its author has, or a copy of it is in. */
@@ -365,7 +380,7 @@ export class Sequencer {
 
   private recount(): void {
     const { type } = this
-    this.waiting.clear()
+    if (this.waiting.size > 0) this.waiting.clear()
     this.growth = 0
     for (const waiting of this.queue) {
       const { author } = waiting.submission
@@ -385,8 +400,8 @@ export class Sequencer {
     if (call === null || call.ticket !== ticket) return
     if (!reply.ok) return this.resync(reply.reason)
     let bytes = 0
-    for (const { text } of call.bodies.values()) bytes += text.length
-    this.io.tell({ kind: 'appended', doc: this.io.doc, entries: call.bodies.size, bytes, ms: this.ticks() - call.since })
+    for (const { body } of call.own) bytes += body.length
+    this.io.tell({ kind: 'appended', doc: this.io.doc, entries: call.own.length, bytes, ms: this.ticks() - call.since })
     if (!this.take(reply)) return
     const offered = this.call?.offered ?? [] // less what was found while commits were let go
     this.call = null
@@ -459,13 +474,14 @@ export class Sequencer {
    * another way could not be told later, nor could it be rebased over them.
    */
   private forget(horizon: Version): void {
-    const { type, history, head } = this
+    const { type, history } = this
     if (horizon <= history.floor || type === null) return
-    const carried = (waitings: readonly Waiting[]): Waiting[] =>
-      waitings
-        .filter(waiting => this.isNew(waiting))
-        .map(waiting => ({ ...waiting, at: head, op: rebase(type, history, waiting.op, waiting.at) }))
-    this.queue = carried(this.queue)
+    const carried = (waitings: readonly Waiting[]): readonly Waiting[] =>
+      this.atHead(
+        type,
+        waitings.filter(waiting => this.isNew(waiting)),
+      )
+    this.queue = [...carried(this.queue)]
     if (this.call !== null) this.call = { ...this.call, offered: carried(this.call.offered) }
     history.drop(horizon)
   }
@@ -551,7 +567,7 @@ export class Sequencer {
     own: Own | undefined,
     sizeAt: (version: Version) => number,
   ): { readonly type: Type; readonly commit: Commit } {
-    const body = own?.body ?? readBody(entry.body)
+    const body = own?.meant ?? readBody(entry.body)
     if (body.type !== null && this.head === 0) this.becomes(body.type)
     const type = this.type
     if (type === null) throw new Error(`entry ${entry.version} comes before the document has a type`)
@@ -576,8 +592,13 @@ export class Sequencer {
   }
 
   private ownOf(entry: Entry): Own | undefined {
-    const own = this.call?.bodies.get(keyOf(entry.author, entry.seq))
-    return own?.text === entry.body ? own : undefined
+    const { call } = this
+    if (call === null) return undefined
+    const isIt = ({ author, seq }: Own): boolean => author === entry.author && seq === entry.seq
+    const next = call.own[call.came]
+    const own = next !== undefined && isIt(next) ? next : call.own.find(isIt)
+    if (own === next) call.came++
+    return own?.body === entry.body ? own : undefined
   }
 
   /** The first entry says of which type the document is. Whoever wanted another one has to be told. */

@@ -6,6 +6,7 @@ import type { AuthorId } from '../protocol/ids.ts'
 const opensAt = 0.9 // of the places taken: from there on everybody may try again. At once would turn most of them away again
 const hot = 0.8 // share of its time that the process is busy; above it writers are slowed down,
 const cool = 0.5 // and below it they are let go again
+const hardlyOlder = 1 / 16 // of the time for which a place is kept: by so much it may be too short, lest each edit turns a list round
 const step = 0.25 // of the way, at each look
 
 /** What a look at the places has changed. */
@@ -65,6 +66,8 @@ export class Writers {
 
   /** An edit of this author has come. False: it cannot be taken now, and the author is on the list. */
   wrote(author: AuthorId, now: number): boolean {
+    const before = this.seated.get(author)
+    if (before !== undefined && now - before < this.activeFor * hardlyOlder) return true
     if (!this.seated.delete(author)) {
       if (this.taken || this.seated.size >= this.places) {
         this.taken = true
