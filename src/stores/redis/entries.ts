@@ -7,6 +7,11 @@ import type { AuthorId, Chain, Epoch, Version } from '../../protocol/ids.ts'
 /** An entry of the stream as Redis answers it. See scripts.ts for the fields. */
 export type Stretch = readonly [id: string, fields: readonly string[]]
 
+/** Some of them as scripts answer them: in JSON, which costs Redis and the client that reads it less than an answer of so many parts. Empty: none. */
+export type Stretches = string
+
+export const stretchesOf = (text: Stretches): readonly Stretch[] => (text === '' ? [] : (JSON.parse(text) as Stretch[]))
+
 /** A place to go on from; where the chain is not known it is not compared. */
 export interface From {
   readonly version: Version

@@ -20,7 +20,7 @@ import { emptyChain } from '../../protocol/ids.ts'
 import { freshEpoch } from '../epoch.ts'
 import { unfinished } from '../planted.ts'
 import type { Hardening } from './durability.ts'
-import { announcementOf, entriesOf, type From, type Stretch } from './entries.ts'
+import { announcementOf, entriesOf, type From, type Stretch, type Stretches, stretchesOf } from './entries.ts'
 import { Flights } from './flights.ts'
 import { Heard } from './heard.ts'
 import type { Identity } from './identity.ts'
@@ -31,7 +31,8 @@ import type { Wire } from './wire.ts'
 
 const bytesAtFirst = 65_536 // of entries in a script's answer: a quiet document comes in one piece
 const bytesAtOnce = 524_288 // of entries in an answer to a long read: a millisecond of Redis' time, that others wait for
-const stretchesAtOnce = { fewest: 4, most: 2_000 }
+const versionsAtOnce = { fewest: 4, most: 2_000 }
+const pagesAhead = 2 // answers to a long read on their way while one is taken apart: neither side then waits for the other
 const feedDelay = 5 // ms that the feed may be behind the answer to an append before the log is read instead
 const heardFor = 10_000 // ms, or twice that, for which an append may need what was heard: longer than a call lasts
 const betweenTurns = 2 // ms from one append of a node to its next in the same document; what 500 calls a second cost Redis is little
@@ -60,10 +61,10 @@ class Torn extends Error {
 type OpenReply =
   | ['torn']
   | ['planted']
-  | ['ok', Epoch, number, number, number, number, Chain, string[], Stretch[], number, string]
+  | ['ok', Epoch, number, number, number, number, Chain, string[], Stretches, number, string]
 type AboutReply = [] | [Epoch, number, Chain, number, number, number, Chain, number, number, number]
-type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretch[], (number | string)[]]
-type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretch[]]
+type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretches, (number | string)[]]
+type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretches]
 type LastReply = ['epoch'] | ['ok', Epoch, number, Stretch[]]
 
 export class RedisLog implements Log {
@@ -167,7 +168,7 @@ export class RedisLog implements Log {
       if (reply[0] === 'torn') throw new Torn(doc)
       if (reply[0] !== 'ok') return []
       const [, , head, , floor, , , stretches] = reply
-      const [end = '0'] = stretches.at(-1) ?? []
+      const [end = '0'] = stretchesOf(stretches).at(-1) ?? []
       if (Number.parseInt(end, 10) > head) throw new Error(`the log of ${JSON.stringify(doc)} goes on after its end at ${head}`)
       const start = Math.max(after, floor)
       const entries = await this.#rest(doc, { version: start, chain: null }, Math.min(head, after + limit), stretches)
@@ -378,18 +379,30 @@ export class RedisLog implements Log {
   }
 
   /** The entries from a place up to a version, of which the first are at hand; null when they are not there, or are of another log. */
-  async #rest(doc: DocId, from: From, upTo: Version, stretches: readonly Stretch[]): Promise<Entry[] | null> {
+  async #rest(doc: DocId, from: From, upTo: Version, stretches: Stretches): Promise<Entry[] | null> {
     const { read, keys } = this.#parts
-    const all = entriesOf(stretches, from)
+    const all = entriesOf(stretchesOf(stretches), from)
     if (all === null) return null
-    let count = countFor(stretches.length, all)
+    let count = versionsFor(all)
+    let asked = (all.at(-1) ?? from).version
+    const pages: Promise<Stretch[]>[] = []
+    const ask = (): void => {
+      const start = `${asked + 1}-0`
+      asked += count
+      const end = asked < upTo ? `${asked}-0` : '+' // what holds the last one may end behind it
+      const page = read.call(redis => redis.xrange(keys.log(doc), start, end, 'COUNT', count))
+      page.catch(() => {}) // told by the first that fails
+      pages.push(page)
+    }
     while (from.version + all.length < upTo) {
-      const end = all.at(-1) ?? from
-      const page = await read.call(redis => redis.xrange(keys.log(doc), `${end.version + 1}-0`, '+', 'COUNT', count))
-      const more = entriesOf(page, end)
-      if (more === null || more.length === 0) return null
+      while (asked < upTo && pages.length <= pagesAhead) ask()
+      const page = await pages.shift()
+      if (page === undefined) return null
+      const more = entriesOf(page, all.at(-1) ?? from)
+      if (more === null) return null
+      if (more.length === 0) continue // what holds these ends behind them, and so in the next answer
       for (const entry of more) all.push(entry)
-      count = Math.min(4 * count, countFor(page.length, more))
+      count = Math.min(4 * count, versionsFor(more))
     }
     return all.length > upTo - from.version ? all.slice(0, Math.max(0, upTo - from.version)) : all
   }
@@ -410,7 +423,7 @@ export class RedisLog implements Log {
       const from = checkpoint ?? { version: 0, chain: emptyChain }
       const tail = await this.#rest(doc, from, version, stretches)
       if (tail === null) {
-        if (stretches.length === 0 && version > from.version) throw new Torn(doc)
+        if (stretches === '' && version > from.version) throw new Torn(doc)
         continue // another checkpoint has overtaken us
       }
       const durable = hardening.atOnce ? version : known
@@ -487,11 +500,12 @@ const turnOf = async (following: Following): Promise<void> => {
   if (following.lastTurn > now) await new Promise(resolve => setTimeout(resolve, following.lastTurn - now))
 }
 
-/** How many stretches to ask for, given how long the last ones were. */
-const countFor = (stretches: number, entries: readonly Entry[]): number => {
-  const bytes = entries.reduce((sum, { body }) => sum + body.length + 60, 0) // what its label weighs
-  const wanted = stretches === 0 ? 0 : Math.floor((stretches * bytesAtOnce) / bytes)
-  return Math.max(stretchesAtOnce.fewest, Math.min(stretchesAtOnce.most, wanted))
+/** How many versions to ask for, given what the last ones weighed. */
+const versionsFor = (entries: readonly Entry[]): number => {
+  let bytes = 0
+  for (const { body } of entries) bytes += body.length + 60 // what its label weighs
+  const wanted = bytes === 0 ? 0 : Math.floor((entries.length * bytesAtOnce) / bytes)
+  return Math.max(versionsAtOnce.fewest, Math.min(versionsAtOnce.most, wanted))
 }
 
 const checkpointOf = (fields: readonly string[]): Checkpoint | null => {

@@ -38,7 +38,7 @@ local function refusal(log, epoch, version, chain)
   if known ~= chain then return 'fork' end
   return nil
 end
--- Entries after a version, about as many as fit into some bytes: few at first, since they may be long.
+-- Entries after a version as JSON, about as many as fit into some bytes: few at first, since they may be long. None: an empty text.
 local function after(version, bytes)
   local out, size, from, count = {}, 0, id(version + 1), 4
   while true do
@@ -48,7 +48,7 @@ local function after(version, bytes)
       local fields = entry[2]
       for i = 2, #fields, 2 do size = size + #fields[i] + 60 end
     end
-    if #found < count or size >= bytes then return out end
+    if #found < count or size >= bytes then return #out > 0 and cjson.encode(out) or '' end
     from = '(' .. found[#found][1]
     if size * 4 < bytes then count = math.min(2 * count, 256) end
   end
@@ -95,7 +95,7 @@ local log = meta()
 local at = tonumber(ARGV[2])
 local no = refusal(log, ARGV[1], at, ARGV[3])
 if no then return { no } end
-local missed = at < log.version and ARGV[7] ~= '0' and after(at, tonumber(ARGV[7])) or {}
+local missed = at < log.version and ARGV[7] ~= '0' and after(at, tonumber(ARGV[7])) or ''
 local version, chain, durable = log.version, log.chain, log.durable
 local rows, taken, fields, bytes = {}, {}, nil, 0
 local function write()
