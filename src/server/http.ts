@@ -111,8 +111,10 @@ export const httpSide = async ({
   }
 
   const send = (reply: FastifyReply, reading: Reading, answer: object): FastifyReply => {
-    const body = JSON.stringify(answer)
-    reading.answers(body.length)
+    const body = Buffer.from(JSON.stringify(answer))
+    whenGone(reply, reading.answers(body.length))
+    // All of it lies here until it is taken. A slow reader may be slow; Node tells of one who takes nothing at all.
+    reply.raw.setTimeout(settings.limits.stuckTime, () => reply.raw.destroy())
     return reply.type('application/json; charset=utf-8').send(body)
   }
 
@@ -149,4 +151,18 @@ export const httpSide = async ({
 
   await app.ready()
   return app
+}
+
+/** Calls once when an answer has been taken, or never will be. One that waits behind another hears only its socket end. */
+const whenGone = ({ raw, request }: FastifyReply, call: () => void): void => {
+  const { socket } = request.raw
+  if (socket.destroyed) return call()
+  const gone = (): void => {
+    raw.off('close', gone)
+    socket.off('close', gone)
+    call()
+  }
+  raw.on('close', gone)
+  socket.setMaxListeners(0) // as many as were asked for in one breath
+  socket.on('close', gone)
 }

@@ -24,7 +24,7 @@ export interface LineLimits {
   readonly waitingBytes: number
   /** Bytes that may wait for a client of the application's own namespaces before its line is cut. */
   readonly applicationBytes: number
-  /** Milliseconds for which a client that is behind may take nothing at all before its line is cut. */
+  /** Milliseconds for which a client that is behind may take nothing at all before its line, or its answer over HTTP, is cut. */
   readonly stuckTime: number
   /** Clients of one user that may be connected at a time, on all nodes together. */
   readonly connectionsPerUser: number
@@ -50,6 +50,8 @@ export interface LineLimits {
   readonly readsPerUser: number
   /** The same of one address, for those who are nobody. */
   readonly readsPerAddress: number
+  /** Bytes of answers over HTTP that one user, or the strangers of an address, may have on their way and still ask for another one. */
+  readonly unreadBytes: number
   /** Messages that are none, after which a connection is closed. */
   readonly malformedMessages: number
   /** Milliseconds that a line outlives its token, so that the client can bring another one. */
@@ -91,6 +93,7 @@ export const defaultLineLimits: LineLimits = {
   bytesPerUser: 4_194_304, // the same
   readsPerUser: 100, // a program that goes through a folder of documents; 6 MiB a second of long ones
   readsPerAddress: 500, // as many as handshakes: what a token check costs at most
+  unreadBytes: 8_388_608, // a second's worth of reading; the longest document, and no second one beside it
   malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
   tokenGrace: 30_000, // a laptop that wakes up, an issuer that restarts
   authorizeTimeout: 5_000, // whoever waits longer for a document has gone

@@ -1,4 +1,4 @@
-// How often somebody may read over HTTP, and how much.
+// How often somebody may read over HTTP, how much, and how much of it may lie here because he does not take it.
 // Invariant: a user who is known is held to his own limit alone, never to that of the address that he shares with others; what is kept
 // of anybody is gone a moment after he has stopped asking.
 
@@ -17,72 +17,92 @@ const sweeping = 1_000 // ms
 export interface Reading {
   /** It is this user's: what it took of the address is given back. A refusal when he has read too much. */
   by(user: string): Refusal | null
-  /** So many bytes go out. */
-  answers(bytes: number): void
+  /** So many bytes go out. Answers whom to tell when they have gone, or never will. */
+  answers(bytes: number): () => void
 }
 
-/** By user or by address: when the bucket is full again. */
-type Buckets = Map<string, number>
+/** Of users or of addresses. */
+interface Kind {
+  readonly size: number
+  /** When the bucket is full again. */
+  readonly fullAt: Map<string, number>
+  /** Bytes that they have not taken yet. */
+  readonly unread: Map<string, number>
+}
 
 export class Reads {
-  private readonly limits: Pick<LineLimits, 'readsPerUser' | 'readsPerAddress'>
   private readonly proxies: number
   private readonly clock: Clock
-  private readonly ofUsers: Buckets = new Map()
-  private readonly ofAddresses: Buckets = new Map()
+  private readonly mostUnread: number
+  private readonly ofUsers: Kind
+  private readonly ofAddresses: Kind
   private swept = 0
 
   constructor({ limits, trustProxy, clock }: { limits: LineLimits; trustProxy: number; clock: Clock }) {
-    this.limits = limits
     this.proxies = trustProxy
     this.clock = clock
+    this.mostUnread = limits.unreadBytes
+    this.ofUsers = { size: limits.readsPerUser, fullAt: new Map(), unread: new Map() }
+    this.ofAddresses = { size: limits.readsPerAddress, fullAt: new Map(), unread: new Map() }
   }
 
   begin(request: IncomingMessage): Reading | Refusal {
-    const { readsPerAddress, readsPerUser } = this.limits
     this.sweep()
-    let paying: readonly [buckets: Buckets, whose: string, size: number] = [
-      this.ofAddresses,
-      addressOf(request, this.proxies),
-      readsPerAddress,
-    ]
-    const wait = this.takeFrom(...paying)
-    if (wait > 0) return refusal('slow-down', `more than ${readsPerAddress} reads a second from this address`, wait)
+    let paying: readonly [kind: Kind, whose: string] = [this.ofAddresses, addressOf(request, this.proxies)]
+    const no = this.takeFrom(...paying, ' from this address')
+    if (no !== null) return no
     return {
       by: user => {
         this.spend(...paying, -1)
-        paying = [this.ofUsers, user, readsPerUser]
-        const longer = this.takeFrom(...paying)
-        return longer > 0 ? refusal('slow-down', `more than ${readsPerUser} reads a second`, longer) : null
+        paying = [this.ofUsers, user]
+        return this.takeFrom(...paying)
       },
-      answers: bytes => this.spend(...paying, Math.floor(bytes / piece)),
+      answers: bytes => {
+        const [{ unread }, whose] = paying
+        this.spend(...paying, Math.floor(bytes / piece))
+        unread.set(whose, (unread.get(whose) ?? 0) + bytes)
+        return () => {
+          const left = unread.get(whose)! - bytes
+          if (left === 0) unread.delete(whose)
+          else unread.set(whose, left)
+        }
+      },
     }
   }
 
-  /** Takes one; milliseconds to wait where there is none. */
-  private takeFrom(buckets: Buckets, whose: string, size: number): number {
+  /** Takes one; why not, where there is none. */
+  private takeFrom({ size, fullAt, unread }: Kind, whose: string, where = ''): Refusal | null {
+    const waiting = unread.get(whose) ?? 0
+    if (waiting > this.mostUnread)
+      return refusal('slow-down', `${waiting} bytes of other answers have not been taken yet${where}`, 1_000)
     const now = this.clock.now()
-    const owed = buckets.get(whose) ?? 0
-    const [fullAt, wait] = take(owed, size, 1, now)
+    const owed = fullAt.get(whose) ?? 0
+    const [after, wait] = take(owed, size, 1, now)
+    if (wait === 0) {
+      fullAt.set(whose, after)
+      return null
+    }
     // A long answer has taken more than there was.
-    if (wait > 0) return Math.max(wait, Math.ceil(owed - now - 1_000 + 1_000 / size))
-    buckets.set(whose, fullAt)
-    return 0
+    return refusal(
+      'slow-down',
+      `more than ${size} reads a second${where}`,
+      Math.max(wait, Math.ceil(owed - now - 1_000 + 1_000 / size)),
+    )
   }
 
-  private spend(buckets: Buckets, whose: string, size: number, reads: number): void {
+  private spend({ size, fullAt }: Kind, whose: string, reads: number): void {
     if (reads === 0 || size === 0) return
     const now = this.clock.now()
-    buckets.set(whose, Math.min(Math.max(buckets.get(whose) ?? 0, now) + (1_000 * reads) / size, now + longestDebt))
+    fullAt.set(whose, Math.min(Math.max(fullAt.get(whose) ?? 0, now) + (1_000 * reads) / size, now + longestDebt))
   }
 
   private sweep(): void {
     const now = this.clock.now()
     if (Math.abs(now - this.swept) < sweeping) return
     this.swept = now
-    for (const buckets of [this.ofUsers, this.ofAddresses])
-      for (const [whose, fullAt] of buckets)
-        if (fullAt <= now) buckets.delete(whose)
-        else if (fullAt > now + longestDebt) buckets.set(whose, now + longestDebt)
+    for (const { fullAt } of [this.ofUsers, this.ofAddresses])
+      for (const [whose, at] of fullAt)
+        if (at <= now) fullAt.delete(whose)
+        else if (at > now + longestDebt) fullAt.set(whose, now + longestDebt)
   }
 }

@@ -219,6 +219,16 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       expect((await reads(from('203.0.113.2'))).status).toBe(401)
     },
   ],
+  unreadBytes: [
+    100_000,
+    async world => {
+      const [reads, deaf] = await doNotTake(world)
+      await vi.waitFor(async () => expect(await reads('mallory')).toContain('have not been taken'), patience)
+      expect(await reads('somebody')).toBe('')
+      for (const socket of deaf) socket.destroy()
+      await vi.waitFor(async () => expect(await reads('mallory')).toBe(''), patience)
+    },
+  ],
   connectTimeout: [
     300,
     async world => {
@@ -313,6 +323,31 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       is((await client.next('refused')).refusal, 'too-many-waiting')
     },
   ],
+}
+
+/** Mallory asks for a long document on many lines, of which she reads none. What else somebody's reading comes to: nothing is well. */
+const doNotTake = async (world: World) => {
+  const { client, submit } = await world.member('author')
+  client.send(submit(['x'.repeat(900_000)]))
+  await client.next('commits')
+  const { hostname, port } = new URL(world.url)
+  const request = 'GET /v1/documents/other HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer mallory\r\n\r\n'
+  const deaf = Array.from({ length: 20 }, () => {
+    const socket = connect(Number(port), hostname).on('error', () => {})
+    afterwards(() => socket.destroy())
+    socket.pause()
+    socket.write(request.repeat(10)) // kernel and socket take in some of it
+    return socket
+  })
+  const reads = async (token: string): Promise<string> => {
+    const answer = await fetch(`${world.url}/v1/documents/other`, { headers: { authorization: `Bearer ${token}` } })
+    if (answer.status === 200) return (await answer.text()).slice(0, 0)
+    const why = (await answer.json()) as Refusal
+    is(why, 'slow-down')
+    expect([answer.status, Number(answer.headers.get('retry-after')) > 0, why.after! > 0]).toEqual([429, true, true])
+    return why.detail!
+  }
+  return [reads, deaf] as const
 }
 
 /** What somebody's hello comes to; null: he is welcome. He goes at once. */
@@ -462,6 +497,15 @@ it('[P5] a user who is known is held to his own limits, not to those of the addr
   const world = await World.with({ handshakesPerAddress: 5, strangersPerAddress: 5, connectionsPerUser: 1 })
   worlds.push(world)
   for (let i = 0; i < 40; i++) await world.client(`colleague ${i}`)
+  await world.undisturbed()
+})
+
+it('[P5] an answer over HTTP of which nothing is taken for too long is let go of', async () => {
+  const world = await World.with({ unreadBytes: 100_000, stuckTime: 1_000 })
+  worlds.push(world)
+  const [reads] = await doNotTake(world)
+  await vi.waitFor(async () => expect(await reads('mallory')).toContain('have not been taken'), patience)
+  await vi.waitFor(async () => expect(await reads('mallory')).toBe(''), patience)
   await world.undisturbed()
 })
 

@@ -10,7 +10,7 @@ const from = (remoteAddress: string) => ({ headers: {}, socket: { remoteAddress 
 const world = () => {
   let now = 1_000_000
   const reads = new Reads({
-    limits: { ...defaultLineLimits, readsPerUser: 4, readsPerAddress: 2 },
+    limits: { ...defaultLineLimits, readsPerUser: 4, readsPerAddress: 2, unreadBytes: 1_000 },
     trustProxy: 0,
     clock: { now: () => now, after: () => () => {} },
   })
@@ -47,14 +47,25 @@ it('[P5] a user has his reads wherever he asks from, and they come back', () => 
 it('[P5] a long answer takes as much as many short ones, and whoever was sent one waits', () => {
   const { asks, passes } = world()
   const long = asks('ann') as Reading
-  long.answers(16 * 65_536)
+  long.answers(16 * 65_536)() // taken at once
   expect(asks('ann')).toBe(3_500) // seventeen and this one reads, of which four are there at once
   passes(3_500)
   const longest = asks('ann') as Reading
-  longest.answers(100_000_000)
+  longest.answers(100_000_000)()
   expect(asks('ann')).toBeLessThanOrEqual(9_250)
   passes(9_250)
   expect(got(asks('ann')), 'nobody is shut out for longer than that').toBe(true)
+})
+
+it('[P5] who does not take what he is answered is answered no more, others are, and he is again when he has taken it', () => {
+  const { asks } = world()
+  const taken = [asks('ann'), asks('ann')].map(reading => (reading as Reading).answers(600))
+  expect([asks('ann'), got(asks('ben'))]).toEqual([1_000, true])
+  taken[0]!()
+  expect(got(asks('ann'))).toBe(true)
+  const stranger = asks(null) as Reading
+  stranger.answers(1_001)
+  expect([asks(null), got(asks('ben')), got(asks(null, '203.0.113.2'))]).toEqual([1_000, false, true])
 })
 
 it('[P5] a clock that was put back shuts nobody out', () => {
