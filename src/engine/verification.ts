@@ -12,46 +12,119 @@ export interface Flaw {
   readonly sentence: string
 }
 
+/** What a look at a document came to. */
+export interface Findings {
+  readonly flaws: readonly Flaw[]
+  /** Flaws that are left out of `flaws`. */
+  readonly untold: number
+  /** Why not everything could be checked; null: everything was. */
+  readonly unread: string | null
+}
+
+/** Goes through the entries of one document in their order. */
+export interface Check {
+  take(entries: readonly Entry[]): void
+  /** Versions that could not be read; what follows is taken as it comes. */
+  gap(from: Version, to: Version, why: string): void
+  /** Nothing follows. */
+  end(): Findings
+}
+
 /** More of one document are counted, not told: behind the first nobody reads them. */
 const most = 100
 
-export class Verification {
-  readonly flaws: Flaw[] = []
-  /** Flaws that are left out of `flaws`. */
+class Faults {
+  readonly told: Flaw[] = []
   untold = 0
-  /** How much could be checked: the text as well, or the chain of the log alone, and why. */
-  unread: string | null = null
+
+  tell(version: Version, sentence: string): void {
+    if (this.told.length < most) this.told.push({ version, sentence })
+    else this.untold++
+  }
+}
+
+/** What two checks of one document found, in the order of the versions. */
+export const together = (one: Findings, other: Findings): Findings => {
+  const flaws = [...one.flaws, ...other.flaws].sort((a, b) => a.version - b.version)
+  return {
+    flaws: flaws.slice(0, most),
+    untold: one.untold + other.untold + Math.max(0, flaws.length - most),
+    unread: one.unread ?? other.unread,
+  }
+}
+
+/** Whether the log is the one that was written: each entry in its place, its chain that of all before it, none of them twice. */
+export class LinkCheck implements Check {
+  private readonly faults = new Faults()
   private readonly about: About
-  private readonly checkpoint: Checkpoint | null
   private readonly link: (previous: Chain, entry: NewEntry) => Chain
-  private readonly state: State | null = null
-  private past: Past | null = null
   private version: Version
   private chain: Chain | null
-  private readonly seqs = new Map<AuthorId, Seq>()
+  private readonly seqs = new Map<AuthorId, { last: Seq }>() // written into: most authors write often
 
-  /**
-   * @param checkpoint the stored one
-   * @param link the chain after an entry
-   */
-  constructor(
-    types: readonly Type[],
-    about: About,
-    checkpoint: Checkpoint | null,
-    link: (previous: Chain, entry: NewEntry) => Chain,
-  ) {
+  /** @param link the chain after an entry */
+  constructor(about: About, link: (previous: Chain, entry: NewEntry) => Chain) {
     this.about = about
-    this.checkpoint = checkpoint
     this.link = link
     this.version = about.floor.version
     this.chain = about.floor.chain
-    const { version, horizon, floor, durable, checkpointed } = about
-    if (durable > version) this.flaw(durable, `counts as durable, and the log ends at ${version}`)
+    const { version, horizon, floor, durable } = about
+    if (durable > version) this.faults.tell(durable, `counts as durable, and the log ends at ${version}`)
     if (horizon > version || horizon < floor.version)
-      this.flaw(horizon, `is the horizon of a log from ${floor.version} to ${version}`)
-    if ((checkpoint?.version ?? 0) !== checkpointed) this.flaw(checkpointed, 'should have a checkpoint, and has none')
+      this.faults.tell(horizon, `is the horizon of a log from ${floor.version} to ${version}`)
+  }
+
+  take(entries: readonly Entry[]): void {
+    for (const entry of entries) this.entry(entry)
+  }
+
+  gap(from: Version, to: Version, why: string): void {
+    this.faults.tell(from, `${to > from ? `and those up to ${to} ` : ''}cannot be read: ${why}`)
+    this.version = to
+    this.chain = null
+  }
+
+  end(): Findings {
+    const { version, chain } = this.about
+    if (this.version !== version) this.faults.tell(version, `is where the log should end; it ends at ${this.version}`)
+    else if (this.chain !== null && this.chain !== chain)
+      this.faults.tell(version, 'has another chain than the log says of its end')
+    return { flaws: this.faults.told, untold: this.faults.untold, unread: null }
+  }
+
+  private entry(entry: Entry): void {
+    const { version, author, seq, chain } = entry
+    const { faults } = this
+    if (version !== this.version + 1) faults.tell(version, `comes after ${this.version}`)
+    if (this.chain !== null && this.link(this.chain, entry) !== chain)
+      faults.tell(version, 'is not what was written: its chain does not follow from the one before')
+    const before = this.seqs.get(author)
+    if (before === undefined) this.seqs.set(author, { last: seq })
+    else if (seq > before.last) before.last = seq
+    else faults.tell(version, `is edit ${seq} of ${author}, and edit ${before.last} is in before: it is doubled`)
+    this.version = version
+    this.chain = chain
+  }
+}
+
+/** Whether the log can be replayed, and the stored checkpoint is what that gives. */
+export class TextCheck implements Check {
+  private readonly faults = new Faults()
+  private unread: string | null = null
+  private readonly about: About
+  private readonly checkpoint: Checkpoint | null
+  private readonly state: State | null = null
+  private past: Past | null = null
+  private readonly seqs = new Map<AuthorId, { last: Seq }>()
+
+  /** @param checkpoint the stored one */
+  constructor(types: readonly Type[], about: About, checkpoint: Checkpoint | null) {
+    this.about = about
+    this.checkpoint = checkpoint
+    const { floor, checkpointed } = about
+    if ((checkpoint?.version ?? 0) !== checkpointed) this.faults.tell(checkpointed, 'should have a checkpoint, and has none')
     if (floor.version > 0 && checkpoint === null)
-      this.flaw(floor.version, 'is where the log begins, and without a checkpoint it cannot be read')
+      this.faults.tell(floor.version, 'is where the log begins, and without a checkpoint it cannot be read')
     if (checkpoint !== null) this.state = this.read(types, checkpoint)
     if (floor.version === 0) this.past = new Past(types, null)
   }
@@ -60,64 +133,53 @@ export class Verification {
     const { version, horizon, pruned } = checkpoint
     const { about } = this
     if (version > about.version || version < about.floor.version)
-      this.flaw(version, `has a checkpoint, and the log goes from ${about.floor.version} to ${about.version}`)
+      this.faults.tell(version, `has a checkpoint, and the log goes from ${about.floor.version} to ${about.version}`)
     if (horizon >= version || pruned > horizon || horizon > about.horizon)
-      this.flaw(version, `has a checkpoint with horizon ${horizon} and prune mark ${pruned}; that of the log is ${about.horizon}`)
+      this.faults.tell(
+        version,
+        `has a checkpoint with horizon ${horizon} and prune mark ${pruned}; that of the log is ${about.horizon}`,
+      )
     try {
       const state = readState(types, checkpoint)
-      if (!state.isSound) this.flaw(version, 'has a checkpoint whose text is not the one that was written')
+      if (!state.isSound) this.faults.tell(version, 'has a checkpoint whose text is not the one that was written')
       else if (state.commits.length !== version - horizon)
-        this.flaw(version, `has a checkpoint with ${state.commits.length} commits after its horizon ${horizon}`)
+        this.faults.tell(version, `has a checkpoint with ${state.commits.length} commits after its horizon ${horizon}`)
       else {
         const last = state.commits.at(-1)
         if (last !== undefined && state.type.targetSize(last.op) !== state.type.size(state.value))
-          this.flaw(version, 'has a checkpoint whose text is not of the length to which its last commit leads')
+          this.faults.tell(version, 'has a checkpoint whose text is not of the length to which its last commit leads')
         if (last !== undefined && last.chain !== checkpoint.chain)
-          this.flaw(version, 'has a checkpoint that ends with another commit')
+          this.faults.tell(version, 'has a checkpoint that ends with another commit')
       }
       return state
     } catch (error) {
       const { message } = error as Error
       if (message.includes('unknown type')) this.unread = message
-      else this.flaw(version, `has a checkpoint that cannot be read: ${message}`)
+      else this.faults.tell(version, `has a checkpoint that cannot be read: ${message}`)
       return null
     }
   }
 
-  /** The next entries, in order. */
   take(entries: readonly Entry[]): void {
     for (const entry of entries) this.entry(entry)
   }
 
-  /** Versions that could not be read; what follows is taken as it comes. */
-  gap(from: Version, to: Version, why: string): void {
-    this.flaw(from, `${to > from ? `and those up to ${to} ` : ''}cannot be read: ${why}`)
-    this.version = to
-    this.chain = null
+  gap(from: Version): void {
     this.past = null
     this.unread ??= `the text after version ${from - 1} cannot be checked`
   }
 
-  /** Nothing follows. */
-  end(): void {
-    const { version, chain } = this.about
-    if (this.version !== version) this.flaw(version, `is where the log should end; it ends at ${this.version}`)
-    else if (this.chain !== null && this.chain !== chain) this.flaw(version, 'has another chain than the log says of its end')
+  end(): Findings {
+    return { flaws: this.faults.told, untold: this.faults.untold, unread: this.unread }
   }
 
   private entry(entry: Entry): void {
-    const { version, author, seq, chain } = entry
-    if (version !== this.version + 1) this.flaw(version, `comes after ${this.version}`)
-    if (this.chain !== null && this.link(this.chain, entry) !== chain)
-      this.flaw(version, 'is not what was written: its chain does not follow from the one before')
-    const last = this.seqs.get(author)
-    if (last !== undefined && seq <= last)
-      this.flaw(version, `is edit ${seq} of ${author}, and edit ${last} is in before: it is doubled`)
-    else this.seqs.set(author, seq)
-    this.version = version
-    this.chain = chain
+    const { version, author, seq } = entry
+    const before = this.seqs.get(author)
+    if (before === undefined) this.seqs.set(author, { last: seq })
+    else if (seq > before.last) before.last = seq
     this.replay(entry)
-    if (version === this.checkpoint?.version && this.state !== null) this.compare(this.checkpoint, this.state)
+    if (version === this.checkpoint?.version && this.state !== null) this.compare(this.checkpoint, this.state, entry.chain)
   }
 
   private replay(entry: Entry): void {
@@ -129,7 +191,7 @@ export class Verification {
         this.past = null
         const { message } = error as Error
         if (message.includes('unknown type')) this.unread = message
-        else this.flaw(entry.version, `cannot be replayed: ${message}`)
+        else this.faults.tell(entry.version, `cannot be replayed: ${message}`)
       }
     } else if (checkpoint !== null && state !== null && entry.version > checkpoint.horizon && entry.version <= checkpoint.version)
       this.againstCommit(entry, state, checkpoint)
@@ -141,7 +203,7 @@ export class Verification {
     const commit = commits[entry.version - checkpoint.horizon - 1]
     if (commit === undefined) return
     if (commit.author !== entry.author || commit.seq !== entry.seq || commit.chain !== entry.chain)
-      return this.flaw(checkpoint.version, `has a checkpoint with another commit ${entry.version} than the log`)
+      return this.faults.tell(checkpoint.version, `has a checkpoint with another commit ${entry.version} than the log`)
     try {
       const { base, op } = readBody(entry.body)
       if (base < checkpoint.horizon) return // what it was carried over is gone
@@ -150,24 +212,27 @@ export class Verification {
       let moved = type.opFromJson(op, size)
       for (const other of between) moved = type.transform(moved, other.op, 'left')
       if (!type.equals(moved, commit.op))
-        this.flaw(checkpoint.version, `has a checkpoint in which commit ${entry.version} does something else than its entry`)
+        this.faults.tell(
+          checkpoint.version,
+          `has a checkpoint in which commit ${entry.version} does something else than its entry`,
+        )
     } catch (error) {
-      this.flaw(entry.version, `cannot be replayed: ${(error as Error).message}`)
+      this.faults.tell(entry.version, `cannot be replayed: ${(error as Error).message}`)
     }
   }
 
   /** The log has come to the checkpoint's version. */
-  private compare(checkpoint: Checkpoint, state: State): void {
+  private compare(checkpoint: Checkpoint, state: State, reached: Chain): void {
     const { version, chain } = checkpoint
-    const no = (what: string): void => this.flaw(version, `has a checkpoint that ${what}`)
-    if (this.chain !== chain) no('is of another history')
-    for (const [author, seq] of this.seqs) {
+    const no = (what: string): void => this.faults.tell(version, `has a checkpoint that ${what}`)
+    if (reached !== chain) no('is of another history')
+    for (const [author, { last: seq }] of this.seqs) {
       const row = state.authors.get(author)
       if (row === undefined ? false : row.seq < seq) no(`does not know edit ${seq} of ${author}`)
     }
     const { past } = this
     if (past === null) {
-      if (this.about.floor.version > 0 && this.flaws.length === 0) this.past = pastOf(state, checkpoint)
+      if (this.about.floor.version > 0 && this.faults.told.length === 0) this.past = pastOf(state, checkpoint)
       return
     }
     const { type } = past
@@ -186,11 +251,6 @@ export class Verification {
     }
     if (past.history.floor <= checkpoint.horizon && past.history.chainAt(checkpoint.horizon) !== state.floorChain)
       no('has another chain at its horizon')
-  }
-
-  private flaw(version: Version, sentence: string): void {
-    if (this.flaws.length < most) this.flaws.push({ version, sentence })
-    else this.untold++
   }
 }
 

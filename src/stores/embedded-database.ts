@@ -79,6 +79,12 @@ export class Rows {
     return change === undefined ? this.settled.get(key) : (change.value ?? undefined)
   }
 
+  /** The same, sooner: what it gives is overwritten by the next that is got. */
+  glance(key: Buffer): Buffer | undefined {
+    const change = this.changes.size === 0 ? undefined : this.changes.get(key.toString('latin1'))
+    return change === undefined ? this.settled.getBinaryFast(key) : (change.value ?? undefined)
+  }
+
   /** Rows in the order of their keys, from `start` to before `end`. */
   range({ start, end, exclusiveStart = false, limit = Number.POSITIVE_INFINITY }: Range): Row[] {
     const inside = ({ key }: { readonly key: Buffer }): boolean => {

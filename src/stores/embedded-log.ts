@@ -29,7 +29,7 @@ import {
   readEntry,
   readHead,
   readId,
-  versionOf,
+  toVersion,
 } from './rows.ts'
 
 /** Steps in one commit. A commit holds whatever arrived during the last one; this bounds how long one can take. */
@@ -94,13 +94,13 @@ class Reader {
     const found: Entry[] = []
     const first = Math.max(after, head.floor.version) + 1
     if (first > upTo) return found
+    // One by one, into the same bytes: a row of a range costs a Buffer for its key and one for its value, which is most of what reading costs.
+    const key = entryKey(head.number, first)
     let version = first
-    for (const { key, value } of this.#db.entries.range({
-      start: entryKey(head.number, first),
-      end: entryKey(head.number, upTo + 1),
-    })) {
-      if (versionOf(key) !== version) break
-      found.push(readEntry(version++, value))
+    for (; version <= upTo; version++) {
+      const bytes = this.#db.entries.glance(toVersion(key, version))
+      if (bytes === undefined) break
+      found.push(readEntry(version, bytes, found.at(-1)?.author))
     }
     this.rows += found.length
     if (version !== upTo + 1) throw new Error(`the log of document ${head.number} lacks version ${version}`)

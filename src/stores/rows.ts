@@ -51,8 +51,11 @@ const pair = (number: number, version: Version): Buffer => {
 
 export const entryKey = pair
 
-/** Of an entry's key. */
-export const versionOf = (key: Buffer): Version => key.readUIntBE(integerBytes, integerBytes)
+/** Makes of an entry's key that of another one of its document. */
+export const toVersion = (key: Buffer, version: Version): Buffer => {
+  key.writeUIntBE(version, integerBytes, integerBytes)
+  return key
+}
 
 export const checkpointKey = (number: number): Buffer => pair(number, 0)
 
@@ -93,10 +96,22 @@ const entryFixed = integerBytes + chainBytes + 2
 
 export const chainOf = (bytes: Buffer): Chain => bytes.toString('hex', integerBytes, integerBytes + chainBytes) as Chain
 
-export const readEntry = (version: Version, bytes: Buffer): Entry => {
+/** Whether these are the bytes of a text that is plain ASCII: then it need not be made again. */
+const spells = (bytes: Buffer, from: number, to: number, text: string): boolean => {
+  if (to - from !== text.length) return false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 0x7f || bytes[from + i] !== code) return false
+  }
+  return true
+}
+
+/** @param known whose it probably is; most often whoever wrote the one before */
+export const readEntry = (version: Version, bytes: Buffer, known: AuthorId | '' = ''): Entry => {
   const bodyAt = entryFixed + bytes.readUInt16BE(integerBytes + chainBytes)
   return {
-    author: bytes.toString('utf8', entryFixed, bodyAt) as AuthorId,
+    author:
+      known !== '' && spells(bytes, entryFixed, bodyAt, known) ? known : (bytes.toString('utf8', entryFixed, bodyAt) as AuthorId),
     seq: bytes.readUIntBE(0, integerBytes),
     body: bytes.toString('utf8', bodyAt),
     version,

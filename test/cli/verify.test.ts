@@ -5,17 +5,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { checkers } from '../../src/cli/checking.ts'
+import { entriesOf, pageOf } from '../../src/cli/page.ts'
 import type { Records } from '../../src/cli/reach.ts'
 import { atRest } from '../../src/cli/verify.ts'
-import type { Checkpoint, Entry, Store } from '../../src/engine/ports.ts'
+import { writeBody } from '../../src/engine/entry.ts'
+import type { Checkpoint, Entry, NewEntry, Store } from '../../src/engine/ports.ts'
 import { Text } from '../../src/ot/rope.ts'
-import type { AuthorId, Chain, DocId } from '../../src/protocol/ids.ts'
+import { type AuthorId, type Chain, type DocId, emptyChain, type Position } from '../../src/protocol/ids.ts'
 import { link } from '../../src/stores/chain.ts'
 import { embeddedStore } from '../../src/stores/embedded.ts'
 import { type Database, openDatabase, type Write } from '../../src/stores/embedded-database.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import * as rows from '../../src/stores/rows.ts'
+import { Run } from '../nodes.ts'
 import { RedisServer } from '../redis.ts'
+import { afterwards } from '../server/worlds.ts'
 import { does } from './does.ts'
 import { writeHistories } from './histories.ts'
 
@@ -242,7 +247,8 @@ it('[P1] a log that is trimmed while it is looked at is sound all the same', asy
     }
     return log.open(doc)
   }
-  const found = await atRest({ ...portOf(log), open }, whole, about, () => {})
+  const records = { ...portOf(log), open }
+  const found = await atRest({ records, checkers: checkers(), passed: () => {} }, whole, about)
   await store.close()
   expect([found.flaws, found.commits, trims]).toEqual([[], 17, 2])
 })
@@ -255,6 +261,85 @@ const portOf = (log: Store['log']): Records => ({
   append: (doc, at, entries) => log.append(doc, at, entries),
   plant: (doc, seed) => log.plant(doc, seed),
   settle: (doc, epoch, checkpoint) => log.settle(doc, epoch, checkpoint),
+})
+
+// ---- a long history, part of which is checked in another thread
+
+const author = 'AAAAAAAAAAAAAAAA' as AuthorId
+
+/** So many keystrokes; whoever types loses touch for a moment each hundredth time. */
+const keystrokes = (count: number): NewEntry[] =>
+  Array.from({ length: count }, (_, i) => {
+    const base = i % 100 === 99 ? i - 3 : i
+    const body = writeBody({
+      base,
+      op: i === 0 ? ['é'] : [1, '\u4e00"x'[i % 3]!],
+      user: 'u',
+      time: i,
+      type: i === 0 ? 'text' : null,
+    })
+    return { author, seq: i + 1, body }
+  })
+
+const long = 60_000
+
+it('[P1] of a long history that is checked in two threads the same is found: nothing, and what has been done to it', async () => {
+  const path = join(folder, 'long')
+  const store = embeddedStore({ path })
+  const { log } = store
+  let at: Position = { epoch: (await log.open('long' as DocId)).epoch, version: 0, chain: emptyChain }
+  for (const all = keystrokes(long); all.length > 0; ) {
+    const reply = await log.append('long' as DocId, at, all.splice(0, 1_000))
+    if (!reply.ok) throw new Error(reply.reason)
+    const last = reply.entries.at(-1)!
+    at = { ...at, version: last.version, chain: last.chain }
+  }
+  await store.close()
+  const verify = async () => {
+    const run = new Run(['verify', '--store', `embedded:${path}`], {}, 'dist/cli/main.js') // threads run as they are built
+    afterwards(() => run.signal('SIGKILL'))
+    return [await run.ended, run.out, run.err]
+  }
+  expect(await verify()).toEqual([0, `sound: 1 document with ${long} commits\n`, ''])
+
+  const db = openDatabase(path)
+  await db.recover()
+  const entryAt = (version: number) => {
+    const key = rows.entryKey(1, version)
+    return { key, entry: rows.readEntry(version, db.entries.get(key)!) }
+  }
+  const change = (version: number, by: Partial<Entry>): Write => {
+    const { key, entry } = entryAt(version)
+    return { table: db.entries, key, value: rows.entryBytes({ ...entry, ...by }) }
+  }
+  const ahead = writeBody({ base: 50_000, op: ['x'], user: 'u', time: 0, type: null })
+  await db.commit([
+    change(7_000, { seq: 1 }),
+    { table: db.entries, key: entryAt(30_001).key, value: null },
+    change(9_000, { body: ahead }),
+  ])
+  await db.close()
+  const [code, out] = await verify()
+  expect([code, out]).toEqual([
+    1,
+    [
+      'long: version 7000 is not what was written: its chain does not follow from the one before',
+      `long: version 7000 is edit 1 of ${author}, and edit 6999 is in before: it is doubled`,
+      'long: version 9000 is not what was written: its chain does not follow from the one before',
+      'long: version 9000 cannot be replayed: entry 9000 is made on version 50000; held are 0 to 8999',
+      'long: version 30001 cannot be read: the log of document 1 lacks version 30001',
+      `1 of 1 document with ${long - 1} commits is not sound`,
+      '',
+    ].join('\n'),
+  ])
+}, 60_000)
+
+it('what goes to another thread arrives as it was', () => {
+  const entries = keystrokes(250).map(
+    (entry, i): Entry => ({ ...entry, author: `a${i % 3}` as AuthorId, version: i + 5, chain: `${i}` as Chain }),
+  )
+  expect(entriesOf(structuredClone(pageOf(entries)))).toEqual(entries)
+  expect(entriesOf(pageOf([]))).toEqual([])
 })
 
 // ---- Redis

@@ -1,0 +1,59 @@
+// What is read of an entry's body is what JSON says of it, however it is read.
+
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { type Body, readBody, writeBody } from '../../src/engine/entry.ts'
+
+const plainly = (body: string): Body => {
+  const [base, op, user, time, type] = JSON.parse(body)
+  return { base, op, user, time, type: type ?? null }
+}
+
+const word = fc.oneof(
+  fc.string({ maxLength: 16 }),
+  fc.string({ unit: 'binary', maxLength: 16 }),
+  fc.constantFrom('"', '\\', '\u0000', '\u007f', 'é', '\ud800'),
+)
+const number = fc.oneof(fc.integer(), fc.maxSafeInteger(), fc.double(), fc.constantFrom(0, -0, 1e21, 1e-7, 10, -10))
+const body = fc.record({
+  base: fc.oneof(fc.maxSafeNat(), number),
+  op: fc.oneof(fc.array(fc.oneof(number, word), { maxLength: 5 }), fc.jsonValue({ maxDepth: 2 })),
+  user: word,
+  time: fc.oneof(fc.maxSafeNat(), number),
+  type: fc.option(word),
+})
+
+it('[R15] a body is read as JSON reads it', () => {
+  fc.assert(
+    fc.property(body, body => {
+      const text = writeBody(body as Body)
+      expect(readBody(text)).toEqual(plainly(text))
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+it('[R15] a body in which something has been changed is read as JSON reads it, or not at all', () => {
+  fc.assert(
+    fc.property(
+      body,
+      fc.nat(),
+      fc.constantFrom('', ' ', '0', '-', '"', ',', '[', ']', '1e3', '.5', '\\u0041', 'x'),
+      (body, place, put) => {
+        const text = writeBody(body as Body)
+        const at = place % (text.length + 1)
+        for (const damaged of [text.slice(0, at) + put + text.slice(at), text.slice(0, at) + put + text.slice(at + 1)]) {
+          const read = (how: (body: string) => Body): Body | 'not at all' => {
+            try {
+              return how(damaged)
+            } catch {
+              return 'not at all'
+            }
+          }
+          expect(read(readBody)).toEqual(read(plainly))
+        }
+      },
+    ),
+    { numRuns: 4_000 },
+  )
+})
