@@ -15,14 +15,19 @@ import { costOf, mostAtOnce, type Pace, paceOf, pauseFor, type Rate, spend } fro
 import type { Tally } from './tally.ts'
 
 type Engine = Server['engine']
-interface EngineSocket {
+
+/** The end of a line that is in this process. */
+interface Conn {
   [callerOf]?: Caller | undefined
-  readonly request: IncomingMessage
   readonly readyState: string
   readonly transport: object & { readonly writable: boolean }
+  close(discard?: boolean): void
+}
+
+interface EngineSocket extends Conn {
+  readonly request: IncomingMessage
   on(event: string, listener: (this: EngineSocket, ...words: never[]) => void): unknown
   prependListener(event: string, listener: (this: EngineSocket, ...words: never[]) => void): unknown
-  close(discard?: boolean): void
 }
 
 /** On a line, and on its WebSocket: what is known of it. A map of all lines would be half as much again as what it holds. */
@@ -39,7 +44,7 @@ interface User {
 
 /** One line, from its first byte to its last. */
 export interface Caller {
-  readonly conn: EngineSocket
+  readonly conn: Conn
   /** Where it comes from, for whoever looks on. */
   readonly from: string
   readonly since: number
@@ -91,8 +96,8 @@ export class Admission {
   /** Bytes of the longest message, as engine.io has said it to whatever reads one. */
   private longest = 0
   /** Lines that were closed, since the last sweep and before it: ws waits half a minute for a peer that does not close its end. */
-  private left: EngineSocket[] = []
-  private leaving: EngineSocket[] = []
+  private left: Conn[] = []
+  private leaving: Conn[] = []
 
   constructor(parts: AdmissionParts) {
     this.parts = parts
@@ -123,18 +128,11 @@ export class Admission {
   watch(engine: Engine): void {
     this.narrow(engine)
     engine.on('connection', (conn: EngineSocket) => {
-      const { clock, trustProxy } = this.parts
-      const from = addressOf(conn.request, trustProxy)
-      const nobody = { user: null, author: null, next: null }
-      const caller: Caller = { conn, from, since: clock.now(), stranger: true, wide: false, ...nobody, until: 0, received: 0 }
-      conn[callerOf] = caller
-      this.lines++
-      this.unknown.add(caller)
-      this.strangers.set(from, (this.strangers.get(from) ?? 0) + 1)
+      const caller = this.comes(conn, conn.request)
       conn.on('close', this.ended)
       exactly(conn, 'close') // engine.io and Socket.IO listen there, too
       conn.prependListener('packet', this.packet) // before Socket.IO reads it
-      if (this.heedControlFrames(caller)) return
+      if (isWebSocket(conn.transport)) return
       conn.on('upgrade', this.upgraded)
       this.boundPayloads(caller)
       const transport = conn.transport as Bounded
@@ -144,9 +142,43 @@ export class Admission {
     })
   }
 
+  /** A line has been opened, by this request. */
+  comes(conn: Conn, request: IncomingMessage): Caller {
+    const { clock, trustProxy } = this.parts
+    const from = addressOf(request, trustProxy)
+    const nobody = { user: null, author: null, next: null }
+    const caller: Caller = { conn, from, since: clock.now(), stranger: true, wide: false, ...nobody, until: 0, received: 0 }
+    conn[callerOf] = caller
+    this.lines++
+    this.unknown.add(caller)
+    this.strangers.set(from, (this.strangers.get(from) ?? 0) + 1)
+    this.heedControlFrames(caller)
+    return caller
+  }
+
+  /** So many bytes have come over a line. */
+  hears(conn: Conn, bytes: number): void {
+    const caller = conn[callerOf]
+    if (caller === undefined) return
+    this.heard(caller, bytes)
+    // Whom the gateway talks to it tells why. Nobody else needs to be told.
+    if (caller.user === null && this.paceOf(caller).pace === 'cut') this.parts.cut(conn)
+  }
+
+  /** A line has ended. */
+  ends(conn: Conn): void {
+    const caller = conn[callerOf]
+    if (caller === undefined) return
+    conn[callerOf] = undefined
+    this.lines--
+    this.left.push(conn)
+    this.noStranger(caller)
+    this.unseat(caller)
+  }
+
   /** Null: it has ended. */
   of(conn: object): Caller | null {
-    return (conn as EngineSocket)[callerOf] ?? null
+    return (conn as Conn)[callerOf] ?? null
   }
 
   /** Gives a line to a user who is known: from now on his own limits are what counts. A refusal when he has as many clients as he may. */
@@ -277,16 +309,18 @@ export class Admission {
     const { ws } = engine as object as { ws?: { handleUpgrade?: (...words: unknown[]) => void } }
     const { handleUpgrade } = ws ?? {}
     if (ws === undefined || typeof handleUpgrade !== 'function') return
-    const { strangerBytes } = this.parts.limits
     ws.handleUpgrade = (request, tcp, head, done) =>
       handleUpgrade.call(ws, request, tcp, head, (socket: NonNullable<Bounded['socket']>, ...more: unknown[]) => {
-        const receiver = socket._receiver
-        if (typeof receiver?._maxPayload === 'number') {
-          this.longest = receiver._maxPayload
-          receiver._maxPayload = strangerBytes
-        }
+        this.shorten(socket)
         ;(done as (...words: unknown[]) => void)(socket, ...more)
       })
+  }
+
+  /** The same of one WebSocket that has just been opened. */
+  shorten({ _receiver: receiver }: NonNullable<Bounded['socket']>): void {
+    if (typeof receiver?._maxPayload !== 'number') return
+    this.longest = receiver._maxPayload
+    receiver._maxPayload = this.parts.limits.strangerBytes
   }
 
   /** A message of so many bytes has come, past the events that tell of it otherwise. */
@@ -303,22 +337,12 @@ export class Admission {
 
   private readonly packet = ((admission: Admission) =>
     function (this: EngineSocket, { data }: { readonly data?: string | Buffer }): void {
-      const caller = this[callerOf]
-      if (caller === undefined) return
-      admission.heard(caller, data?.length ?? 0)
-      // Whom the gateway talks to it tells why. Nobody else needs to be told.
-      if (caller.user === null && admission.paceOf(caller).pace === 'cut') admission.parts.cut(this)
+      admission.hears(this, data?.length ?? 0)
     })(this)
 
   private readonly ended = ((admission: Admission) =>
     function (this: EngineSocket): void {
-      const caller = this[callerOf]
-      if (caller === undefined) return
-      this[callerOf] = undefined
-      admission.lines--
-      admission.left.push(this)
-      admission.noStranger(caller)
-      admission.unseat(caller)
+      admission.ends(this)
     })(this)
 
   private readonly upgraded = ((admission: Admission) =>
@@ -330,13 +354,13 @@ export class Admission {
     })(this)
 
   /** Pings are answered while their sender keeps to its rate and reads; ws by itself would answer any number, read or not. */
-  private heedControlFrames(caller: Caller): boolean {
-    const { socket } = caller.conn.transport as { socket?: WebSocket }
-    if (typeof socket?.pong !== 'function') return false
+  private heedControlFrames(caller: Caller): void {
+    const { transport } = caller.conn
+    if (!isWebSocket(transport)) return
+    const { socket } = transport
     socket[callerOf] = caller
     socket.on('ping', this.ping)
     socket.on('pong', this.pong)
-    return true
   }
 
   /**
@@ -399,6 +423,9 @@ interface WebSocket {
   on(event: string, listener: (this: WebSocket, data: Buffer) => void): void
   pong(data: Buffer): void
 }
+
+const isWebSocket = (transport: object): transport is { readonly socket: WebSocket } =>
+  typeof (transport as { socket?: Partial<WebSocket> }).socket?.pong === 'function'
 
 const linesOf = ({ first }: User, author: AuthorId): readonly Caller[] => {
   const found: Caller[] = []

@@ -15,7 +15,10 @@ export const drainWindow = (size: number): number => Math.min(longestWindow, Mat
 /** Milliseconds. A handful of clients need not wait, yet not all of them come in one moment. */
 const leastSpread = 1_000
 
-/** All are told anew when the crowd has grown by so much since; whoever came early would else think that few would come back. */
+/**
+ * All are told anew when the crowd has grown by so much since; whoever came early would else think that few would come back. They hear it
+ * with their next ping: by itself that word would cost each more than a system call whenever many come.
+ */
 const growth = 1.5
 
 export class Crowd {

@@ -22,6 +22,18 @@ export type Form = 'binary' | 'json'
 type Engine = Server['engine']
 export type EngineSocket = Socket['conn']
 
+/** The end of a line that is in this process: a connection of engine.io, or one of those beside it. */
+export interface Conn {
+  readonly readyState: string
+  readonly transport: object & { readonly name: string; readonly writable: boolean }
+  send(packet: string | Buffer, options: object): unknown
+  /** Politely; or at once. */
+  close(discard?: boolean): void
+}
+
+/** On an engine.io: the lines of its endpoint that do not go through it. */
+export const beside = Symbol('beside')
+
 /**
  * One message in one form: the packet, and the whole WebSocket frame around it. engine.io takes the frame where it can and falls back
  * to the packet where it cannot (polling, or a version that no longer knows the option).
@@ -80,11 +92,11 @@ export class Line implements Outlet {
   private placeSeen = ''
   /** Looks in a row at which the line stood still. */
   private standing = 0
-  readonly conn: EngineSocket
+  readonly conn: Conn
   private readonly house: House
 
   constructor(
-    { name, form, author, conn, bearer }: Pick<Line, 'name' | 'form' | 'author' | 'bearer'> & { conn: EngineSocket },
+    { name, form, author, conn, bearer }: Pick<Line, 'name' | 'form' | 'author' | 'bearer'> & { conn: Conn },
     house: House,
   ) {
     this.name = name
@@ -206,27 +218,30 @@ export class Line implements Outlet {
   cut(): void {
     cut(this.conn)
   }
+}
 
-  /** Lets go of the request that opened the line: half of what an idle connection would keep in memory. */
-  forgetRequest(socket: Socket): void {
-    const conn: { request: IncomingMessage | null } = this.conn
-    conn.request = null
-    const slot: { handshake: unknown } = socket
-    slot.handshake = forgotten
-  }
+/** Lets go of the request that opened a line: half of what an idle connection would keep in memory. */
+export const forgetRequest = (socket: Socket): void => {
+  const conn: { request: IncomingMessage | null } = socket.conn
+  conn.request = null
+  const slot: { handshake: unknown } = socket
+  slot.handshake = forgotten
 }
 
 /** Ends a connection at once: for a peer that does not read, a polite end would wait for ever. */
-export const cut = (conn: EngineSocket): void => {
+export const cut = (conn: Conn): void => {
   const { socket } = conn.transport as Inside
   if (typeof socket?.terminate === 'function') socket.terminate()
   else conn.close(true)
 }
 
 /** Every connection, also those that have not said hello yet. engine.io keeps this to itself; without it those wait for a timeout. */
-export const connectionsOf = (engine: Engine): readonly EngineSocket[] => {
-  const { clients } = engine as object as { clients?: Record<string, EngineSocket> }
-  return clients === undefined ? [] : Object.values(clients)
+export const connectionsOf = (engine: Engine): readonly Conn[] => {
+  const { clients = {}, [beside]: others } = engine as object as {
+    clients?: Record<string, EngineSocket>
+    [beside]?: { readonly all: readonly Conn[] }
+  }
+  return [...Object.values(clients), ...(others?.all ?? [])]
 }
 
 /** Whether this is a line that polls, and may move to a WebSocket now. engine.io would move one that has a WebSocket already, too. */
@@ -263,7 +278,7 @@ const tcpOf = (transport: object): Tcp | undefined => {
 }
 
 /** Holds what is written to a connection until the event loop comes round, for one system call. */
-export const corked = ({ transport }: EngineSocket): void => {
+export const corked = ({ transport }: Conn): void => {
   const tcp = tcpOf(transport)
   if (tcp === undefined) return
   tcp.cork()
@@ -271,7 +286,7 @@ export const corked = ({ transport }: EngineSocket): void => {
 }
 
 /** Whether a frame may go into the socket at once: nothing stands before it anywhere. */
-const direct = (conn: EngineSocket): boolean => {
+const direct = (conn: Conn): boolean => {
   const { writeBuffer, upgrading, readyState } = conn as object as {
     writeBuffer?: readonly unknown[]
     upgrading?: boolean
@@ -286,7 +301,7 @@ const direct = (conn: EngineSocket): boolean => {
 }
 
 export class Fanout implements House {
-  private readonly lines = new Map<EngineSocket, Line>()
+  private readonly lines = new Map<Conn, Line>()
   /** Bytes that wait for connections to which an application speaks in namespaces of its own. */
   private readonly applications = new WeakMap<EngineSocket, { waiting: number }>()
   readonly bounds: LineBounds
@@ -343,14 +358,17 @@ export class Fanout implements House {
     })
   }
 
-  open(form: Form, author: AuthorId, conn: EngineSocket, bearer: Bearer): Line {
+  open(form: Form, author: AuthorId, conn: Conn, bearer: Bearer): Line {
     const name = `${this.prefix}-${(++this.lastName).toString(36)}`
-    const line = new Line({ name, form, author, conn, bearer }, this)
-    this.lines.set(conn, line)
-    return line
+    return new Line({ name, form, author, conn, bearer }, this)
   }
 
-  forget(conn: EngineSocket): void {
+  /** engine.io may hold back what is written to this one. */
+  follow(line: Line): void {
+    this.lines.set(line.conn, line)
+  }
+
+  forget(conn: Conn): void {
     this.lines.delete(conn)
   }
 
@@ -522,8 +540,8 @@ const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome, text
   },
 }
 
-const textFrame = 0x81 // FIN and the opcode
-const binaryFrame = 0x82
+export const textFrame = 0x81 // FIN and the opcode
+export const binaryFrame = 0x82
 
 const wrap = (packet: string | Buffer, frame: Buffer): Parcel => ({
   packet,
@@ -536,7 +554,7 @@ const wrap = (packet: string | Buffer, frame: Buffer): Parcel => ({
  * An unmasked WebSocket frame (RFC 6455, 5.2) in one piece, so that it is one write; its payload is to be written to its end.
  * `apart`: bytes of the payload that are written by themselves.
  */
-const frameFor = (first: number, length: number, apart = 0): Buffer => {
+export const frameFor = (first: number, length: number, apart = 0): Buffer => {
   const head = length < 126 ? 2 : length < 0x10000 ? 4 : 10
   const frame = Buffer.allocUnsafe(head + length - apart)
   frame[0] = first

@@ -15,7 +15,7 @@ import type { Admission, Caller } from './admission.ts'
 import type { Fault } from './checks.ts'
 import { Crowd } from './crowd.ts'
 import { type Entry, hasTokenInAddress } from './entry.ts'
-import { corked, type Fanout, type Form, type Line } from './fanout.ts'
+import { type Conn, corked, type Fanout, type Form, forgetRequest, type Line } from './fanout.ts'
 import { authorOf, type Bearer } from './identity.ts'
 import { Inlet } from './inlet.ts'
 import type { Settings } from './options.ts'
@@ -24,6 +24,7 @@ import { Refusing } from './refusing.ts'
 import type { Subject } from './revocations.ts'
 import type { Tally } from './tally.ts'
 import { Pings, settle } from './thrift.ts'
+import { Wire, Wires } from './wire.ts'
 
 /** Who a socket is, from its hello on; `talk` from its welcome on. */
 interface Visit {
@@ -73,11 +74,19 @@ interface Talk {
   reminded: boolean
   /** Where its turn to be pinged is. */
   readonly slot: number | null
+  /** The spread that it was told last. */
+  told: number
 }
 
 type Io = Server<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
 type IoSocket = Socket<DefaultEventsMap, DefaultEventsMap, DefaultEventsMap, Visit>
 type EngineSocket = IoSocket['conn']
+
+/** Where clients come in: by Socket.IO, or past it. */
+export interface Endpoint {
+  readonly io: Io
+  readonly wires: Wires<Talk>
+}
 
 export interface GatewayParts {
   readonly settings: Settings
@@ -87,6 +96,7 @@ export interface GatewayParts {
   readonly admission: Admission
   readonly allows: OriginRule
   readonly tally: Tally
+  readonly randomId: () => string
 }
 
 export class Gateway {
@@ -97,6 +107,7 @@ export class Gateway {
   private readonly admission: Admission
   private readonly allows: OriginRule
   private readonly tally: Tally
+  private readonly randomId: () => string
   /** A connection says hello once; Socket.IO itself would take a second one while the first is being thought about. */
   private readonly greeted = new WeakSet<EngineSocket>()
   private readonly talks = new Set<Talk>()
@@ -109,7 +120,7 @@ export class Gateway {
   private draining = false
   private stopSweeping: () => void
 
-  constructor({ settings, engine, entry, fanout, admission, allows, tally }: GatewayParts) {
+  constructor({ settings, engine, entry, fanout, admission, allows, tally, randomId }: GatewayParts) {
     this.settings = settings
     this.engine = engine
     this.entry = entry
@@ -117,6 +128,7 @@ export class Gateway {
     this.admission = admission
     this.allows = allows
     this.tally = tally
+    this.randomId = randomId
     const { messageBytes, opComponents, documentLength, presenceBytes, signalBytes } = settings.limits
     this.limits = { messageBytes, opComponents, documentLength, presenceBytes, signalBytes }
     this.pings = new Pings(settings.limits.pingInterval)
@@ -124,22 +136,23 @@ export class Gateway {
   }
 
   /** A Socket.IO server that listens nowhere: the door hands it its requests. */
-  endpoint(form: Form, path: string): Io {
+  endpoint(form: Form, path: string): Endpoint {
     const { limits, transports, log } = this.settings
     const { messageBytes, opComponents, presenceBytes, signalBytes } = limits
     const polling = transports.includes('polling')
     const bounds = { ...serverBounds, messageBytes, opComponents, presenceBytes, signalBytes }
     const parser = weighing(createParser({ end: 'server', form, bounds }), messageBytes)
     const inlet = form === 'binary' ? new Inlet<Talk>(parser, this.heardDirectly) : null
+    // A message that is too long ends its connection; one that is far too long is not even read, so it goes without an answer.
+    // A line that polls writes bytes as base64.
+    const maxPayload = polling ? Math.ceil(((messageBytes + overlong) * 4) / 3) : messageBytes + overlong
     const io: Io = new Server({
       path,
       transports: [...transports],
       parser,
       serveClient: false,
       perMessageDeflate: false, // a compressor for each connection would be fifteen times the memory of all the rest
-      // A message that is too long ends its connection; one that is far too long is not even read, so it goes without an answer.
-      // A line that polls writes bytes as base64.
-      maxHttpBufferSize: polling ? Math.ceil(((messageBytes + overlong) * 4) / 3) : messageBytes + overlong,
+      maxHttpBufferSize: maxPayload,
       connectTimeout: limits.connectTimeout,
       pingInterval: limits.pingInterval,
       pingTimeout: limits.pingTimeout,
@@ -173,16 +186,49 @@ export class Gateway {
         this.admission.admitted(conn)
       }),
     )
-    io.use((socket, next) => void this.greet(socket).then(next))
+    io.use((socket, next) => void this.answerSocket(socket).then(next))
     io.on('connection', socket => {
       try {
-        this.welcome(form, inlet, socket)
+        this.welcomeSocket(form, inlet, socket)
       } catch (error) {
         log.error({ err: error }, 'a connection could not be welcomed')
         socket.conn.close()
       }
     })
-    return io
+    return { io, wires: this.wires(form, io.engine, parser, maxPayload) }
+  }
+
+  /** The lines of the same endpoint that go past Socket.IO. */
+  private wires(form: Form, engine: object, parser: Parser, maxPayload: number): Wires<Talk> {
+    const { admission } = this
+    const allows = (request: IncomingMessage): boolean => this.allows(request) && !hasTokenInAddress(request.url)
+    const wires: Wires<Talk> = new Wires(
+      engine,
+      parser,
+      { ...this.settings.limits, maxPayload, allows, randomId: this.randomId },
+      {
+        came: wire => {
+          admission.shorten(wire.socket)
+          admission.comes(wire, wire.request!)
+        },
+        heard: (wire, bytes) => admission.hears(wire, bytes),
+        hello: (wire, auth) => void this.answerWire(form, wires, wire, auth),
+        said: ({ talk }, event, content) => {
+          if (talk?.line.open) this.heed(talk, event, content)
+        },
+        broken: ({ talk }, error) => this.cannotRead(talk, error),
+        asked: ({ talk }) => {
+          if (talk !== null && talk.told !== this.crowd.spread) this.tellSpread([talk])
+        },
+        left: (wire, reason) => {
+          const { talk } = wire
+          wire.talk = null
+          if (talk !== null) this.over(talk, reason)
+        },
+        ended: wire => admission.ends(wire),
+      },
+    )
+    return wires
   }
 
   /** Nothing new is begun, and everybody is told to look for another node, each after a time of its own. */
@@ -258,30 +304,57 @@ export class Gateway {
     return this.talks.size === 0 ? Promise.resolve() : new Promise(resolve => (this.whenEmpty = resolve))
   }
 
-  /** Reads a hello and finds out who says it; the answer goes to Socket.IO, which passes it on or closes. */
-  private async greet(socket: IoSocket): Promise<Error | undefined> {
-    const { conn } = socket
-    const answer = await this.visitOf(socket).catch(error => {
-      this.settings.log.error({ err: error }, 'a hello could not be answered')
-      return refusal('internal')
-    })
+  /** Answers a hello; Socket.IO passes that on, or closes. */
+  private async answerSocket(socket: IoSocket): Promise<Error | undefined> {
+    const { conn, handshake, request } = socket
+    const again = this.greeted.has(conn)
+    this.greeted.add(conn)
+    const answer = await this.visitOf(conn, handshake.auth, request, again)
     if ('welcome' in answer) {
       socket.data = answer
       corked(conn) // the answer to CONNECT and the welcome leave together
       return undefined
     }
-    this.tally.refusals[answer.code]++
-    this.settings.log.debug({ code: answer.code }, 'hello refused')
     setImmediate(() => conn.close()) // Socket.IO has written the refusal by then
     return new Refusing(answer)
   }
 
-  private async visitOf(socket: IoSocket): Promise<Visit | Refusal> {
-    const { conn, handshake, request } = socket
-    if (this.greeted.has(conn)) return refusal('malformed', 'this connection has said hello before')
-    this.greeted.add(conn)
+  /** The same on a line that goes past it. */
+  private async answerWire(form: Form, wires: Wires<Talk>, wire: Wire<Talk>, auth: unknown): Promise<void> {
+    const again = wire.stage !== 'silent'
+    if (!again) wire.stage = 'greeting'
+    const answer = await this.visitOf(wire, auth, wire.request!, again)
+    if (wire.readyState !== 'open') return
+    if ('code' in answer) {
+      wires.refuse(wire, new Refusing(answer))
+      return wire.close()
+    }
+    try {
+      wires.welcome(wire, () => {
+        wire.talk = this.welcome(form, wire, answer, null)
+      })
+      if (wire.talk !== null) this.lookAgain(wire.talk)
+    } catch (error) {
+      this.settings.log.error({ err: error }, 'a connection could not be welcomed')
+      wire.close()
+    }
+  }
+
+  /** Reads a hello and finds out who says it. `again`: the line has said one before. */
+  private async visitOf(conn: Conn, auth: unknown, request: IncomingMessage, again: boolean): Promise<Visit | Refusal> {
+    const answer = await (again ? saidBefore : this.find(conn, auth, request)).catch(error => {
+      this.settings.log.error({ err: error }, 'a hello could not be answered')
+      return refusal('internal')
+    })
+    if ('welcome' in answer) return answer
+    this.tally.refusals[answer.code]++
+    this.settings.log.debug({ code: answer.code }, 'hello refused')
+    return answer
+  }
+
+  private async find(conn: Conn, auth: unknown, request: IncomingMessage): Promise<Visit | Refusal> {
     if (this.draining) return refusal('draining')
-    const hello = readHello(handshake.auth)
+    const hello = readHello(auth)
     if (!hello.ok) return hello.refusal
     const { key, token, protocol } = hello.message
     const agreed = negotiate(protocol)
@@ -298,38 +371,46 @@ export class Gateway {
     return { welcome: { kind: 'welcome', protocol: agreed, author, user, expiresIn, limits, spread }, bearer, talk: null }
   }
 
-  private welcome(form: Form, inlet: Inlet<Talk> | null, socket: IoSocket): void {
-    const { welcome, bearer } = socket.data
-    if (welcome === null) return
-    socket.data.welcome = null
-    const line = this.fanout.open(form, welcome.author, socket.conn, bearer)
-    line.forgetRequest(socket)
-    this.fanout.deliver([line], welcome)
-    const caller = this.admission.of(socket.conn)
-    if (caller === null) return socket.conn.close() // it has ended meanwhile
-    const connection = this.engine.connect(welcome, line)
-    const talk: Talk = {
-      line,
-      connection,
-      caller,
-      warned: 0,
-      malformed: 0,
-      behind: false,
-      renewing: false,
-      reminded: false,
-      slot: this.pings.take(socket.conn),
-    }
+  private welcomeSocket(form: Form, inlet: Inlet<Talk> | null, socket: IoSocket): void {
+    const talk = this.welcome(form, socket.conn, socket.data, this.pings.take(socket.conn))
+    if (talk === null) return
     socket.data.talk = talk
-    this.talks.add(talk)
-    this.tally.welcomed++
-    this.settings.log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')
-    if (this.crowd.outgrown(this.talks.size)) this.tellSpread([...this.talks])
+    forgetRequest(socket)
+    this.fanout.follow(talk.line)
     inlet?.open(talk)
     socket.onAny(this.heard)
     socket.on('error', this.broken)
     socket.on('disconnect', this.gone)
     settle(socket, inlet !== null)
-    const no = this.entry.outcast(bearer) // it may have been revoked since the hello
+    this.lookAgain(talk)
+  }
+
+  /** Begins a conversation; null: it has been begun before, or the line has ended meanwhile. */
+  private welcome(form: Form, conn: Conn, visit: Visit, slot: number | null): Talk | null {
+    const { welcome, bearer } = visit
+    if (welcome === null) return null
+    visit.welcome = null
+    const line = this.fanout.open(form, welcome.author, conn, bearer)
+    this.fanout.deliver([line], welcome)
+    const caller = this.admission.of(conn)
+    if (caller === null) {
+      conn.close()
+      return null
+    }
+    const connection = this.engine.connect(welcome, line)
+    const { spread: told } = welcome
+    const nothingYet = { warned: 0, malformed: 0, behind: false, renewing: false, reminded: false }
+    const talk: Talk = { line, connection, caller, ...nothingYet, slot, told }
+    this.talks.add(talk)
+    this.tally.welcomed++
+    this.settings.log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')
+    this.crowd.outgrown(this.talks.size)
+    return talk
+  }
+
+  /** It may have been revoked since the hello. */
+  private lookAgain(talk: Talk): void {
+    const no = this.entry.outcast(talk.line.bearer)
     if (no !== null) this.dismiss(talk, no)
   }
 
@@ -355,14 +436,9 @@ export class Gateway {
     }
   }
 
-  /** The parser gave up on a frame. Socket.IO closes the connection next; what we write now still goes out. */
   private readonly broken = ((gateway: Gateway) =>
     function (this: IoSocket, error: Error): void {
-      const { talk } = this.data
-      if (talk === null) return
-      gateway.settings.log.debug({ ...gateway.whose(talk), reason: error.name }, 'a frame could not be read')
-      gateway.refuse(talk, { ...nothing, refusal: error instanceof Refusing ? error.data : refusal('malformed', error.message) })
-      talk.line.close() // before Socket.IO does, which lets go of what waits for the end of the tick
+      gateway.cannotRead(this.data.talk, error)
     })(this)
 
   private readonly gone = ((gateway: Gateway) =>
@@ -370,18 +446,31 @@ export class Gateway {
       const { talk } = this.data
       if (talk === null) return
       this.data.talk = null
-      gateway.settings.log.info({ ...gateway.whose(talk), reason }, 'disconnected')
-      gateway.talks.delete(talk)
-      if (gateway.talks.size === 0) gateway.whenEmpty()
       gateway.fanout.forget(this.conn)
       gateway.pings.forget(this.conn, talk.slot)
-      talk.line.close() // it has left the namespace and has nothing more to say
-      try {
-        talk.connection.close()
-      } catch (error) {
-        gateway.settings.log.error({ err: error }, 'a connection could not be closed')
-      }
+      gateway.over(talk, reason)
     })(this)
+
+  /** The parser gave up on a frame. The connection is closed next; what we write now still goes out. */
+  private cannotRead(talk: Talk | null, error: Error): void {
+    if (talk === null) return
+    this.settings.log.debug({ ...this.whose(talk), reason: error.name }, 'a frame could not be read')
+    this.refuse(talk, { ...nothing, refusal: error instanceof Refusing ? error.data : refusal('malformed', error.message) })
+    talk.line.close() // before Socket.IO does, which lets go of what waits for the end of the tick
+  }
+
+  /** A conversation is over: its line has ended, or has left the namespace. */
+  private over(talk: Talk, reason: string): void {
+    this.settings.log.info({ ...this.whose(talk), reason }, 'disconnected')
+    this.talks.delete(talk)
+    if (this.talks.size === 0) this.whenEmpty()
+    talk.line.close() // it has nothing more to say
+    try {
+      talk.connection.close()
+    } catch (error) {
+      this.settings.log.error({ err: error }, 'a connection could not be closed')
+    }
+  }
 
   private hear(talk: Talk, event: string, content: unknown): void {
     if (this.entry.overdue(talk.line.bearer, this.settings.limits.tokenGrace)) return this.dismiss(talk, expired())
@@ -500,6 +589,8 @@ export class Gateway {
       }
     }
     Object.assign(this.tally, { heldBytes: held, behind })
+    // The others hear it with their ping, in one write.
+    this.tellSpread([...this.talks].filter(({ told, line }) => told !== this.crowd.spread && !(line.conn instanceof Wire)))
   }
 
   /** Tells why, and is done with a client, whether it reads that or not. */
@@ -523,8 +614,10 @@ export class Gateway {
   }
 
   private tellSpread(talks: readonly Talk[]): void {
+    const { spread } = this.crowd
+    for (const talk of talks) talk.told = spread
     const lines = talks.map(({ line }) => line)
-    this.fanout.deliver(lines, { kind: 'alive', spread: this.crowd.spread })
+    this.fanout.deliver(lines, { kind: 'alive', spread })
   }
 
   private whose({ line }: Talk): { readonly connection: string; readonly user: string } {
@@ -551,6 +644,8 @@ const seen = ({ line, connection, caller }: Talk): Seen => ({
   waiting: line.held,
   behind: line.behind,
 })
+
+const saidBefore = Promise.resolve(refusal('malformed', 'this connection has said hello before'))
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 

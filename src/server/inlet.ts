@@ -8,11 +8,11 @@
 
 import { isMessage } from '../protocol/frame.ts'
 import type { Decoder, Packet, Parser } from '../protocol/parser.ts'
-import type { EngineSocket } from './fanout.ts'
+import type { Conn } from './fanout.ts'
 
 /** One who talks here. */
 interface Talker {
-  readonly line: { readonly conn: EngineSocket }
+  readonly line: { readonly conn: Conn }
 }
 
 /** On a WebSocket: who talks over it. */

@@ -1,7 +1,7 @@
 // One Inkwell server: the engine, its edges, and the order in which they start and stop.
 // Invariant: a server stops accepting before it finishes, finishes before it lets go of its clients, and lets go before the store closes.
 
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomFillSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -21,7 +21,7 @@ import { systemClock } from './clock.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { Entry, type Middleware } from './entry.ts'
-import { connectionsOf, cut, type EngineSocket, Fanout, type Line, mayMove } from './fanout.ts'
+import { type Conn, connectionsOf, cut, Fanout, type Line, mayMove } from './fanout.ts'
 import { Gateway, type Whom } from './gateway.ts'
 import { type Health, HealthWatch } from './health.ts'
 import { Heat } from './heat.ts'
@@ -81,7 +81,7 @@ export interface InkwellServer {
   /** What `/metrics` answers, in Prometheus' text format: for an application that has a `/metrics` of its own. */
   metrics(): Promise<string>
   /**
-   * For an application's own namespaces, `io.of('/chat')`: its clients connect with socket.io-client and the `parser` of inkwell/client.
+   * For an application's own namespaces, `io.of('/chat')`, to be taken before clients come: its clients connect with socket.io-client and the `parser` of inkwell/client.
    * The namespace `/` is Inkwell's, and so is all of the JSON endpoint. Origins are checked here too; who may enter is for the
    * application to say, with `authenticate` or a middleware of its own.
    */
@@ -94,6 +94,18 @@ export interface InkwellServer {
 const ownDashboard = fileURLToPath(new URL('../dashboard', import.meta.url))
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+/** Bytes for so many ids at a time: to ask for twelve costs as much. */
+const pool = Buffer.alloc(12 * 256)
+let pooled = pool.length
+
+const randomId = (): string => {
+  if (pooled === pool.length) {
+    randomFillSync(pool)
+    pooled = 0
+  }
+  return pool.toString('base64url', pooled, (pooled += 12))
+}
 
 const sliceSize = 256 // lines closed in one turn of the event loop
 const moving = 3_000 // ms for the last of them to be welcome there; who is later finds the line broken and comes back all the same
@@ -150,7 +162,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
   const engine = createEngine({
     store,
     clock,
-    randomId: () => randomBytes(12).toString('base64url'),
+    randomId,
     types: settings.types,
     limits,
     // The gateway made all outlets.
@@ -179,14 +191,18 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     clock,
     log,
     tally,
-    cut: line => cut(line as EngineSocket),
+    cut: line => cut(line as Conn),
   })
-  const edge = new Gateway({ settings, engine, entry, fanout, admission, allows, tally })
+  const edge = new Gateway({ settings, engine, entry, fanout, admission, allows, tally, randomId })
   gateway = edge
-  const io = edge.endpoint('binary', settings.path)
-  if (settings.adapter !== null) acrossNodes(io, settings.adapter, log)
-  const ends = settings.jsonPath === null ? [io] : [io, edge.endpoint('json', settings.jsonPath)]
-  for (const end of ends) lightRooms(end.of('/').adapter)
+  const main = edge.endpoint('binary', settings.path)
+  const { io } = main
+  if (settings.adapter !== null) {
+    acrossNodes(io, settings.adapter, log)
+    main.wires.taken = true
+  }
+  const ends = settings.jsonPath === null ? [main] : [main, edge.endpoint('json', settings.jsonPath)]
+  for (const { io } of ends) lightRooms(io.of('/').adapter)
 
   /** Here at once, and on the other nodes as soon as they hear of it. */
   const kick = (whom: Whom): number => {
@@ -262,11 +278,13 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     return why
   }
   const rooms: Room[] = [
-    ...ends.map(end =>
-      turningAway(turnsAway, sid => mayMove(end.engine, sid), {
-        prefix: `${end.path()}/`,
-        request: (request, response) => end.engine.handleRequest(request, response),
-        upgrade: (request, socket, head) => end.engine.handleUpgrade(request, socket, head),
+    ...ends.map(({ io, wires }) =>
+      turningAway(turnsAway, sid => mayMove(io.engine, sid), {
+        prefix: `${io.path()}/`,
+        request: (request, response) => io.engine.handleRequest(request, response),
+        upgrade: (request, socket, head) => {
+          if (!wires.accept(request, socket, head)) io.engine.handleUpgrade(request, socket, head)
+        },
       }),
     ),
     ...['/livez', '/readyz', '/v1/documents/'].map((prefix): Room => ({ prefix, request: pages, upgrade: null })),
@@ -293,7 +311,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     // From here on nobody new gets in: a server of ours takes no more connections, one of the application's hands us no more requests.
     const closed = own === null ? leaveDoor() : new Promise<void>(resolve => own.close(() => resolve()))
     own?.closeIdleConnections()
-    const connections = ends.flatMap(end => connectionsOf(end.engine))
+    const connections = ends.flatMap(({ io }) => connectionsOf(io.engine))
     const cutAll = (): void => {
       for (const connection of connections) cut(connection)
       own?.closeAllConnections()
@@ -307,7 +325,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     await closed
     if (own === null) late.unref()
     else clearTimeout(late)
-    await Promise.all(ends.map(end => end.close()))
+    for (const { wires } of ends) wires.close()
+    await Promise.all(ends.map(({ io }) => io.close()))
     settings.adapter?.close()
     stopKicking()
     nodes.close()
@@ -362,7 +381,10 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
       log.level = level
     },
     metrics: () => metrics.text(),
-    io: io as unknown as IoServer, // the same server; its events are the application's to type
+    get io() {
+      main.wires.taken = true
+      return io as unknown as IoServer // the same server; its events are the application's to type
+    },
     authenticate: entry.middleware,
     drain,
     revoke: revocation => revocations.revoke(revocation),

@@ -12,12 +12,21 @@ import { share } from './listeners.ts'
 /** As they are inside. */
 interface Inside {
   readonly conn: {
-    transport: { socket?: EventEmitter & { _socket?: EventEmitter | null; _receiver?: EventEmitter } }
+    transport: { socket?: WebSocket }
     cleanupFn?: unknown[]
   }
   acks?: object
   _anyListeners?: unknown[]
   readonly client: { sockets?: object; nsps?: object }
+}
+
+type WebSocket = EventEmitter & { readonly _socket?: EventEmitter | null; readonly _receiver?: EventEmitter }
+
+/** For a WebSocket with everybody's listeners on it. */
+export const lightenSocket = (ws: WebSocket): void => {
+  lighten.ws(ws)
+  if (ws._socket) lighten.tcp(ws._socket)
+  if (ws._receiver) lighten.receiver(ws._receiver)
 }
 
 /** For a socket that has just been welcomed, with everybody's listeners on it. */
@@ -30,9 +39,7 @@ export const settle = (socket: Socket, hasInlet: boolean): void => {
   lighten.conn(conn)
   if (ws !== undefined) {
     lighten.transport(conn.transport)
-    lighten.ws(ws)
-    if (ws._socket) lighten.tcp(ws._socket)
-    if (ws._receiver) lighten.receiver(ws._receiver)
+    lightenSocket(ws)
   }
   if (inside.acks instanceof Map) inside.acks = Few.of(inside.acks)
   if (client.sockets instanceof Map) client.sockets = Few.of(client.sockets)

@@ -113,18 +113,23 @@ it('an application’s own rooms, answers and listeners work on lines of documen
   expect([[...adapter.rooms.keys()], [...adapter.sids.keys()]]).toEqual([[ids[0]], [ids[0]]])
 })
 
-it('[P5] an idle line is asked whether it is there, without a timer of its own, and ended when it is not', async () => {
-  const server = await serverWith({ limits: { pingInterval: 5_000, pingTimeout: 1_000 } })
-  const { url } = await server.listen(0)
-  const here = connects(url)
-  const gone = connects(url)
-  await Promise.all([here.next('welcome'), gone.next('welcome')])
-  gone.socket.io.engine.transport.send = () => {} // it hears, and never says a word again
-  const timers = connectionsOf(server.io.engine).map(
-    conn => (conn as unknown as { pingIntervalTimer: unknown }).pingIntervalTimer,
-  )
-  expect(timers).toEqual([null, null])
-  await new Promise(resolve => here.socket.io.on('ping', resolve as () => void))
-  await gone.down
-  expect(here.socket.connected).toBe(true)
-})
+it.each(['past Socket.IO', 'through Socket.IO'])(
+  '[P5] an idle line is asked whether it is there, without a timer of its own, and ended when it is not: %s',
+  async way => {
+    const server = await serverWith({ limits: { pingInterval: 5_000, pingTimeout: 1_000 } })
+    if (way === 'through Socket.IO') void server.io
+    const { url } = await server.listen(0)
+    const here = connects(url)
+    const gone = connects(url)
+    await Promise.all([here.next('welcome'), gone.next('welcome')])
+    gone.socket.io.engine.transport.send = () => {} // it hears, and never says a word again
+    const timers = connectionsOf(server.io.engine).map(conn => {
+      const { pingIntervalTimer, timer } = conn as { pingIntervalTimer?: unknown; timer?: unknown }
+      return pingIntervalTimer ?? timer ?? null
+    })
+    expect(timers).toEqual([null, null])
+    await new Promise(resolve => here.socket.io.on('ping', resolve as () => void))
+    await gone.down
+    expect(here.socket.connected).toBe(true)
+  },
+)
