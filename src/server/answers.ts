@@ -41,6 +41,7 @@ export const sideWith = (log: Logger, options: FastifyServerOptions): FastifyIns
   const answer = (error: unknown, reply: FastifyReply): FastifyReply => {
     if (error instanceof Stop || error instanceof Fault) return sendRefusal(reply, error.refusal)
     const status = (error as { statusCode?: unknown }).statusCode
+    if (status === 413) return sendRefusal(reply, refusal('message-too-large'))
     if (typeof status === 'number' && status < 500) return sendRefusal(reply, refusal('malformed'))
     log.error({ err: error }, 'an HTTP request could not be answered')
     return sendRefusal(reply, refusal('internal'))

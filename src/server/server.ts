@@ -269,7 +269,8 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     allows,
     health,
     draining: () => draining,
-    metrics: () => (asides.length === 0 ? metrics : null), // otherwise they are where the operator is
+    // Otherwise they are where the operator is. In production a proxy of this machine that says nothing of whom it brings would look like a program of it.
+    metrics: () => (settings.development && asides.length === 0 ? metrics : null),
   })
   const pages: Room['request'] = (request, response) => app.routing(request, response)
   const turnsAway = (request: IncomingMessage): Refusal | null => {

@@ -1,12 +1,30 @@
 // The listener for an operator: for whoever says the token, and for no page in a browser.
 
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect as dial } from 'node:net'
+import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
 import { refusal } from '../../src/protocol/errors.ts'
 import { ConfigurationError, memoryStore } from '../../src/server/index.ts'
-import { connects, opens, serverWith } from './worlds.ts'
+import { afterwards, connects, opens, serverWith } from './worlds.ts'
 
 const token = 'sixteen-or-more-characters'
+
+/** The routes of each HTTP side that is made from now on in this test: the server's own, and then the operator's. */
+const routesOf = () => {
+  const sides: (readonly [method: string, path: string])[][] = []
+  const begun = (message: unknown): void => {
+    const { fastify: app } = message as { fastify: FastifyInstance }
+    const routes: (readonly [string, string])[] = []
+    sides.push(routes)
+    app.addHook('onRoute', ({ method, url }) => {
+      for (const each of [method].flat()) routes.push([each, url.replace(/:\w+|\*/g, 'x')])
+    })
+  }
+  subscribe('fastify.initialization', begun)
+  afterwards(() => unsubscribe('fastify.initialization', begun))
+  return { sides }
+}
 
 const operator = async () => {
   const store = memoryStore()
@@ -55,7 +73,9 @@ describe('an operator', () => {
     ['no time', '/v1/revoke', { user: 'a', lasts: -1 }, 400, 'malformed'],
     ['what there is not', '/v1/revoke', { users: ['a'] }, 400, 'malformed'],
     ['something that is no JSON', '/v1/revoke', '{', 400, 'malformed'],
-    ['too much', '/v1/revoke', { user: 'x'.repeat(20_000) }, 400, 'malformed'],
+    ['too much', '/v1/revoke', { user: 'x'.repeat(20_000) }, 413, 'message-too-large'],
+    ['what JavaScript keeps for itself', '/v1/revoke', '{"user":"a","__proto__":{"leaves":"read"}}', 400, 'malformed'],
+    ['the same in another way', '/v1/revoke', '{"user":"a","constructor":{"prototype":{"leaves":"read"}}}', 400, 'malformed'],
     ['a page that is not there', '/v1/everything', {}, 404, 'not-found'],
   ])('who names %s is told so', async (_, path, body, status, code) => {
     const { asks } = await operator()
@@ -167,6 +187,46 @@ describe('whoever is none', () => {
     await connects(url, { token: 'ann' }).next('welcome')
     // And on the port for everybody there is nothing of the kind.
     expect((await fetch(`${url}/v1/revoke`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })).status).toBe(404)
+  })
+
+  it('[P6] is told so by every route that there is, before anything of what he sends is read', async () => {
+    const routes = routesOf()
+    const { adminUrl } = await operator()
+    const [, admin] = routes.sides
+    expect(admin!.length).toBeGreaterThan(15)
+    const statuses = async (headers: Record<string, string>): Promise<ReadonlySet<number>> => {
+      const all = await Promise.all(admin!.map(([method, path]) => fetch(`${adminUrl}${path}`, { method, headers })))
+      return new Set(all.map(({ status }) => status))
+    }
+    expect(await statuses({})).toEqual(new Set([401]))
+    expect(await statuses({ authorization: 'Bearer ann' })).toEqual(new Set([401])) // who is a user on the other port
+    expect(await statuses({ authorization: `Bearer ${token}`, origin: 'https://evil.example' })).toEqual(new Set([403]))
+    for (const [method, path] of admin!.filter(([method]) => method === 'POST')) {
+      const socket = dial(Number(new URL(adminUrl).port), '127.0.0.1')
+      const answer = new Promise<string>(resolve => socket.once('data', part => resolve(part.toString())))
+      socket.write(
+        `${method} ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200000000\r\n\r\n{`,
+      )
+      expect((await answer).slice(0, 12), path).toBe('HTTP/1.1 401')
+      socket.destroy()
+    }
+  })
+
+  it('[P6] on the port for everybody there are no other routes than those that the table of rights tries, and none takes a body', async () => {
+    const routes = routesOf()
+    const { url } = await operator()
+    const [everybody] = routes.sides
+    const paths = new Set(everybody!.map(([, path]) => path))
+    expect(paths).toEqual(new Set(['/livez', '/readyz', '/metrics', '/v1/documents/x', '/v1/documents/x/commits']))
+    expect(new Set(everybody!.map(([method]) => method))).toEqual(new Set(['GET', 'HEAD']))
+    for (const path of paths) {
+      const response = await fetch(`${url}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: 'Bearer ann' },
+        body: JSON.stringify('x'.repeat(2_000)),
+      })
+      expect([path, response.status, (await response.json()).code]).toEqual([path, 413, 'message-too-large'])
+    }
   })
 
   it.each([

@@ -2,11 +2,13 @@
 
 import { createServer as createHttpServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisServer } from '../redis.ts'
 import { knock } from './knock.ts'
 import { afterwards, connects, opens, serverWith, serving } from './worlds.ts'
+
+afterEach(() => vi.unstubAllEnvs())
 
 const token = 'sixteen-or-more-characters'
 
@@ -137,7 +139,7 @@ it('[P7] what does not become durable ages', async () => {
   await expect.poll(async () => (await scrape(url)).inkwell_durability_lag_seconds, { timeout: 60_000 }).toBeGreaterThan(first)
 })
 
-it('[P6] on the port for everybody only a program of this machine reads them, and nobody once an operator has a port', async () => {
+it('[P6] on the port for everybody only a program of this machine reads them, and nobody in production or once an operator has a port', async () => {
   const server = await serverWith()
   const { url } = await server.listen(0)
   const status = (headers: Record<string, string>): Promise<number> =>
@@ -153,6 +155,9 @@ it('[P6] on the port for everybody only a program of this machine reads them, an
 
   const admin = await server.listenAdmin(0, { token })
   expect(await status({})).toBe(404)
+  vi.stubEnv('NODE_ENV', 'production') // where a proxy that says nothing of whom it brings would be such a program
+  const inEarnest = await serving({ authenticate: () => null })
+  expect((await fetch(`${inEarnest}/metrics`)).status).toBe(404)
   expect((await fetch(`${admin.url}/metrics`)).status).toBe(401)
   const read = await fetch(`${admin.url}/metrics`, { headers: { authorization: `Bearer ${token}` } })
   expect(read.status).toBe(200)
