@@ -9,6 +9,7 @@
 import { isMessage } from '../protocol/frame.ts'
 import type { Decoder, Packet, Parser } from '../protocol/parser.ts'
 import type { Conn } from './fanout.ts'
+import { Straight } from './straight.ts'
 
 /** One who talks here. */
 interface Talker {
@@ -56,6 +57,7 @@ export class Inlet<Who extends Talker> {
     ws[talkerOf] = who
     ws.removeAllListeners('message') // engine.io's own does what the last line of `heard` does, and no more
     ws.on('message', this.heard)
+    this.straight.open(ws)
   }
 
   /** What a frame says, where it is plainly a message; null: Socket.IO has to look at it. */
@@ -86,6 +88,8 @@ export class Inlet<Who extends Talker> {
       this[detour] = true
       process.nextTick(endDetour, this)
     })(this)
+
+  private readonly straight = new Straight(this.heard)
 }
 
 const endDetour = (ws: WebSocket): void => {

@@ -12,6 +12,7 @@ import type { Socket as NetSocket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Decoder, Encoder, Packet, Parser } from '../protocol/parser.ts'
 import { beside, binaryFrame, type Conn, frameFor, textFrame } from './fanout.ts'
+import { Straight } from './straight.ts'
 import { lightenSocket } from './thrift.ts'
 
 /** How far a line has come: it has said nothing, has said hello, is in, or has left and stays open. */
@@ -150,6 +151,7 @@ export class Wires<Talk> {
   private readonly options: WireOptions
   private readonly opening: string
   private readonly rounds: Rounds<Wire<Talk>>
+  private readonly straight = new Straight(heard)
 
   /** @param engine engine.io, of whose WebSockets these are like */
   constructor(engine: object, { Encoder, Decoder }: Parser, options: WireOptions, ears: Ears<Talk>) {
@@ -225,6 +227,7 @@ export class Wires<Talk> {
     const wire = new Wire<Talk>(ws, request, this)
     ws[wireOf] = wire
     ws.on('message', heard)
+    this.straight.open(ws)
     ws.on('close', closed)
     ws.on('error', failed)
     wire.timer = setTimeout(lapsed, this.options.connectTimeout, wire)
