@@ -141,8 +141,9 @@ export interface RedisCluster {
 }
 
 /** A cluster of masters without replicas, the slots shared among them. */
-export const startCluster = async (size = 3): Promise<RedisCluster> => {
-  const settings = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000']
+export const startCluster = async (size = 3, more: readonly string[] = []): Promise<RedisCluster> => {
+  const own = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000']
+  const settings = [...own, ...more]
   const nodes = await Promise.all(Array.from({ length: size }, () => RedisServer.start({ settings })))
   const [first, ...others] = nodes
   const share = Math.ceil(16_384 / size)

@@ -1,5 +1,5 @@
-// A document of the house's own, in which a node tries out what it does for everybody: take an edit, order it, announce it, hear another's.
-// Invariant: no client can name it, listings leave it out, and neither its text nor its history grows.
+// Documents of the house's own, one on each server of the store, in which a node tries out what it does for everybody: take an edit, order it, announce it, hear another's.
+// Invariant: no client can name one, listings leave them out, and neither their texts nor their histories grow.
 
 import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
 import type { LiveDocument } from './document.ts'
@@ -30,7 +30,7 @@ export interface CanaryParts {
 
 export class Canary {
   readonly #parts: CanaryParts
-  readonly #doc: DocId
+  readonly #stem: DocId
   readonly #type: Type
   /** Two authors, each the other's stranger; new ones in every run of a node. */
   readonly #self: AuthorId
@@ -41,13 +41,29 @@ export class Canary {
     this.#parts = parts
     const { types, randomId } = parts.options
     this.#type = types[0]!
-    this.#doc = `${privateMark}canary ${this.#type.name}` as DocId
+    this.#stem = `${privateMark}canary ${this.#type.name}` as DocId
     this.#self = randomId() as AuthorId
     this.#stranger = randomId() as AuthorId
   }
 
-  /** Tries everything out once. One at a time; never rejects. */
+  /** Tries everything out once, on all servers at the same time. One at a time; never rejects. */
   async sing(): Promise<Song> {
+    const seq = ++this.#lastSeq as Seq
+    const places = this.#parts.options.store.spread?.(this.#stem) ?? []
+    if (places.length === 0) return this.#singIn(this.#stem, seq)
+    const songs = await Promise.all(places.map(({ doc }) => this.#singIn(doc, seq)))
+    const took: { [step in Step]?: number } = {}
+    for (const step of Object.keys(patience) as Step[]) {
+      const times = songs.map(song => song.took[step])
+      if (times.every(ms => ms !== undefined)) took[step] = Math.max(...times)
+    }
+    const failed = songs.flatMap(({ failed }, i) => (failed === null ? [] : [{ ...failed, server: places[i]!.server }]))
+    if (failed[0] === undefined) return { took, failed: null }
+    const { server, ...first } = failed[0]
+    return { took, failed: { ...first, on: { server, failed: failed.length, of: places.length } } }
+  }
+
+  async #singIn(doc: DocId, seq: Seq): Promise<Song> {
     const { clock } = this.#parts.options
     const took: { [step in Step]?: number } = {}
     let step: Step = 'append'
@@ -59,7 +75,7 @@ export class Canary {
       step = to
     }
     try {
-      await this.#parts.visit(this.#doc, document => this.#perform(document, next))
+      await this.#parts.visit(doc, document => this.#perform(document, seq, next))
       took.durability = clock.now() - since
       return { took, failed: null }
     } catch (error) {
@@ -67,12 +83,12 @@ export class Canary {
     }
   }
 
-  async #perform(document: LiveDocument, next: (step: Step) => void): Promise<void> {
+  async #perform(document: LiveDocument, seq: Seq, next: (step: Step) => void): Promise<void> {
     const { store, clock } = this.#parts.options
-    const seq = ++this.#lastSeq as Seq
+    const { id } = document
     let heard: Version = 0
     let stir = (): void => {}
-    const listening = store.log.subscribe(this.#doc, announcement => {
+    const listening = store.log.subscribe(id, announcement => {
       if (announcement.kind !== 'entries') return
       if (announcement.entries.some(entry => entry.author === this.#stranger && entry.seq === seq))
         heard = announcement.from + announcement.entries.length
@@ -100,7 +116,7 @@ export class Canary {
         return [position, { base: position.version, op, user: '', time: clock.now(), type: first }] as const
       })
       const entry = { author: this.#stranger, seq, body: writeBody(edit) }
-      const reply = await this.#inTime('append', 'no answer from the log', store.log.append(this.#doc, at, [entry]))
+      const reply = await this.#inTime('append', 'no answer from the log', store.log.append(id, at, [entry]))
       if (!reply.ok) throw new Error(`the log does not go on from where it was read: ${reply.reason}`)
       const landed = reply.entries.find(({ author }) => author === this.#stranger)?.version
       if (landed === undefined) throw new Error('the log has not taken what it was offered')

@@ -124,7 +124,12 @@ export interface Song {
   /** Milliseconds for which each step that came true was waited for. */
   readonly took: { readonly [step in Step]?: number }
   /** The first step that did not, and why. */
-  readonly failed: { readonly step: Step; readonly why: string } | null
+  readonly failed: {
+    readonly step: Step
+    readonly why: string
+    /** Where the store has documents on several servers: the first on which it failed, on how many, and how many there are. */
+    readonly on?: { readonly server: string; readonly failed: number; readonly of: number }
+  } | null
 }
 
 export interface CommitPage {

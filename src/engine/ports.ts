@@ -303,6 +303,11 @@ export interface Store {
   findings?(): Promise<readonly Finding[]>
   /** The connections on which it stands, as they are now; a store without any has none to tell of. */
   lines?(): readonly StoreLine[]
+  /**
+   * Private documents that begin with this id, one on each server on which documents lie, and what that server is called. A store whose
+   * documents all lie in one place has no such thing, and one that knows no servers now has none.
+   */
+  spread?(stem: DocId): readonly { readonly server: string; readonly doc: DocId }[]
   /** Milliseconds since 1970 by the clock of what the store stands on; a store on this machine has none of its own. */
   time?(): Promise<number>
   /** Copies all that has been written by now into a new directory on this machine; a store that is elsewhere has its own way. */

@@ -174,15 +174,15 @@ const says: { readonly [step in NonNullable<Song['failed']>['step']]: string } =
 }
 
 /** Once may be a hiccup; and what does not become durable is served no better by another node. */
-const faultOf = ({ step, why }: NonNullable<Song['failed']>, failures: number): Fault => {
+const faultOf = ({ step, why, on }: NonNullable<Song['failed']>, failures: number): Fault => {
   const known = causeOf(new Error(why))
   return {
-    reason: `${says[step]} (${step})${known === null || step === 'durability' ? '' : `: ${known.cause}`}`,
+    reason: `${says[step]} (${step})${on === undefined ? '' : `, on ${on.failed} of ${on.of} servers of the store`}${known === null || step === 'durability' ? '' : `: ${known.cause}`}`,
     mend:
       step === 'durability'
         ? 'redis-cli info persistence: aof_enabled 1, aof_last_write_status ok; with replicas: are they there?'
         : (known?.mend ?? 'the log says why (a check fails); if this node alone has it, start it anew'),
     unready: step !== 'durability' && failures > 1,
-    detail: why,
+    detail: on === undefined ? why : `${on.server}: ${why}`,
   }
 }

@@ -62,6 +62,7 @@ export const redisAdapter = (where: string | RedisAdapterOptions): ApplicationAd
 }
 
 const signalsWaiting = 4_194_304 // bytes that Redis has not taken yet: of a second ago nobody wants to know
+const spreadTries = 1_000 // names: a master that has one slot in a hundred is found by one of them
 const controlsWaiting = 1_000 // messages behind one that has no answer; the next are not said
 
 /** A store in Redis. It connects in the background; `ready()`, and every call, rejects while Redis is away. @throws on a faulty address */
@@ -148,6 +149,19 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     controls.tell('control', message)
   }
 
+  /** One document on each of a cluster’s masters; one that has hardly a slot may be left out. */
+  const spread = (stem: DocId): readonly { readonly server: string; readonly doc: DocId }[] => {
+    const slots = read.slots ?? []
+    const servers = new Set(slots.flatMap(([master]) => (master === undefined ? [] : [master])))
+    const found = new Map<string, DocId>()
+    for (let n = 0; n < spreadTries && found.size < servers.size; n++) {
+      const doc = (n === 0 ? stem : `${stem} ${n}`) as DocId
+      const server = slots[keys.slot(doc)]?.[0]
+      if (server !== undefined && !found.has(server)) found.set(server, doc)
+    }
+    return [...found].map(([server, doc]) => ({ server, doc }))
+  }
+
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
     await Promise.all([log.close(), presence.close(), seats.close()])
@@ -197,6 +211,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
       const [same] = await Promise.all([identity.whole(), read.call(redis => redis.ping())])
       if (!same) throw new StoreReplaced()
     },
+    ...(address.kind === 'cluster' ? { spread } : {}),
     findings: () => hardening.findings(),
     async time() {
       const [seconds, microseconds] = await read.call(redis => redis.time())

@@ -15,7 +15,7 @@ import { systemClock } from '../../src/server/clock.ts'
 import { jwt, type ServerOptions } from '../../src/server/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { InkwellNode } from '../nodes.ts'
-import { RedisServer } from '../redis.ts'
+import { RedisServer, startCluster } from '../redis.ts'
 import { afterwards, opens, serverWith } from '../server/worlds.ts'
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -220,6 +220,19 @@ const table: readonly Row[] = [
       const url = await new Promise<string>(resolve => createInterface(child.stdout).once('line', resolve))
       const limit = (bytes: string) => execFileSync('prlimit', ['--pid', String(child.pid), `--fsize=${bytes}:`])
       return { url, begin: () => limit('1'), end: () => limit('unlimited') }
+    },
+  },
+  {
+    name: 'one master of a Redis Cluster is gone',
+    check: 'canary',
+    reason: /\(append\), on 1 of 3 servers of the store/,
+    ready: false,
+    around: async () => {
+      const cluster = await startCluster(3, ['--appendonly', 'yes', '--cluster-require-full-coverage', 'no'])
+      afterwards(() => cluster.discard())
+      const url = await node({ store: redisStore({ url: cluster.url, callLimit: 1_000 }) })
+      const [last] = cluster.nodes.slice(-1) as [RedisServer]
+      return { url, begin: () => last.kill(), end: () => last.start() }
     },
   },
 ]

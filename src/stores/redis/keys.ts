@@ -50,13 +50,15 @@ export class Keys {
     return markTags().map(tag => `${this.#prefix}{${tag}}:mark`)
   }
   /** in which of those parts a document lies */
-  markOf = (doc: DocId): number => Math.floor(slotOf(tag(doc)) / slotsPerMark)
+  markOf = (doc: DocId): number => Math.floor(this.slot(doc) / slotsPerMark)
+  /** in which slot of a cluster a document lies */
+  slot = (doc: DocId): number => slotOf(tag(doc))
   /** another string with every post */
   get noticesMark(): string {
     return `${this.#prefix}{notices}:mark`
   }
 
-  index = (doc: DocId): string => this.#bucket(slotOf(tag(doc)) % buckets)
+  index = (doc: DocId): string => this.#bucket(this.slot(doc) % buckets)
   get indexes(): readonly string[] {
     return Array.from({ length: buckets }, (_, bucket) => this.#bucket(bucket))
   }
