@@ -1,4 +1,4 @@
-// How long one waits for a store.
+// How long one waits for a store, and a store for what it asks.
 // Invariant: whoever waits is answered in time, by the store or by a refusal; one alarm does for all who wait, however many there are.
 
 import type { Clock } from './ports.ts'
@@ -13,15 +13,18 @@ interface Wait {
 export class Deadline {
   private readonly clock: Clock
   private readonly ms: number
+  private readonly late: () => Error
   private readonly ticks: () => number
   /** The oldest first, from `first` on: all may wait equally long. */
   private waits: Wait[] = []
   private first = 0
   private cancel: (() => void) | null = null
 
-  constructor(clock: Clock, ms: number) {
+  /** @param late what whoever has waited in vain is told */
+  constructor(clock: Clock, ms: number, late = (): Error => new Error(`no answer from the store within ${ms} ms`)) {
     this.clock = clock
     this.ms = ms
+    this.late = late
     this.ticks = () => clock.ticks?.() ?? clock.now()
   }
 
@@ -71,7 +74,7 @@ export class Deadline {
         return
       }
       wait.over = true
-      wait.reject(new Error(`no answer from the store within ${this.ms} ms`))
+      wait.reject(this.late())
     }
   }
 }

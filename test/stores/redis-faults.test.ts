@@ -226,6 +226,16 @@ describe('a line to Redis breaks', () => {
     expect(await all(store)).toEqual(['ann1', 'ann2', 'bob1'])
   })
 
+  it('made to forget its scripts, is taught them again', async () => {
+    const redis = await server()
+    const store = storeAt(redis.url)
+    const writer = await Writer.open(store)
+    await writer.write(entry(ann, 1))
+    await redis.do(client => client.script('FLUSH'))
+    await writer.write(entry(ann, 2))
+    expect(await all(store)).toEqual(['ann1', 'ann2'])
+  })
+
   it('a document that is written to anew while the answer to its removal is on its way is listed', async () => {
     const redis = await server(...synced)
     const line = await RedisLine.to(redis.port)

@@ -34,9 +34,7 @@ const standIn = async (fsyncAfter: number, answersAfter = 0): Promise<{ url: str
       case 'EVAL':
       case 'EVALSHA':
         said.push(words[1] === '3' ? 'append' : 'harden')
-        return words[1] === '3'
-          ? `*7\r\n${bulk('ok')}:1\r\n${bulk(emptyChain)}:0\r\n:0\r\n*0\r\n*2\r\n:0\r\n${bulk('f'.repeat(16))}`
-          : '*0\r\n'
+        return words[1] === '3' ? bulk(JSON.stringify(['1', emptyChain, '0', '0', '', 0, 'f'.repeat(16)])) : '*0\r\n'
       case 'HELLO':
         return `%3\r\n${bulk('server')}${bulk('redis')}${bulk('proto')}:3\r\n${bulk('role')}${bulk('master')}`
       default:

@@ -226,6 +226,10 @@ export class Hardening {
     return this.#promised?.rule.kind === 'at once'
   }
 
+  get isKnown(): boolean {
+    return this.#promised !== null
+  }
+
   /** Resolves when the settings are known. */
   known(): Promise<void> {
     if (this.#promised !== null) return resolved

@@ -63,7 +63,7 @@ type OpenReply =
   | ['planted']
   | ['ok', Epoch, number, number, number, number, Chain, string[], Stretches, number, string]
 type AboutReply = [] | [Epoch, number, Chain, number, number, number, Chain, number, number, number]
-type AppendReply = [Refusal | 'torn'] | ['ok', number, Chain, number, number, Stretches, (number | string)[]]
+type Appended = [head: string, chain: Chain, durable: string, horizon: string, missed: Stretches, ...taken: (number | Chain)[]]
 type ReadReply = [Refusal | 'torn'] | ['ok', Epoch, number, number, number, number, Chain, Stretches]
 type LastReply = ['epoch'] | ['ok', Epoch, number, Stretch[]]
 
@@ -101,42 +101,45 @@ export class RedisLog implements Log {
   }
 
   /** A store that closes lets what is under way end. */
-  async #written<T>(write: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new Error('the store is closed')
+  #written<T>(write: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new Error('the store is closed'))
     const done = write()
+    const over = (): void => void this.#writing.delete(done)
     this.#writing.add(done)
-    try {
-      return await done
-    } finally {
-      this.#writing.delete(done)
-    }
+    done.then(over, over)
+    return done
   }
 
   async #append(doc: DocId, at: Position, entries: readonly NewEntry[]): Promise<LogReply> {
     const { append, keys, publish, hardening } = this.#parts
-    await hardening.known()
+    if (!hardening.isKnown) await hardening.known()
     const following = this.#following.get(doc)
-    if (following !== undefined) await turnOf(following)
+    const pause = following === undefined ? 0 : pauseOf(following)
+    if (pause > 0) await new Promise(resolve => setTimeout(resolve, pause))
     const heard = following?.heard
     const isFirst = at.version === 0 && entries.length > 0
     if (isFirst) await this.#list(doc)
-    const reply = await append.run<AppendReply>(
+    const words = [
+      at.epoch,
+      at.version,
+      at.chain,
+      keys.channel(doc),
+      publish,
+      hardening.atOnce ? '1' : '0',
+      heard ? 0 : bytesAtFirst,
+    ]
+    for (const { author, seq, body } of entries) words.push(author, seq, body)
+    const reply = await append.run<string>(
       scripts.append,
       [keys.meta(doc), keys.log(doc), keys.authors(doc)],
-      [
-        at.epoch,
-        at.version,
-        at.chain,
-        keys.channel(doc),
-        publish,
-        hardening.atOnce ? '1' : '0',
-        heard === undefined ? bytesAtFirst : 0,
-        ...entries.flatMap(({ author, seq, body }) => [author, seq, body]),
-      ],
+      words,
+      heard === undefined ? 'at once' : 'a moment',
     )
     if (isFirst) await this.#list(doc) // a removal of what was there before may have taken it off the list in between
-    if (reply[0] !== 'ok') return this.#refused(doc, reply[0])
-    const [, head, chain, durable, horizon, stretches, taken] = reply
+    if (!reply.startsWith('[')) return this.#refused(doc, reply as Refusal | 'torn')
+    const answer = JSON.parse(reply) as Appended
+    const [head, durable, horizon] = [Number(answer[0]), Number(answer[2]), Number(answer[3])]
+    const chain = answer[1]
     let missed: readonly Entry[] | null = head === at.version ? [] : null
     if (heard !== undefined && missed === null) {
       missed = heard.between(at, { version: head, chain })
@@ -145,17 +148,17 @@ export class RedisLog implements Log {
         missed = heard.between(at, { version: head, chain })
       }
     }
-    missed ??= await this.#rest(doc, at, head, stretches)
+    missed ??= await this.#rest(doc, at, head, answer[4])
     if (missed === null)
       throw new Error(`what was appended to ${JSON.stringify(doc)} is there; what came before was trimmed meanwhile`)
     const own: Entry[] = []
-    for (let i = 0; i < taken.length; i += 2) {
-      const { author, seq, body } = entries[Number(taken[i])]!
-      own.push({ author, seq, body, version: head + own.length + 1, chain: taken[i + 1] as Chain })
+    for (let i = 5; i < answer.length; i += 2) {
+      const { author, seq, body } = entries[answer[i] as number]!
+      own.push({ author, seq, body, version: head + own.length + 1, chain: answer[i + 1] as Chain })
     }
     const last = own.at(-1)
     if (last !== undefined && last.version > durable) hardening.note(doc, { ...last, epoch: at.epoch }, true)
-    return { ok: true, entries: [...missed, ...own], durable, horizon }
+    return { ok: true, entries: missed.length === 0 ? own : [...missed, ...own], durable, horizon }
   }
 
   read(doc: DocId, at: Position): Promise<LogReply> {
@@ -491,13 +494,13 @@ interface Following {
 }
 
 /**
- * The first append goes at once, the next waits until the last one is a little while ago; meanwhile its caller gathers a longer batch.
- * Many nodes with one busy document would otherwise each call for every keystroke or two.
+ * Milliseconds that an append waits. The first goes at once, the next when the last one is a little while ago; meanwhile its caller gathers a
+ * longer batch. Many nodes with one busy document would otherwise each call for every keystroke or two.
  */
-const turnOf = async (following: Following): Promise<void> => {
+const pauseOf = (following: Following): number => {
   const now = performance.now()
   following.lastTurn = Math.max(now, following.lastTurn + betweenTurns)
-  if (following.lastTurn > now) await new Promise(resolve => setTimeout(resolve, following.lastTurn - now))
+  return following.lastTurn - now
 }
 
 /** How many versions to ask for, given what the last ones weighed. */

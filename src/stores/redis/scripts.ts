@@ -84,7 +84,9 @@ return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.
 
 /**
  * KEYS meta, log, authors. ARGV epoch, version, chain, channel, PUBLISH or SPUBLISH, "1" when written is durable, bytes to answer (0
- * from one who hears the feed), then author, seq and body of each entry. A stream entry, and its announcement, is bounded by entries and bytes: the first so
+ * from one who hears the feed), then author, seq and body of each entry. Answers why not, or in JSON, since an answer of many parts costs the
+ * node more: version and chain that were the last, durable version, horizon, entries that the caller missed, and for each entry that was
+ * taken its place and its chain. A stream entry, and its announcement, is bounded by entries and bytes: the first so
  * that Lua can hand it over, the second so that a reader can stop between two.
  */
 export const append: Script = {
@@ -94,10 +96,11 @@ export const append: Script = {
 local log = meta()
 local at = tonumber(ARGV[2])
 local no = refusal(log, ARGV[1], at, ARGV[3])
-if no then return { no } end
+if no then return no end
 local missed = at < log.version and ARGV[7] ~= '0' and after(at, tonumber(ARGV[7])) or ''
 local version, chain, durable = log.version, log.chain, log.durable
-local rows, taken, fields, bytes = {}, {}, nil, 0
+local rows, fields, bytes = {}, nil, 0
+local answer = { string.format('%.0f', log.version), log.chain, '', string.format('%.0f', log.horizon), missed }
 local function write()
   if ARGV[6] == '1' then durable = version end
   redis.call('XADD', KEYS[2], id(version), unpack(fields))
@@ -125,8 +128,8 @@ for i = 8, #ARGV, 3 do
     fields[#fields + 1] = before .. chain .. ' ' .. seq .. ' ' .. author
     fields[#fields + 1] = body
     rows[author] = { tonumber(seq), seq, version }
-    taken[#taken + 1] = (i - 8) / 3
-    taken[#taken + 1] = chain
+    answer[#answer + 1] = (i - 8) / 3
+    answer[#answer + 1] = chain
     bytes = bytes + #body
     if #fields >= 1000 or bytes >= 65536 then write() end
   end
@@ -137,7 +140,8 @@ if version > log.version then
   redis.call('HSET', KEYS[1], 'v', string.format('%.0f', version), 'c', chain, 'd', string.format('%.0f', durable))
   if log.version == 0 then redis.call('PERSIST', KEYS[1]) end
 end
-return { 'ok', log.version, log.chain, durable, log.horizon, missed, taken }
+answer[3] = string.format('%.0f', durable)
+return cjson.encode(answer)
 `,
 }
 

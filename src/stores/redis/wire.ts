@@ -1,9 +1,11 @@
 // The connections to Redis, and calls over them that end in time.
 // Invariant: every call settles within its limit, whatever Redis and its client do; no rejection is left without somebody to hear it.
 
+import { createHash } from 'node:crypto'
 import type { ConnectionOptions } from 'node:tls'
 import { Cluster, Redis } from 'ioredis'
-import type { StoreLine } from '../../engine/ports.ts'
+import { Deadline } from '../../engine/deadline.ts'
+import type { Clock, StoreLine } from '../../engine/ports.ts'
 import type { Address, Endpoint } from './address.ts'
 import type { Script } from './scripts.ts'
 import { scripts } from './scripts.ts'
@@ -17,7 +19,11 @@ export interface WireOptions {
 }
 
 type Client = Redis | Cluster
+type Ask<T> = (client: Client) => Promise<T>
 type Reply = string | number | null | readonly Reply[]
+
+/** Whether a call may be kept for a moment, so that others leave with it. */
+type Patience = 'at once' | 'a moment'
 
 /** Redis does not answer, or says that it cannot serve. Whether the call has happened nobody knows. */
 export class RedisAway extends Error {
@@ -101,6 +107,22 @@ const unwatched = (address: Address, purpose: string, options: WireOptions): Cli
   }
 }
 
+/**
+ * Milliseconds from one write of calls that can wait to the next, where more than two of them come in that time. Each write costs this node
+ * and Redis a system call, and so do its answer and its announcements on each node that hears them.
+ */
+const betweenWrites = 3
+const memory = 0.1 // of the newest pause between two such calls in the running mean
+
+/** By which calls are timed. An answer that has arrived while this process was busy is read before it counts as late. */
+const clock: Clock = {
+  now: () => performance.now(),
+  after(ms, call) {
+    const alarm = setTimeout(() => setImmediate(call), ms).unref() // the line keeps the process alive
+    return () => clearTimeout(alarm)
+  },
+}
+
 /** How often a line that was up has been lost. */
 export class Losses {
   #up = false
@@ -128,23 +150,37 @@ export class Wire {
   readonly #name: string
   readonly #purpose: string
   readonly #losses: Losses
-  readonly #limit: number
+  readonly #deadline: Deadline
+  /** By which Redis knows the scripts. */
+  readonly #shas: ReadonlyMap<string, string>
+  /** Those that were sent whole over the line as it is now. Whatever follows finds them there, unless somebody has Redis forget them. */
+  readonly #taught = new Set<string>()
   #lastError: Error | null = null
   /** Whether it has ever been connected: until then a call waits, afterwards it fails at once while Redis is away. */
   #met = false
   readonly #meeting: Promise<void>
-  /** What is held back until this turn of the loop is over. */
+  /** What is held back until this turn of the loop is over, or a little longer where all of it can wait. */
   #gathering: { uncork(): void } | null = null
+  #leaves: 'at the end of this turn' | NodeJS.Timeout | null = null
+  #lastWrite = Number.NEGATIVE_INFINITY
+  #lastCall = 0
+  /** Milliseconds from one call that can wait to the next, of late. */
+  #pause = betweenWrites
   #closed = false
 
   constructor(address: Address, name: string, purpose: string, options: WireOptions) {
     this.#origin = { address, options }
     this.#name = name
-    this.#limit = options.callLimit
+    this.#deadline = new Deadline(
+      clock,
+      options.callLimit,
+      () => new RedisAway(`no answer from ${name} within ${options.callLimit} ms`),
+    )
     this.#purpose = purpose
     this.#client = connected(address, purpose, options)
     this.#losses = new Losses(this.#client)
-    for (const { name, keys, lua } of scripts) this.#client.defineCommand(name, { numberOfKeys: keys, lua })
+    this.#shas = new Map(scripts.map(({ name, lua }) => [name, createHash('sha1').update(lua).digest('hex')]))
+    this.#client.on('close', () => this.#taught.clear())
     this.#client.on('error', (error: Error) => {
       this.#lastError = error
     })
@@ -195,36 +231,90 @@ export class Wire {
     if (this.#client instanceof Cluster) this.#client.refreshSlotsCache(() => {}) // a failure is followed by the next look, in some seconds
   }
 
-  /** @throws {RedisAway} when there is no answer within the limit; what Redis itself refuses, as it says it */
-  async run<T extends Reply>(script: Script, keys: readonly string[], words: readonly (string | number)[]): Promise<T> {
-    return this.call(client => {
-      // The cast: defineCommand has put a method of this name there, which the types cannot know.
-      const command = (client as unknown as Record<string, (...words: readonly (string | number)[]) => Promise<T>>)[script.name]!
-      return command.call(client, ...keys, ...words)
-    })
+  /**
+   * @param patience `at once`, or `a moment`: it may wait for others like it, some milliseconds
+   * @throws {RedisAway} when there is no answer within the limit; what Redis itself refuses, as it says it
+   */
+  run<T extends Reply>(
+    script: Script,
+    keys: readonly string[],
+    words: readonly (string | number)[],
+    patience: Patience = 'at once',
+  ): Promise<T> {
+    const args = [...keys, ...words]
+    // The casts: what a script answers is known where it is written. Not by a command that the client makes of it: that costs a third more.
+    const ask = (client: Client) => client.evalsha(this.#shas.get(script.name)!, keys.length, ...args) as Promise<T>
+    const teach = (client: Client) => {
+      this.#taught.add(script.name)
+      return client.eval(script.lua, keys.length, ...args) as Promise<T>
+    }
+    return this.#taught.has(script.name) ? this.#call(ask, patience, teach) : this.#call(teach, patience, null)
   }
 
   /** Any command; it is over within the limit. */
-  async call<T>(ask: (client: Client) => Promise<T>): Promise<T> {
-    await this.#up()
-    this.#gather()
-    return this.#inTime(ask(this.#client))
+  call<T>(ask: Ask<T>): Promise<T> {
+    return this.#call(ask, 'at once', null)
   }
 
-  /** Commands of one turn of the loop leave in one write: for a busy node the system calls are the dearest part of them. */
-  #gather(): void {
-    if (this.#gathering !== null || this.#client instanceof Cluster) return
-    const { stream } = this.#client
-    this.#gathering = stream
-    stream.cork()
-    setImmediate(() => {
-      this.#gathering = null
-      stream.uncork()
-    })
+  /** @param teach what to ask instead when Redis does not know the script */
+  #call<T>(ask: Ask<T>, patience: Patience, teach: Ask<T> | null): Promise<T> {
+    const send = (): Promise<T> =>
+      new Promise((resolve, reject) => {
+        this.#gather(patience)
+        this.#deadline.answered(ask(this.#client), resolve, error => {
+          if (teach !== null && error.message.startsWith('NOSCRIPT')) resolve(this.#call(teach, 'at once', null))
+          else reject(this.#said(error))
+        })
+      })
+    return this.#client.status === 'ready' ? send() : this.#up().then(send)
+  }
+
+  /**
+   * Commands of one turn of the loop leave in one write: for a busy node the system calls are the dearest part of them. Where all of
+   * them can wait, and others like them have just left, they do so for a moment.
+   */
+  #gather(patience: Patience): void {
+    const wait = patience === 'at once' ? 0 : this.#patience()
+    if (this.#client instanceof Cluster) return
+    if (this.#gathering === null) {
+      this.#gathering = this.#client.stream
+      this.#client.stream.cork()
+    }
+    if (this.#leaves === 'at the end of this turn') return
+    if (wait <= 0) {
+      if (this.#leaves !== null) clearTimeout(this.#leaves)
+      this.#leaves = 'at the end of this turn'
+      setImmediate(this.#write)
+    } else this.#leaves ??= setTimeout(this.#write, wait)
+  }
+
+  /** Milliseconds that a call which can wait waits for others. */
+  #patience(): number {
+    const now = performance.now()
+    this.#pause += memory * (Math.min(now - this.#lastCall, 2 * betweenWrites) - this.#pause)
+    this.#lastCall = now
+    return this.#pause * 2 < betweenWrites ? this.#lastWrite + betweenWrites - now : 0
+  }
+
+  readonly #write = (): void => {
+    const stream = this.#gathering
+    this.#gathering = null
+    this.#leaves = null
+    this.#lastWrite = performance.now()
+    stream?.uncork()
   }
 
   inTime<T>(answer: Promise<T>): Promise<T> {
-    return this.#inTime(answer)
+    return new Promise((resolve, reject) =>
+      this.#deadline.answered(answer, resolve, error => {
+        reject(this.#said(error))
+      }),
+    )
+  }
+
+  /** What Redis says is told as it says it; the rest is the client's way of saying that the line is gone. */
+  #said(error: Error): Error {
+    return error.name === 'ReplyError' || error instanceof RedisAway ? error : this.#away(error)
   }
 
   close(): void {
@@ -235,34 +325,15 @@ export class Wire {
   #up(): Promise<void> {
     if (this.#client.status === 'ready') return Promise.resolve()
     if (this.#met || this.#closed) return Promise.reject(this.#away())
-    return this.#inTime(this.#meeting, () => this.#away())
+    return this.#deadline.inTime(this.#meeting).catch(() => {
+      throw this.#away()
+    })
   }
 
   #away(cause: Error | null = this.#lastError): RedisAway {
     if (this.#closed) return new RedisAway('the store is closed')
     const why = cause === null ? '' : `: ${cause.message}`
     return new RedisAway(`no connection to ${this.#name}${why}`, cause === null ? {} : { cause })
-  }
-
-  #inTime<T>(
-    answer: Promise<T>,
-    late = () => new RedisAway(`no answer from ${this.#name} within ${this.#limit} ms`),
-  ): Promise<T> {
-    return new Promise((resolve, reject) => {
-      // An answer that has arrived while this process was busy is read before it counts as late.
-      const alarm = setTimeout(() => setImmediate(() => reject(late())), this.#limit)
-      answer.then(
-        value => {
-          clearTimeout(alarm)
-          resolve(value)
-        },
-        (error: Error) => {
-          clearTimeout(alarm)
-          // What Redis says is told as it says it; the rest is the client's way of saying that the line is gone.
-          reject(error.name === 'ReplyError' ? error : this.#away(error))
-        },
-      )
-    })
   }
 }
 
