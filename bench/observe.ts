@@ -40,44 +40,56 @@ const serving = async (ratio = 0.01) => {
 const readers = 4
 const edits = 100 // in a turn: short, so that what else the machine does falls on all alike
 
-/** What an edit costs in each of the ways to be seen, against none of them, by turns in one process: the medians of all rounds. */
+/** Of paired ratios the median, and by how much chance moves it: two standard errors, from how far half of them are apart. */
+const middle = (ratios: readonly number[]): { readonly value: number; readonly error: number } => {
+  const value = median(ratios)
+  const spread = 1.48 * median(ratios.map(ratio => Math.abs(ratio - value)))
+  return { value, error: (2 * 1.25 * spread) / Math.sqrt(ratios.length) }
+}
+
+/**
+ * What an edit costs in each of the ways to be seen, against none of them, by short turns in one process: each turn against those before
+ * and behind it, in which nothing is seen. What else the machine does meanwhile falls on all three.
+ */
 const against = async (ratio: number, kinds: readonly Seen[], rounds: number) => {
   const { url, cpu, becomes, stop } = await serving(ratio)
   const { types, close } = await room(url, 'observed', Array(1 + readers).fill({}))
-  const costs: number[][] = kinds.map(() => [])
+  const ratios: number[][] = kinds.map(() => [])
   const bare: number[] = []
   const turn = async (seen: Seen): Promise<number> => {
     const before = await becomes(seen)
     await types(edits)
     return ((await cpu()) - before) / edits
   }
-  // Twice without, and in each round another one is first: what one leaves behind is collected in the turn of the next.
-  const turns: readonly Seen[] = ['off', ...kinds, 'off']
+  let without = await turn('off')
   for (let round = -5; round < rounds; round++) {
-    for (const i of turns.keys()) {
-      const at = (i * (round % 2 === 0 ? 1 : turns.length - 1) + round + 5) % turns.length // and backwards in every other
-      const cost = await turn(turns[at]!)
-      if (round >= 0) (costs[at - 1] ?? bare).push(cost) // before that it warms up
+    for (const i of kinds.keys()) {
+      const at = (i + round + 5) % kinds.length // another one first in each round
+      const [before, seen, after] = [without, await turn(kinds[at]!), await turn('off')]
+      without = after
+      if (round < 0) continue // before that it warms up
+      ratios[at]!.push(seen / Math.sqrt(before * after))
+      bare.push(after)
     }
   }
   await close()
   await stop()
-  const without = median(bare)
-  return { ratios: costs.map(each => median(each) / without), without }
+  return { ratios: ratios.map(middle), without: median(bare) }
 }
 
 const editRows = async (quick: boolean): Promise<Row[]> => {
-  const rounds = quick ? 30 : 120
+  const rounds = quick ? 50 : 400
   // The first shows how far two that are the same are apart in this run.
   const usual = await against(0.01, ['off', 'metrics', 'on'], rounds)
   const all = await against(1, ['on'], rounds / 2)
-  const row = (name: string, value: number, without: number): Row => ({
+  const row = (name: string, { value, error }: ReturnType<typeof middle>, without: number): Row => ({
     what: `server CPU of an edit with ${readers} readers, memory store: ${name}, against none of it`,
     value,
     unit: '×',
-    beside: { 'µs without': without },
+    beside: { '± by chance': error, 'µs without': without },
   })
-  const [same, metrics, on] = usual.ratios as [number, number, number]
+  type Middle = ReturnType<typeof middle>
+  const [same, metrics, on] = usual.ratios as [Middle, Middle, Middle]
   return [
     row('nothing', same, usual.without),
     row('metrics', metrics, usual.without),
