@@ -146,8 +146,18 @@ export class Admission {
   comes(conn: Conn, request: IncomingMessage): Caller {
     const { clock, trustProxy } = this.parts
     const from = addressOf(request, trustProxy)
-    const nobody = { user: null, author: null, next: null }
-    const caller: Caller = { conn, from, since: clock.now(), stranger: true, wide: false, ...nobody, until: 0, received: 0 }
+    const caller: Caller = {
+      conn,
+      from,
+      since: clock.now(),
+      stranger: true,
+      wide: false,
+      user: null,
+      author: null,
+      next: null,
+      until: 0,
+      received: 0,
+    }
     conn[callerOf] = caller
     this.lines++
     this.unknown.add(caller)

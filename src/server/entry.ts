@@ -116,10 +116,13 @@ export class Entry {
 /** Addresses stand in logs, histories and Referer headers: a token in one is told to everybody on the way. */
 export const hasTokenInAddress = (url: string | undefined): boolean => {
   const query = url?.indexOf('?') ?? -1
-  if (query < 0) return false
+  if (query < 0 || !mayName.test(url!)) return false
   const parameters = new URLSearchParams(url!.slice(query))
   return parameters.has('token') || parameters.has('access_token')
 }
+
+/** What names no token, however it is written. */
+const mayName = /%|token/
 
 /**
  * Middleware for an application's own namespaces: `server.io.of('/chat').use(server.authenticate)`. The token is that of the client's

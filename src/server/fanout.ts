@@ -138,6 +138,8 @@ export class Line implements Outlet {
     this.lastTick = this.house.tick
     if (!this.open) return
     if (box.length === 1) return this.put(box[0]!)
+    const whole = joined(box)
+    if (whole !== null && direct(this.conn)) return this.put(whole)
     const tcp = tcpOf(this.conn.transport)
     tcp?.cork()
     for (const parcel of box) this.put(parcel)
@@ -363,6 +365,13 @@ export class Fanout implements House {
     return new Line({ name, form, author, conn, bearer }, this)
   }
 
+  /** Tells a client that it is in, first by a packet of Socket.IO's, and as whom. */
+  welcome(line: Line, packet: string | Uint8Array, welcome: Welcome): void {
+    line.hold(typeof packet === 'string' ? textParcel(packet) : binaryParcel(packet))
+    this.deliver([line], welcome)
+    line.release()
+  }
+
   /** engine.io may hold back what is written to this one. */
   follow(line: Line): void {
     this.lines.set(line.conn, line)
@@ -516,17 +525,47 @@ const joinedParcel = (message: Joined, text: string, texts: Texts): Parcel => {
   }
 }
 
+const shortest = 4_096 // bytes up to which copying costs less than a second buffer in a write
+
+/** Parcels as one, where that is worth it; never through engine.io, which wants each packet for itself. */
+const joined = (box: readonly Parcel[]): Parcel | null => {
+  let bytes = 0
+  for (const parcel of box) {
+    bytes += parcel.bytes
+    if (parcel.tail !== undefined || bytes > shortest) return null
+  }
+  return wrap(
+    '',
+    Buffer.concat(
+      box.map(({ frame }) => frame),
+      bytes,
+    ),
+  )
+}
+
+const binaryParcel = (bytes: Uint8Array): Parcel => {
+  const packet = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const frame = frameFor(binaryFrame, packet.length)
+  packet.copy(frame, frame.length - packet.length)
+  return wrap(packet, frame)
+}
+
+/** A packet with engine.io's "4" in front of it, which makes it a message. */
+const textParcel = (packet: string): Parcel => {
+  const size = Buffer.byteLength(packet)
+  const frame = frameFor(textFrame, 1 + size)
+  frame.write('4', frame.length - size - 1, 'latin1')
+  frame.write(packet, frame.length - size)
+  return wrap(packet, frame)
+}
+
 const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome, texts: Texts, told?: Told) => Parcel } = {
   binary: (message, texts, told) => {
     if (message.kind === 'joined' && message.content.kind === 'snapshot') {
       const { value } = message.content
       if (typeof value === 'string' && value.length >= shared) return joinedParcel(message, value, texts)
     }
-    const bytes = encodeServerFrame(message, undefined, told)
-    const packet = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const frame = frameFor(binaryFrame, packet.length)
-    packet.copy(frame, frame.length - packet.length)
-    return wrap(packet, frame)
+    return binaryParcel(encodeServerFrame(message, undefined, told))
   },
   json: message => {
     // An EVENT packet of the namespace "/", as Socket.IO's own parser writes it; engine.io's "4" in front of it makes it a message. The

@@ -330,9 +330,7 @@ export class Gateway {
       return wire.close()
     }
     try {
-      wires.welcome(wire, () => {
-        wire.talk = this.welcome(form, wire, answer, null)
-      })
+      wire.talk = this.welcome(form, wire, answer, null, wires.admit(wire))
       if (wire.talk !== null) this.lookAgain(wire.talk)
     } catch (error) {
       this.settings.log.error({ err: error }, 'a connection could not be welcomed')
@@ -385,22 +383,35 @@ export class Gateway {
     this.lookAgain(talk)
   }
 
-  /** Begins a conversation; null: it has been begun before, or the line has ended meanwhile. */
-  private welcome(form: Form, conn: Conn, visit: Visit, slot: number | null): Talk | null {
+  /**
+   * Begins a conversation; null: it has been begun before, or the line has ended meanwhile. `answer`: what is still to be said to
+   * the hello, in the packet of CONNECT.
+   */
+  private welcome(form: Form, conn: Conn, visit: Visit, slot: number | null, answer?: string | Uint8Array): Talk | null {
     const { welcome, bearer } = visit
     if (welcome === null) return null
     visit.welcome = null
     const line = this.fanout.open(form, welcome.author, conn, bearer)
-    this.fanout.deliver([line], welcome)
+    if (answer === undefined) this.fanout.deliver([line], welcome)
+    else this.fanout.welcome(line, answer, welcome)
     const caller = this.admission.of(conn)
     if (caller === null) {
       conn.close()
       return null
     }
     const connection = this.engine.connect(welcome, line)
-    const { spread: told } = welcome
-    const nothingYet = { warned: 0, malformed: 0, behind: false, renewing: false, reminded: false }
-    const talk: Talk = { line, connection, caller, ...nothingYet, slot, told }
+    const talk: Talk = {
+      line,
+      connection,
+      caller,
+      warned: 0,
+      malformed: 0,
+      behind: false,
+      renewing: false,
+      reminded: false,
+      slot,
+      told: welcome.spread,
+    }
     this.talks.add(talk)
     this.tally.welcomed++
     this.settings.log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')

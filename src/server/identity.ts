@@ -1,7 +1,7 @@
 // Who a client is: the name under which it writes, and the user whom the application vouches for.
 // Invariant: an AuthorId comes from a secret key only, so nobody writes under another's; a Bearer that leaves here keeps its bounds.
 
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { colorOf, maxWhole, userId, userName } from '../protocol/fields.ts'
 import type { AuthorId, ClientKey } from '../protocol/ids.ts'
@@ -42,8 +42,7 @@ export interface Bearer {
   readonly documents: Documents | null
 }
 
-export const authorOf = (key: ClientKey): AuthorId =>
-  createHash('sha256').update(key).digest('base64url').slice(0, 16) as AuthorId
+export const authorOf = (key: ClientKey): AuthorId => hash('sha256', key, 'base64url').slice(0, 16) as AuthorId
 
 /**
  * What `authenticate` answered, held against the bounds; what else the application's object has stays there.

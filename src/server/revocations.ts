@@ -103,6 +103,7 @@ export class Revocations {
 
   /** Why this bearer has no business here at all; null: he may be here. */
   outcast({ user, token }: Bearer): Refusal | null {
+    if (this.caps.size === 0) return null
     if (this.caps.get(keyOf({ user: user.id })) === 'none') return refusal('revoked')
     if (token !== null && this.caps.get(keyOf({ token })) === 'none')
       return refusal('unauthenticated', 'the token has been revoked')

@@ -184,20 +184,13 @@ export class Wires<Talk> {
     return this.rounds.all
   }
 
-  /** Lets it in. What `say` says to it besides leaves in the same write. */
-  welcome(wire: Wire<Talk>, say: () => void): void {
+  /** Lets it in, and answers with the packet that tells it so. */
+  admit(wire: Wire<Talk>): string | Uint8Array {
     wire.stage = 'in'
     wire.request = null
     this.calm(wire)
     lightenSocket(wire.socket)
-    const tcp = wire.socket._socket
-    tcp?.cork()
-    try {
-      this.write(wire, { type: connect, nsp: '/', data: { sid: this.options.randomId() } })
-      say()
-    } finally {
-      tcp?.uncork()
-    }
+    return this.encoder.encode({ type: connect, nsp: '/', data: { sid: this.options.randomId() } })[0]!
   }
 
   /** Tells why it is not let in. */

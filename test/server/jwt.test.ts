@@ -3,7 +3,8 @@
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, SignJWT } from 'jose'
+import fc from 'fast-check'
+import { exportJWK, jwtVerify, SignJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
 import type { DocId } from '../../src/protocol/ids.ts'
 import { ConfigurationError, type Identity, type JwtOptions, jwt, type Stranger } from '../../src/server/index.ts'
@@ -206,6 +207,48 @@ describe('[P6] jwt() does not take', () => {
   ])('one that %s', async (_, claims) => {
     expect(await no({ secret }, await signed(bytes, { claims }))).not.toBeNull()
   })
+})
+
+const seed = Number(process.env.SEED ?? 20_261_126)
+
+it(`[P6] a token of a shared secret is taken exactly where jose takes it, whatever it claims, SEED=${seed}`, async () => {
+  const time = fc.oneof(
+    fc
+      .integer({ min: -90, max: 90 })
+      .filter(away => Math.abs(Math.abs(away) - 5) > 3)
+      .map(away => now() + away), // far from the edge, which moves
+    fc.constantFrom(undefined, null, 'soon', {}, 0, -1, 1.5, 1e300),
+  )
+  const name = fc.oneof(fc.constantFrom('ada', 'ben', 'here', 'there', '\ufffd', '', undefined, null, 7, [], {}))
+  const claims = fc.record({
+    sub: fc.constantFrom('ada', 'ada', '\ufffd', undefined),
+    exp: time,
+    nbf: fc.oneof(fc.constant(undefined), time),
+    iat: fc.oneof(fc.constant(undefined), time),
+    iss: name,
+    aud: fc.oneof(name, fc.array(name, { maxLength: 3 })),
+  })
+  const options = fc.record(
+    {
+      issuer: fc.constantFrom<string | string[]>('here', ['here', 'there']),
+      audience: fc.constantFrom<string | string[]>('ada', ['ada', 'ben']),
+    },
+    { requiredKeys: [] },
+  )
+  const head = base64({ alg: 'HS256' })
+  await fc.assert(
+    fc.asyncProperty(claims, options, async (claimed, bounds) => {
+      const said = `${head}.${base64(claimed)}`
+      const token = `${said}.${createHmac('sha256', secret).update(said).digest('base64url')}`
+      const checks = { algorithms: ['HS256'], requiredClaims: ['exp', 'sub'], clockTolerance: 5, ...bounds }
+      const taken = await jwtVerify(token, bytes, checks).then(
+        () => null,
+        error => (error as Error).message,
+      )
+      expect(await no({ secret, ...bounds }, token)).toBe(taken)
+    }),
+    { seed, numRuns: 500 },
+  )
 })
 
 describe('published keys', () => {

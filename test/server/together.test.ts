@@ -53,7 +53,7 @@ it('[P8] two messages that are said together reach each of ten clients in one wr
     fanout.deliver(lines, { kind: 'alive', spread: 1 })
     fanout.deliver(lines, { kind: 'alive', spread: 2 })
   })
-  expect([single, several]).toEqual([0, 10])
+  expect([single, several]).toEqual([10, 0])
   fanout.deliver(lines, { kind: 'alive', spread: 3 })
   expect(await Promise.all(heard)).toEqual(Array(10).fill([1, 2, 3]))
 })
