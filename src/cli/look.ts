@@ -4,15 +4,19 @@
 import { z } from 'zod'
 import type { Commit } from '../engine/entry.ts'
 import { Past } from '../engine/past.ts'
+import type { Store } from '../engine/ports.ts'
 import { servedText } from '../ot/served.ts'
 import type { Json } from '../ot/type.ts'
 import { docId, Fault } from '../protocol/fields.ts'
 import type { DocId, Version } from '../protocol/ids.ts'
+import { systemClock } from '../server/clock.ts'
+import { connectionsEverywhere, kickEverywhere } from '../server/everywhere.ts'
 import { type Command, jsonSetting, reaching } from './command.ts'
+import { storeSetting } from './configuration.ts'
 import { jsonLine, type Out, shown, sizeOf, spanOf, table } from './print.ts'
-import { type Admin, adminSettings, ask, type Records, reachSettings, withRecords } from './reach.ts'
+import { type Admin, adminSettings, ask, type Reach, type Records, reachSettings, withRecords, withStore } from './reach.ts'
 import type { Setting, Settings } from './settings.ts'
-import { count, switched, word } from './words.ts'
+import { count, switched, type Where, where, word } from './words.ts'
 
 const types = [servedText]
 
@@ -133,6 +137,26 @@ interface Connected {
   readonly behind: boolean
 }
 
+/** Of connections servers alone know: one of them, or all of a Redis. */
+const serversSettings = {
+  ...adminSettings,
+  store: {
+    flag: storeSetting.flag,
+    variable: storeSetting.variable,
+    alias: storeSetting.alias,
+    says: 'or all servers of this Redis: redis://…; REDIS_URL counts too',
+    shape: where.optional(),
+  } satisfies Setting,
+} as const satisfies Settings
+
+const serversFaults = ({ adminUrl, store }: { readonly adminUrl?: string | undefined; readonly store?: Where | undefined }) =>
+  adminUrl !== undefined || store?.kind === 'redis'
+    ? []
+    : ['--admin-url: say at which server: one that runs with --admin-port; or --store: the Redis of all of them']
+
+const overStore = <T>(reach: Reach & { readonly kind: 'store' }, use: (store: Store) => Promise<T>): Promise<T> =>
+  withStore(reach.where, use)
+
 export const lookCommands = {
   documents: reaching(
     {
@@ -249,8 +273,9 @@ export const lookCommands = {
 
   connections: reaching(
     {
-      says: 'list who is connected to a server: since when, from where, in which documents',
+      says: 'list who is connected to a server, or to all of a Redis: since when, from where, in which documents',
       examples: [
+        'inkwell connections --store redis://localhost:6379 --user ada',
         'inkwell connections --admin-url http://127.0.0.1:3100',
         'inkwell connections --admin-url http://127.0.0.1:3100 --doc minutes --json',
       ],
@@ -259,26 +284,38 @@ export const lookCommands = {
         doc: { flag: '--doc <id>', variable: null, says: 'those in this document', shape: docWord.optional() },
         limit: { flag: '--limit <number>', variable: null, says: 'how many at most', otherwise: '1000', shape: count },
         ...jsonSetting,
-        ...adminSettings,
+        ...serversSettings,
       },
     },
     async ({ user, doc, limit, json }, reach, out) => {
-      if (reach.kind !== 'admin') return
-      const query = new URLSearchParams({
-        limit: String(Math.min(10_000, Math.max(1, limit))),
-        ...(user === undefined ? {} : { user }),
-        ...(doc === undefined ? {} : { document: doc }),
-      })
-      const { connections, count } = await ask<{ connections: readonly Connected[]; count: number }>(
-        reach.admin,
-        `/v1/connections?${query}`,
-      )
+      const most = Math.min(10_000, Math.max(1, limit))
+      const whom = { ...(user === undefined ? {} : { user }), ...(doc === undefined ? {} : { document: doc }) }
+      /** The casts: nodes tell the same as the admin listener. */
+      const told =
+        reach.kind === 'store'
+          ? await overStore(reach, ({ control }) => connectionsEverywhere(control, systemClock, whom, most))
+          : [
+              {
+                name: null,
+                ...(await ask<{ connections: readonly Connected[]; count: number }>(
+                  reach.admin,
+                  `/v1/connections?${new URLSearchParams({ limit: String(most), ...whom })}`,
+                )),
+              },
+            ]
+      const connections = told
+        .flatMap(({ name, connections }) =>
+          (connections as readonly Connected[]).map(each => (name === null ? each : { node: name, ...each })),
+        )
+        .slice(0, most)
+      const count = told.reduce((sum, { count }) => sum + count, 0)
       if (json) {
         for (const each of connections) await out.write(jsonLine(each))
         return
       }
       const now = Date.now()
-      const rows = connections.map(({ id, user, address, since, documents, bytesIn, bytesOut, behind }) => [
+      const rows = connections.map(({ id, user, address, since, documents, bytesIn, bytesOut, behind, ...at }) => [
+        ...('node' in at ? [at.node as string] : []),
         id,
         user.id,
         address,
@@ -288,15 +325,18 @@ export const lookCommands = {
         sizeOf(bytesOut),
         behind ? 'behind' : '',
       ])
-      await out.write(table(['connection', 'user', 'address', 'for', 'documents', 'in', 'out', ''], rows, out))
+      const head = reach.kind === 'store' ? ['node'] : []
+      await out.write(table([...head, 'connection', 'user', 'address', 'for', 'documents', 'in', 'out', ''], rows, out))
       if (count > connections.length) out.say(`${count - connections.length} more: --limit\n`)
     },
+    serversFaults,
   ),
 
   kick: reaching(
     {
       says: 'close connections on all servers; clients come back by themselves, so to keep somebody out use revoke',
       examples: [
+        'inkwell kick --user ada --store redis://localhost:6379',
         'inkwell kick --user ada --admin-url http://127.0.0.1:3100',
         'inkwell kick --connection K3xB-1 --admin-url http://127.0.0.1:3100',
       ],
@@ -309,21 +349,28 @@ export const lookCommands = {
           shape: word.optional(),
         },
         doc: { flag: '--doc <id>', variable: null, says: 'those in this document', shape: docWord.optional() },
-        ...adminSettings,
+        ...serversSettings,
       },
     },
     async ({ user, connection, doc }, reach, out) => {
-      if (reach.kind !== 'admin') return
-      const { kicked } = await ask<{ kicked: number }>(reach.admin, '/v1/kick', {
+      const whom = {
         ...(user === undefined ? {} : { user }),
         ...(connection === undefined ? {} : { connection }),
         ...(doc === undefined ? {} : { document: doc }),
-      })
+      }
+      if (reach.kind === 'store') {
+        const told = await overStore(reach, ({ control }) => kickEverywhere(control, systemClock, whom))
+        const closed = told.reduce((sum, { count }) => sum + count, 0)
+        return out.say(`closed ${closed} at ${told.length} ${told.length === 1 ? 'server' : 'servers'}\n`)
+      }
+      const { kicked } = await ask<{ kicked: number }>(reach.admin, '/v1/kick', whom)
       out.say(`closed ${kicked} at this server; others that share its store have been told\n`)
     },
-    ({ user, connection, doc }) =>
-      user === undefined && connection === undefined && doc === undefined
+    values => [
+      ...serversFaults(values),
+      ...(values.user === undefined && values.connection === undefined && values.doc === undefined
         ? ['--user, --connection, --doc: at least one of them']
-        : [],
+        : []),
+    ],
   ),
 } as const satisfies Record<string, Command>

@@ -6,9 +6,9 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Engine } from '../engine/index.ts'
 import type { Clock, Store } from '../engine/ports.ts'
-import type { Json } from '../ot/type.ts'
 import { refusal } from '../protocol/errors.ts'
 import { attempt, bearerOf, Stop, sendRefusal, sideWith } from './answers.ts'
+import { whomShape } from './everywhere.ts'
 import type { Gateway, Whom } from './gateway.ts'
 import { type Logger, logLevels } from './log.ts'
 import { logDoor } from './logdoor.ts'
@@ -46,11 +46,6 @@ export const adminTokenFault = (token: string): string | null =>
       : 'has characters other than letters, digits and signs of ASCII, or white space'
 
 const subject = { user: z.string().optional(), token: z.string().optional(), document: z.string().optional() }
-const whom = z.strictObject({ connection: z.string().optional(), user: z.string().optional(), document: z.string().optional() })
-const kickWord = z.object({ kind: z.literal('kick'), node: z.string(), whom })
-
-/** What another node says of a kick; null: it says something else. */
-export const kickOf = (word: Json): { readonly node: string; readonly whom: Whom } | null => kickWord.safeParse(word).data ?? null
 const bodies = {
   revoke: z.strictObject({ ...subject, leaves: z.enum(['none', 'read']).optional(), lasts: z.number().optional() }),
   restore: z.strictObject(subject),
@@ -109,7 +104,7 @@ export const adminSide = async ({ log, revocations, metrics, pages, token, ...pa
     },
   })
   app.post('/v1/kick', async request => {
-    const { success, data, error } = whom.safeParse(request.body)
+    const { success, data, error } = whomShape.safeParse(request.body)
     if (!success) throw new Stop(refusal('malformed', z.prettifyError(error)))
     if (Object.keys(data).length === 0) throw new Stop(refusal('malformed', 'nobody is named'))
     const kicked = kick(data)

@@ -15,12 +15,13 @@ import type { Json } from '../ot/type.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
-import { adminSide, adminTokenFault, kickOf } from './admin.ts'
+import { adminSide, adminTokenFault } from './admin.ts'
 import { Admission } from './admission.ts'
 import { systemClock } from './clock.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
 import { Entry, type Middleware } from './entry.ts'
+import { heedOperators } from './everywhere.ts'
 import { type Conn, connectionsOf, cut, Fanout, type Line, mayMove } from './fanout.ts'
 import { Gateway, type Whom } from './gateway.ts'
 import { type Health, HealthWatch } from './health.ts'
@@ -211,16 +212,13 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     return here
   }
   const node = randomBytes(6).toString('base64url')
-  const stopKicking = await store.control.subscribe(word => {
-    const call = kickOf(word)
-    if (call !== null && call.node !== node) edge.kick(call.whom)
-  })
+  let name = hostname()
+  const stopKicking = await heedOperators({ control: store.control, node, name: () => name, edge })
 
   let draining = false
   let closing: Promise<void> | null = null
   const asides: FastifyInstance[] = []
 
-  let name = hostname()
   const nodes = new Nodes({
     control: store.control,
     node,

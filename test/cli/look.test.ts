@@ -100,6 +100,33 @@ it('a kick reaches the servers that share a store', async () => {
   await ann.client.down
 })
 
+it('[P7] over the Redis of many servers, who is connected to any of them is listed and put out, without an admin listener', async () => {
+  const redis = await RedisServer.start()
+  afterwards(() => redis.discard())
+  const environment = { REDIS_URL: redis.url }
+  const servers = await Promise.all([0, 1].map(() => serverWith({ store: redisStore(redis.url), authenticate })))
+  const [ann, bob] = await Promise.all(
+    servers.map(async (server, i) => opens((await server.listen(0)).url, 'minutes', { token: i === 0 ? 'ann' : 'bob' })),
+  )
+  const listed = async (flags = {}) =>
+    (await prints('connections', { json: true, ...flags }, environment))
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as { node: string; user: { id: string }; documents: unknown })
+  const found = await listed()
+  expect(found.map(({ user, documents }) => [user.id, documents]).sort()).toEqual([
+    ['ann', [{ id: 'minutes', right: 'write' }]],
+    ['bob', [{ id: 'minutes', right: 'write' }]],
+  ])
+  expect(new Set(found.map(({ node }) => node)).size).toBe(2)
+  expect((await listed({ user: 'bob' })).map(({ user }) => user.id)).toEqual(['bob'])
+  const { out, said } = await does('connections', { limit: '1' }, environment)
+  expect([out.trim().split('\n').length, said]).toEqual([1, '1 more: --limit\n'])
+  expect((await does('kick', { user: 'ann' }, environment)).said).toBe('closed 1 at 2 servers\n')
+  await ann!.client.down
+  await bob!.types('still here')
+})
+
 it('a person gets columns, and no text of anybody is a command to the terminal', async () => {
   const server = await serverWith({ authenticate })
   const { url } = await server.listen(0)
