@@ -10,6 +10,7 @@ import { type ErrorCode, type Refusal, refusal } from '../../src/protocol/errors
 import type { DocId } from '../../src/protocol/ids.ts'
 import type { ClientMessage, ServerMessage } from '../../src/protocol/messages.ts'
 import { createParser } from '../../src/protocol/parser.ts'
+import { systemClock } from '../../src/server/clock.ts'
 import { defaultLineLimits, type InkwellServer, memoryStore, type ServerLimits } from '../../src/server/index.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { frame } from '../websocket.ts'
@@ -394,6 +395,102 @@ const isPaced = async (world: World, what: 'probe' | 'long'): Promise<void> => {
   await witness.client.next('presence', ({ changes }) => changes.some(({ kind }) => kind === 'gone'))
   expect(JSON.stringify(kept(witness.client))).not.toContain('shown')
 }
+
+it.each([
+  ['messagesPerLine', 50],
+  ['bytesPerLine', 10_000],
+  ['messagesPerUser', 50],
+  ['bytesPerUser', 10_000],
+])(
+  '[P5] %s: step by step, on a clock that stands still, one is told, then not shown, then refused, then cut',
+  async (name, limit) => {
+    const now = Date.now()
+    const authenticate = (token: string | undefined) => ({ id: token! })
+    const server = await serverWith({ limits: { [name]: limit }, authenticate, clock: { ...systemClock, now: () => now } })
+    const { url } = await server.listen(0)
+    const neighbour = await opens(url, 'shared', { token: 'neighbour' })
+    const [witness, floods] = [connects(url, { token: 'witness' }), connects(url, { token: 'mallory' })]
+    // A user's limits hold on a line of his that sends nothing but this.
+    const speaks = name.endsWith('User') ? connects(url, { token: 'mallory' }) : floods
+    await witness.join('other')
+    const { handle, content } = await speaks.join('other')
+    await floods.next('welcome')
+    const { position } = content
+    let spent = 0
+    /** Sends until so many milliseconds are spent: fifty a second, or as many bytes as come to the same. */
+    const spends = (ms: number): void => {
+      for (; spent < ms; spent += limit === 50 ? 20 : 50)
+        floods.send(
+          limit === 50
+            ? ({ kind: 'probe' } as ClientMessage)
+            : { kind: 'signal', handle: (handle + 1) as typeof handle, name: 'n', payload: 'x'.repeat(485) },
+        )
+    }
+    /** What was sent before has been read by now. */
+    const read = async (): Promise<void> => {
+      floods.send({ kind: 'leave', handle: (handle + 2) as typeof handle })
+      await floods.next('refused', ({ handle: which }) => which === handle + 2)
+    }
+    const moves = (n: number): void => speaks.send({ kind: 'present', handle, version: 0, state: { n } })
+    const seen = async (n: number): Promise<unknown> =>
+      witness.next('presence', ({ changes }) => changes.some(change => change.kind === 'here' && change.state.n === n))
+    const submits = (seq: number): void =>
+      speaks.send({ kind: 'submit', handle, seq, position, op: [`edit ${seq}`] } as ClientMessage)
+    const committed = async (seq: number): Promise<unknown> =>
+      witness.next('commits', ({ commits }) => commits.some(commit => commit.seq === seq))
+    const told = () => speaks.next('refused', ({ refusal: { code } }) => code === 'slow-down')
+    const nobody = { doc: null, handle: null, seq: null }
+
+    spends(500)
+    await read()
+    moves(1)
+    await seen(1)
+    expect(kept(speaks).filter(message => message.kind === 'refused' && message.refusal.code === 'slow-down')).toEqual([])
+
+    spends(1_500)
+    await read()
+    moves(2)
+    await seen(2)
+    submits(1)
+    await committed(1)
+    const word = await told()
+    expect(word).toMatchObject(nobody)
+    is(word.refusal, 'slow-down')
+    expect(word.refusal.after).toBeGreaterThan(0)
+    await neighbour.types('a')
+
+    spends(2_500)
+    await read()
+    moves(3)
+    speaks.send({ kind: 'signal', handle, name: 'n', payload: 'not heard' })
+    submits(2)
+    await committed(2)
+    await neighbour.types('b')
+
+    spends(4_000)
+    await read()
+    moves(4)
+    submits(3)
+    const no = await told()
+    expect([no.handle, no.seq, no.refusal.after! > word.refusal.after!]).toEqual([handle, 3, true])
+    is(no.refusal, 'slow-down')
+    speaks.send({ kind: 'join', doc: 'another' as DocId, type: 'text', position: null })
+    expect(await told()).toMatchObject({ doc: 'another', refusal: { code: 'slow-down' } })
+    await neighbour.types('c')
+
+    spends(6_000)
+    expect(await floods.down).toMatch(/^transport/)
+    if (speaks !== floods) {
+      submits(4)
+      expect(await told()).toMatchObject(nobody)
+      expect(await speaks.down).toMatch(/^transport/)
+    }
+    await witness.next('presence', ({ changes }) => changes.some(({ kind }) => kind === 'gone'))
+    expect(JSON.stringify(kept(witness))).not.toMatch(/"n":[34]|not heard|edit [34]/)
+    await neighbour.types('d')
+    expect(neighbour.shows).toBe('abcd')
+  },
+)
 
 /** What has come and was not asked for yet. */
 const kept = (client: RawClient) => (client as unknown as { readonly kept: readonly ServerMessage[] }).kept
