@@ -187,6 +187,8 @@ interface Outcome {
   readonly submit: string
   readonly present: string
   readonly signal: string
+  /** What he hears of what others write, show and say. */
+  readonly hears: 'all' | 'nothing'
   readonly document: number
   readonly commits: number
 }
@@ -210,13 +212,35 @@ const tries = async (
   const mark = (what: string): string => `${what} ${marks++}!`
   const [submitted, presented, signalled] = [mark('submit'), mark('present'), mark('signal')]
   const { position } = content
-  return {
+  const did = {
     submit: await ear.says({ kind: 'submit', handle, seq: ++seq, position, op: [submitted] }, submitted, 'committed', witness),
     present: await ear.says({ kind: 'present', handle, version: 0, state: { mark: presented } }, presented, 'seen', witness),
     signal: await ear.says({ kind: 'signal', handle, name: 'mark', payload: signalled }, signalled, 'heard', witness),
-    ...(await asks(world, token)),
   }
+  return { ...did, hears: await hears(world, ear, did.present === 'seen', witness), ...(await asks(world, token)) }
 }
+
+/** The witness writes, shows and says something; somebody at the near node hears it, and so does everybody who is in. */
+const hears = async (world: World, ear: Ear, isIn: boolean, witness: Ear): Promise<Outcome['hears']> => {
+  const beside = new Ear(world.nearUrl, await tokenOf({ user: `beside ${marks++}`, documents: { '*': 'read' }, jti: 'beside' }))
+  await joins(beside)
+  const said = ['text', 'state', 'word'].map(what => `${what} ${marks++}!`) as [string, string, string]
+  const { handle, content } = await witness.next('joined')
+  witness.client.send({ kind: 'submit', handle, seq: ++witnessSeq, position: content.position, op: [said[0]] })
+  witness.client.send({ kind: 'present', handle, version: 0, state: { mark: said[1] } })
+  witness.client.send({ kind: 'signal', handle, name: 'mark', payload: said[2] })
+  const all = (one: Ear) => one.finds(() => (said.every(mark => one.hasHeard(mark)) ? true : undefined))
+  await all(beside)
+  beside.client.close()
+  if (isIn) await all(ear)
+  else if (ear.end === null) {
+    const since = ear.heard.length
+    ear.client.send({ kind: 'probe' })
+    await ear.finds(() => ear.end ?? ear.heard.slice(since).find(({ kind }) => kind === 'alive'))
+  }
+  return isIn ? 'all' : said.some(mark => ear.hasHeard(mark)) ? ('something' as never) : 'nothing'
+}
+let witnessSeq = 1
 
 /** Comes anew: what is said to the hello, and what then can be done. */
 const enters = async (world: World, token: string | undefined, witness: Ear, form: Form = 'binary'): Promise<unknown> => {
@@ -240,17 +264,24 @@ const nothingSlippedThrough = async (world: World, witness: Ear): Promise<void> 
 
 // ---- the table
 
-const { join: _, ...stillWrites } = {
-  join: 'write',
+const stillWrites: Outcome = {
   submit: 'committed',
   present: 'seen',
   signal: 'heard',
+  hears: 'all',
   document: 200,
   commits: 200,
 }
 const onlyReads: Outcome = { ...stillWrites, submit: 'forbidden' }
-const isOut: Outcome = { submit: 'not-joined', present: 'not-joined', signal: 'not-joined', document: 403, commits: 403 }
-const noLine = { submit: 'no line', present: 'no line', signal: 'no line' }
+const isOut: Outcome = {
+  submit: 'not-joined',
+  present: 'not-joined',
+  signal: 'not-joined',
+  hears: 'nothing',
+  document: 403,
+  commits: 403,
+}
+const noLine = { submit: 'no line', present: 'no line', signal: 'no line', hears: 'nothing' } as const
 
 const writes = { join: 'write', ...stillWrites }
 const reads = { join: 'read', ...onlyReads }
