@@ -214,6 +214,19 @@ it('an export that is broken off goes on behind its last whole document; none is
   await expect(does('export', { doc: 'none', to: join(folder, 'none') }, from)).rejects.toThrow('nobody has written to "none"')
 })
 
+it('[P7] whoever waits at a terminal sees how far it has come; a program is told the outcome alone', async () => {
+  const to = join(folder, 'watched.inkwell')
+  const path = await makeStore(join(folder, 'watched'))
+  const into = { INKWELL_STORE: `embedded:${path}` }
+  const clear = '\r\u001b[2K'
+  const watched = await does('export', { to }, from, { terminal: true })
+  expect(watched.said).toMatch(/^\r.{4}export {2}0 documents, \d+ B.*\r.{4}exported 2 documents, [\d.]+ KiB\n$/)
+  const imported = await does('import', { file: to }, into, { terminal: true })
+  expect(imported.said).toMatch(/^\r.{4}import \[[█ ]{20}\] \d+ % {2}0 documents, \d+ B.*\r.{4}imported 2 documents\n$/)
+  for (const { said } of [watched, imported]) expect(said.split(clear).length).toBeGreaterThan(2)
+  expect((await does('import', { file: to }, into)).said).toBe('imported 0 documents, 2 were there already\n')
+})
+
 /** A file of one document with a longer history than a small disk holds. */
 const longHistory = async (): Promise<string> => {
   const { log, close } = memoryStore()
