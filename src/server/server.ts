@@ -300,6 +300,13 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
       'ANYBODY MAY ENTER: no authenticate is given, so everyone is a guest. Development only; production refuses to start so.',
     )
 
+  /** A request of which only a half has come does not hold up the end. */
+  const closes = async (side: FastifyInstance): Promise<void> => {
+    const late = setTimeout(() => side.server.closeAllConnections(), farewell)
+    await side.close()
+    clearTimeout(late)
+  }
+
   const stop = async (): Promise<void> => {
     drain()
     if (store.shared) await left()
@@ -331,7 +338,7 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     nodes.close()
     edge.close()
     revocations.close()
-    await Promise.all([app, ...asides].map(side => side.close()))
+    await Promise.all([app, ...asides].map(closes))
     readiness.close()
     await store.close()
     log.info('stopped')

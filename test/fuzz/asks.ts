@@ -25,6 +25,8 @@ export interface Held {
   readonly heapUsed: number
   readonly external: number
   readonly rss: number
+  /** Of the network, whatever is spoken over them. */
+  readonly sockets: number
   readonly connections: number
   readonly documents: number
 }

@@ -28,6 +28,8 @@ export interface FuzzOptions {
    * and the tools that keep to no protocol run beside. Without it only a stall that no machine explains is a failure.
    */
   readonly strict: boolean
+  /** An application speaks in a namespace of its own there too, so that every line goes through Socket.IO. */
+  readonly shared: boolean
 }
 
 export interface Found {
@@ -53,13 +55,15 @@ const pause = 10 // ms between two inputs of one of them, where neighbours are t
 const steps = 60 // inputs of one of them, at most
 const stallAllowed = { strict: 50, lenient: 2_000 } // ms of CPU above what is seen without anybody who tries
 const memoryAllowed = 1.1
+const mostSockets = 4 + 8 // of the neighbours, and those that this process keeps for its next request
 const latencyAllowed = 3
 const canary = 'nobody may read this'
 
-export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise<Found> => {
+export const fuzz = async ({ seed, seconds, say, strict, shared }: FuzzOptions): Promise<Found> => {
   const story = new Story(canary)
   const adminToken = randomBytes(24).toString('base64url')
-  const server = await Beside.start<Begun>('server.ts', [adminToken])
+  const args = [adminToken, ...(shared ? ['shared'] : [])]
+  const server = await Beside.start<Begun>('server.ts', args)
   const { routes, ...urls } = server.begun
   const url = urls.public
   let stall = 0
@@ -119,20 +123,23 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
     strict ? running(() => abuse(begun.public, seeded(chance + 2_000), story)) : Promise.resolve()
   const settles = async (): Promise<Held> => {
     // Everybody but the neighbours has gone, and what nobody has joined is let go.
+    const kept = ({ documents, connections, sockets }: Held): boolean =>
+      documents > 1 || connections > 4 || (strict && sockets > mostSockets)
     let before = await server.asks<Held>('held')
-    for (let i = 0; i < 60 && (before.documents > 1 || before.connections > 4); i++) {
+    for (let i = 0; i < 60 && kept(before); i++) {
       await sleep(500)
       before = await server.asks<Held>('held')
     }
-    if (before.documents > 1 || before.connections > 4)
-      story.fails(`what was left is kept: ${JSON.stringify(before)}`, Buffer.alloc(0))
+    if (kept(before)) story.fails(`what was left is kept: ${JSON.stringify(before)}`, Buffer.alloc(0))
     return before
   }
 
   // Whoever tries gives way to the server and the neighbours: what is measured is what the server does to them, not this process.
   if (strict) setPriority(constants.priority.PRIORITY_LOW)
   try {
-    say(`fuzz: seed ${seed}, ${seconds} s, server ${server.pid}, routes ${routes.length}`)
+    say(
+      `fuzz: seed ${seed}, ${seconds} s, ${shared ? 'with' : 'without'} an application’s namespace, server ${server.pid}, routes ${routes.length}`,
+    )
     // A first, short try warms everything up, so that what is kept once and for all does not count as growth.
     const warm = tries(server, seed)
     await Promise.race([warm.ended, sleep(strict ? 45_000 : 1_500)]) // it ends by itself only where it fails
@@ -151,7 +158,7 @@ export const fuzz = async ({ seed, seconds, say, strict }: FuzzOptions): Promise
 
     let beside: number | null = null
     if (strict) {
-      const another = await Beside.start<Begun>('server.ts', [adminToken])
+      const another = await Beside.start<Begun>('server.ts', args)
       const attack = Promise.all([tries(another, seed + 1).ended, abuses(another, seed + 1)])
       await Promise.race([attack, sleep(5_000)]) // it warms up as the first has
       await typed()

@@ -1,4 +1,5 @@
-// The fuzzers for as long as one likes: npm run fuzz -- --minutes 10 --seed 7. With --json the findings as one line of JSON.
+// The fuzzers for as long as one likes: npm run fuzz -- --minutes 10 --seed 7. With --shared an application has a namespace of its own
+// on the server that is tried. With --json the findings as one line of JSON.
 // Invariant: exits with 0 only when nothing failed.
 
 import { parseArgs } from 'node:util'
@@ -8,6 +9,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
+    shared: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
@@ -21,7 +23,7 @@ if (!Number.isSafeInteger(seed) || !(minutes > 0)) {
 const say = (line: string): void => void (values.json ? process.stderr : process.stdout).write(`${line}\n`)
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 try {
-  const found = await fuzz({ seed, seconds: minutes * 60, say, strict: true })
+  const found = await fuzz({ seed, seconds: minutes * 60, say, strict: true, shared: values.shared })
   const { inputs, tally, stalls, p99, edits, memory, rss } = found
   if (values.json) process.stdout.write(`${JSON.stringify({ seed, minutes, ...found })}\n`)
   for (const [what, count] of Object.entries(tally)) say(`  ${String(count).padStart(8)}  ${what}`)

@@ -39,6 +39,7 @@ const rights = (user: string, doc: string) => {
 
 const folder = mkdtempSync(join(tmpdir(), 'inkwell-fuzz-'))
 const adminToken = process.argv[2]!
+const isShared = process.argv[3] === 'shared'
 const server = await createServer({
   store: embeddedStore({ path: join(folder, 'data') }),
   logger: log,
@@ -64,7 +65,8 @@ const server = await createServer({
     idleDocument: 1_000,
   },
 })
-server.io.of('/chat').on('connection', socket => socket.on('say', (...words) => socket.emit('said', ...words.slice(0, 2))))
+if (isShared)
+  server.io.of('/chat').on('connection', socket => socket.on('say', (...words) => socket.emit('said', ...words.slice(0, 2))))
 const { url } = await server.listen(0)
 const admin = await server.listenAdmin(0, { token: adminToken })
 
@@ -84,7 +86,9 @@ const held = async (): Promise<Held> => {
     await sleep(50)
   }
   const { heapUsed, external, rss } = process.memoryUsage()
-  return { heapUsed, external, rss, ...server.engine.counts }
+  const of = sides.map(({ app }) => new Promise<number>(resolve => app.server.getConnections((_, count) => resolve(count ?? 0))))
+  const sockets = (await Promise.all(of)).reduce((sum, count) => sum + count, 0)
+  return { heapUsed, external, rss, sockets, ...server.engine.counts }
 }
 
 process.on('message', async (ask: Ask) => {
@@ -100,6 +104,7 @@ process.on('message', async (ask: Ask) => {
       await server.close()
       rmSync(folder, { recursive: true, force: true })
       process.disconnect()
+      process.exit() // engine.io waits half a minute longer for clients that poll and are gone
   }
 })
 const routes = sides.flatMap(({ app, routes }): Route[] =>

@@ -1,6 +1,7 @@
 // The listener for an operator: for whoever says the token, and for no page in a browser.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import { connect as dial } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, it } from 'vitest'
@@ -259,4 +260,17 @@ describe('whoever is none', () => {
     await server.close()
     await expect(fetch(url)).rejects.toThrow()
   })
+
+  it('[P7] does not hold up a server that closes by half a request', async () => {
+    const server = await serverWith()
+    const { port } = new URL((await server.listenAdmin(0, { token })).url)
+    const half = dial(Number(port), '127.0.0.1')
+    afterwards(() => half.destroy())
+    half.on('error', () => {})
+    half.write('GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\nGET /metrics HTTP/1.1\r\n')
+    await once(half, 'data') // the whole one is answered
+    const ended = once(half, 'close')
+    await server.close()
+    await ended
+  }, 20_000)
 })
