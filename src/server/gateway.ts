@@ -216,6 +216,9 @@ export class Gateway {
         said: ({ talk }, event, content) => {
           if (talk?.line.open) this.heed(talk, event, content)
         },
+        aside: ({ talk }) => {
+          if (talk !== null) this.disregard(talk)
+        },
         broken: ({ talk }, error) => this.cannotRead(talk, error),
         asked: ({ talk }) => {
           if (talk !== null && talk.told !== this.crowd.spread) this.tellSpread([talk])
@@ -536,6 +539,15 @@ export class Gateway {
     if (event === 'submit') no({ handle, seq })
     else if (event === 'join') no({ doc })
     return false
+  }
+
+  /** What is no message is bounded as messages are: in how much comes of it, and in what waits for a client that does not read. */
+  private disregard(talk: Talk): void {
+    const { pace, pause } = this.admission.paceOf(talk.caller)
+    if (pace === 'cut') return this.dismiss(talk, refusal('slow-down', 'far too much, for too long', pause))
+    if (talk.line.held <= this.settings.limits.waitingBytes) return
+    this.tally.cuts.waiting++
+    talk.line.cut()
   }
 
   /** Takes another token for a line that is open. One that is not taken changes nothing. */

@@ -47,6 +47,8 @@ export interface Ears<Talk> {
   heard(wire: Wire<Talk>, bytes: number): void
   hello(wire: Wire<Talk>, auth: unknown): void
   said(wire: Wire<Talk>, event: string, content: unknown): void
+  /** It has said what nobody heeds, and what may have been answered all the same. */
+  aside(wire: Wire<Talk>): void
   /** A frame cannot be read; the line is closed next. */
   broken(wire: Wire<Talk>, error: Error): void
   /** It has left the conversation, if it was in one. */
@@ -233,7 +235,7 @@ export class Wires<Talk> {
     if (wire.readyState !== 'open') return
     const first = isBinary ? binary : data[0]
     this.ears.heard(wire, isBinary ? data.length : Math.max(0, data.length - 1))
-    if (first === pong) return wire.asked ? this.calm(wire) : undefined
+    if (first === pong) return wire.asked ? this.calm(wire) : this.ears.aside(wire)
     if (wire.asked && !wire.refreshed) {
       wire.timer!.refresh()
       wire.refreshed = true
@@ -248,7 +250,8 @@ export class Wires<Talk> {
       case ping:
         return this.end(wire, 'transport error') // only servers ask
       default:
-        if (first === undefined || !idle.has(first)) this.end(wire, 'parse error')
+        if (first !== undefined && idle.has(first)) this.ears.aside(wire)
+        else this.end(wire, 'parse error')
     }
   }
 
@@ -265,8 +268,9 @@ export class Wires<Talk> {
   private take(wire: Wire<Talk>, { type, nsp, data }: Packet): void {
     if (nsp !== '/') {
       // There is none; but where an application makes one only now, the line finds it when it comes again.
-      if (type === connect && !this.taken) return this.refuse(wire, { message: 'Invalid namespace' }, nsp)
-      return wire.close()
+      if (type !== connect || this.taken || wire.stage === 'out') return wire.close()
+      this.refuse(wire, { message: 'Invalid namespace' }, nsp)
+      return this.ears.aside(wire)
     }
     if (wire.stage !== 'in') {
       if (type !== connect) return wire.close()
@@ -278,7 +282,7 @@ export class Wires<Talk> {
         return this.ears.said(wire, name, content)
       }
       case ack:
-        return // of nothing: nobody here asks for one
+        return this.ears.aside(wire) // of nothing: nobody here asks for one
       case disconnect:
         return this.out(wire, 'client namespace disconnect')
       default:

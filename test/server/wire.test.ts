@@ -147,6 +147,37 @@ it.each([
   expect(answers[0]).toEqual(answers[1])
 })
 
+it.each([
+  ['asks for namespaces that there are not', packet({ type: 0, nsp: '/chat', data: {} })],
+  ['acknowledges what nobody asked', packet({ type: 3, data: [1], id: 3 })],
+  ['answers pings that there were not', frame(1, '3')],
+  ['says what means nothing', frame(1, '6')],
+])('[P5] who is in and %s without end is told so, and cut', async (_, part) => {
+  const server = await serverWith({ limits: { ...quiet, messagesPerLine: 20 } })
+  const { url } = await server.listen(0)
+  const said = await heard(url, '/socket.io/?EIO=4&transport=websocket', [enters, Buffer.concat(Array(200).fill(part))])
+  expect(said.at(-2)).toMatch(/"refused".*"slow-down".*far too much/)
+  expect(said.at(-1)).toBe('8 ')
+})
+
+it('[P5] who asks for namespaces in step and reads no answer is cut once too much waits for it', async () => {
+  const server = await serverWith({
+    limits: { ...quiet, waitingBytes: 1_000, messagesPerLine: 1e6, messagesPerUser: 1e6, bytesPerLine: 1e9, bytesPerUser: 1e9 },
+  })
+  const { url } = await server.listen(0)
+  const answer = await open(`${url}/socket.io/?EIO=4&transport=websocket`)
+  if (answer.kind === 'no') throw new Error(answer.body)
+  const { socket } = answer
+  afterwards(() => socket.destroy())
+  socket.write(enters)
+  await expect.poll(() => server.engine.counts.connections).toBe(1)
+  socket.pause()
+  const asks = Buffer.concat(Array(1_000).fill(packet({ type: 0, nsp: `/${'x'.repeat(60)}`, data: {} })))
+  const asking = setInterval(() => socket.writableLength < 1_000_000 && socket.write(asks), 1)
+  afterwards(() => clearInterval(asking))
+  await expect.poll(() => server.engine.counts.connections, { timeout: 60_000 }).toBe(0)
+})
+
 it('[P8] a line of documents alone has none of Socket.IO’s objects; one that comes once an application has taken them has', async () => {
   const server = await serverWith({ limits: quiet })
   const { url } = await server.listen(0)
