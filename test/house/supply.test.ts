@@ -64,6 +64,17 @@ it('[P5] what is installed is what the lock file says', () => {
   expect(others.map(([path]) => path)).toEqual([])
 })
 
+it('[P5] package.json holds what is nested above them too, and SECURITY.md tells an application to do the same', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', '..', 'SECURITY.md'), 'utf8')
+  const told = JSON.parse(/```json\n([^`]+)```/.exec(page)![1]!) as { overrides: Readonly<Record<string, string>> }
+  const { overrides } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')) as typeof told
+  for (const held of [overrides, told.overrides]) {
+    const nested = least.filter(([name]) => ['engine.io', 'ws', 'socket.io-parser'].includes(name))
+    expect(nested.filter(([name, least]) => isOlder(held[name]!.replace(/^\^/, ''), least)).map(([name]) => name)).toEqual([])
+  }
+  expect(told.overrides).toEqual(Object.fromEntries(Object.keys(told.overrides).map(name => [name, overrides[name]])))
+})
+
 it('[P5] whoever installs inkwell beside others gets no older ones either: its own ranges begin above them', () => {
   const root = (lock.packages[''] as { dependencies?: Readonly<Record<string, string>> } | undefined)?.dependencies ?? {}
   const direct = least.filter(([name]) => name in root)

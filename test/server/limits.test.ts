@@ -42,6 +42,7 @@ class World {
       store,
       limits,
       authenticate: token => (token === undefined ? null : { id: token }),
+      authorize: (_, doc) => (doc === 'undecided' ? new Promise(() => {}) : 'write'),
       trustProxy: 1,
     })
     const { url } = await server.listen(0)
@@ -316,6 +317,22 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       expect([why.after! > 0, (await two.client.next('right')).right]).toEqual([true, 'full'])
     },
   ],
+  peersShown: [
+    1,
+    async world => {
+      for (const one of ['first', 'second', 'third']) await world.member(one)
+      const { people, peers } = await (await world.client()).join('other')
+      expect([people, peers.length]).toEqual([4, 1])
+    },
+  ],
+  authorizeTimeout: [
+    300,
+    async world => {
+      const client = await world.client()
+      const { refusal: why } = await client.refused({ kind: 'join', doc: 'undecided' as DocId, type: 'text', position: null })
+      is(why, 'unavailable')
+    },
+  ],
   submissionsWaiting: [
     2,
     async world => {
@@ -524,7 +541,6 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
     stuckTime: 'slow.test.ts',
     applicationBytes: 'adapter.test.ts',
     tokenGrace: 'tokens.test.ts',
-    authorizeTimeout: 'revocations.test.ts',
     pingInterval: 'below: a line on which nobody answers',
     pingTimeout: 'the same',
     unreadyAfter: 'readiness.test.ts',
@@ -532,7 +548,6 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
     clockSkew: 'tells, refuses nobody',
     hotCommits: 'tells, refuses nobody',
     stopWithin: 'how long a stop takes; cli/serve.test.ts',
-    peersShown: 'engine/people.test.ts',
     peerActive: 'engine/people.test.ts',
     writerActive: 'engine/writers.test.ts',
     writerPace: 'engine/writers.test.ts',
