@@ -396,3 +396,32 @@ it.each(inRedis)('[P1] in Redis %s is found', async (_, harm, says) => {
   expect(out).toMatch(/1 of 2 documents with \d+ commits is not sound\n$/)
   expect(code).toBe(1)
 })
+
+it('[P5] some entries of a long log in Redis cost what they are, and not what follows them', async () => {
+  const store = redisStore({ url: redis.url, prefix: 'long:' })
+  try {
+    const { log } = store
+    const doc = 'long' as DocId
+    let at: Position = { epoch: (await log.open(doc)).epoch, version: 0, chain: emptyChain }
+    for (const all = keystrokes(30_000); all.length > 0; ) {
+      const reply = await log.append(doc, at, all.splice(0, 1_000))
+      if (!reply.ok) throw new Error(reply.reason)
+      const last = reply.entries.at(-1)!
+      at = { ...at, version: last.version, chain: last.chain }
+    }
+    const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await redis.do(client => client.info('stats')))![1])
+    for (const [after, limit] of [
+      [0, 1_000],
+      [1_500, 1_000],
+      [10_001, 3_998],
+      [29_999, 1],
+    ] as const) {
+      const before = await sent()
+      const entries = await log.entries(doc, after, limit)
+      expect(entries.map(({ version }) => version)).toEqual(Array.from({ length: limit }, (_, i) => after + i + 1))
+      expect((await sent()) - before).toBeLessThan(200 * (limit + 2_000)) // bytes; entries lie there by the thousand
+    }
+  } finally {
+    await store.close()
+  }
+})

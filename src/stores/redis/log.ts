@@ -390,10 +390,13 @@ export class RedisLog implements Log {
     let asked = (all.at(-1) ?? from).version
     const pages: Promise<Stretch[]>[] = []
     const ask = (): void => {
-      const start = `${asked + 1}-0`
-      asked += count
-      const end = asked < upTo ? `${asked}-0` : '+' // what holds the last one may end behind it
-      const page = read.call(redis => redis.xrange(keys.log(doc), start, end, 'COUNT', count))
+      const [start, end] = [asked + 1, Math.min(asked + count, upTo - 1)]
+      const page = read.call(redis =>
+        start <= end
+          ? redis.xrange(keys.log(doc), `${start}-0`, `${end}-0`, 'COUNT', count)
+          : redis.xrange(keys.log(doc), `${upTo}-0`, '+', 'COUNT', 1),
+      ) // what holds the last one may end behind it; what follows that may be of any length
+      asked = Math.max(end, start)
       page.catch(() => {}) // told by the first that fails
       pages.push(page)
     }
