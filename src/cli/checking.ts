@@ -59,7 +59,7 @@ class Thread {
   readonly #worker: Worker
   readonly #answers = new Map<number, { resolve(found: Findings): void; reject(error: Error): void }>()
   #underWay = 0
-  #proceed: () => void = () => {}
+  readonly #waiting: (() => void)[] = []
   #failed: Error | null = null
 
   constructor() {
@@ -67,7 +67,7 @@ class Thread {
     this.#worker.on('message', (answer: Answer) => {
       if (answer.kind === 'taken') {
         this.#underWay--
-        this.#proceed()
+        this.#goOn()
       } else {
         this.#answers.get(answer.id)?.resolve(answer.findings)
         this.#answers.delete(answer.id)
@@ -84,13 +84,7 @@ class Thread {
 
   async room(): Promise<void> {
     while (this.#underWay >= pagesUnderWay && this.#failed === null)
-      await new Promise<void>(resolve => {
-        const before = this.#proceed
-        this.#proceed = () => {
-          before()
-          resolve()
-        }
-      })
+      await new Promise<void>(resolve => this.#waiting.push(resolve))
     if (this.#failed !== null) throw this.#failed
   }
 
@@ -110,7 +104,12 @@ class Thread {
     this.#failed ??= error
     for (const { reject } of this.#answers.values()) reject(this.#failed)
     this.#answers.clear()
-    this.#proceed()
+    this.#goOn()
+  }
+
+  /** Each who waits for room looks again. */
+  #goOn(): void {
+    for (const goOn of this.#waiting.splice(0)) goOn()
   }
 }
 
@@ -119,6 +118,7 @@ const worthThread = 50_000 // commits: fewer are checked before a thread has sta
 /** Checks in this thread until there is more to do. */
 export const checkers = (): Checkers => {
   let thread: Thread | null = null
+  let closed = false
   let [documents, commits] = [0, 0]
   const apart = (thread: Thread, about: About, checkpoint: Checkpoint | null): Checking => {
     const id = documents++
@@ -141,11 +141,15 @@ export const checkers = (): Checkers => {
   }
   return {
     begin(about, checkpoint) {
+      if (closed) throw new Error('nothing is checked any more')
       commits += about.version - about.floor.version
       if (thread === null && commits >= worthThread && existsSync(program)) thread = new Thread()
       return thread === null ? here(about, checkpoint) : apart(thread, about, checkpoint)
     },
-    close: async () => thread?.close(),
+    async close() {
+      closed = true
+      await thread?.close()
+    },
   }
 }
 

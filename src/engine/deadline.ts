@@ -70,7 +70,7 @@ export class Deadline {
       const wait = this.waits[this.first]
       if (wait === undefined) return
       if (wait.until > now) {
-        this.cancel = this.clock.after(wait.until - now, this.rings)
+        this.cancel ??= this.clock.after(wait.until - now, this.rings) // whoever was just told may have asked again
         return
       }
       wait.over = true

@@ -103,8 +103,8 @@ const readKeystroke = (body: string): Body | null => {
   let user = users.get(name)
   if (user === undefined) {
     if (users.size >= usersKept) users.clear()
-    users.set(name, name)
-    user = name
+    user = JSON.parse(`"${name}"`) as string // a copy: a part of a body would keep all of the page that it came in
+    users.set(user, user)
   }
   return { base, op, user, time, type: null }
 }

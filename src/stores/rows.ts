@@ -113,7 +113,7 @@ export const readEntry = (version: Version, bytes: Buffer, known: AuthorId | '' 
     author:
       known !== '' && spells(bytes, entryFixed, bodyAt, known) ? known : (bytes.toString('utf8', entryFixed, bodyAt) as AuthorId),
     seq: bytes.readUIntBE(0, integerBytes),
-    body: bytes.toString('utf8', bodyAt),
+    body: bytes.toString('utf8', bodyAt, bytes.length),
     version,
     chain: chainOf(bytes),
   }

@@ -406,7 +406,10 @@ export class RedisLog implements Log {
       if (page === undefined) return null
       const more = entriesOf(page, all.at(-1) ?? from)
       if (more === null) return null
-      if (more.length === 0) continue // what holds these ends behind them, and so in the next answer
+      if (more.length === 0) {
+        count = Math.min(4 * count, versionsAtOnce.most) // what holds these ends behind them, and so in a later answer
+        continue
+      }
       for (const entry of more) all.push(entry)
       count = Math.min(4 * count, versionsFor(more))
     }
