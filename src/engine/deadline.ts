@@ -62,19 +62,22 @@ export class Deadline {
     this.first = 0
   }
 
+  private get next(): Wait | undefined {
+    this.forget()
+    return this.waits[this.first]
+  }
+
+  /** `cancel` stands until the end: whoever is told may ask again at once, and the alarm that is set then does for him too. */
   private readonly rings = (): void => {
-    this.cancel = null
     const now = this.ticks()
-    for (;;) {
-      this.forget()
-      const wait = this.waits[this.first]
-      if (wait === undefined) return
-      if (wait.until > now) {
-        this.cancel ??= this.clock.after(wait.until - now, this.rings) // whoever was just told may have asked again
-        return
+    try {
+      for (let wait = this.next; wait !== undefined && wait.until <= now; wait = this.next) {
+        wait.over = true
+        wait.reject(this.late())
       }
-      wait.over = true
-      wait.reject(this.late())
+    } finally {
+      const { next } = this
+      this.cancel = next === undefined ? null : this.clock.after(Math.max(0, next.until - now), this.rings)
     }
   }
 }

@@ -216,8 +216,9 @@ export class Gateway {
         said: ({ talk }, event, content) => {
           if (talk?.line.open) this.heed(talk, event, content)
         },
-        aside: ({ talk }) => {
-          if (talk !== null) this.disregard(talk)
+        aside: wire => {
+          if (wire.talk !== null) this.disregard(wire.talk)
+          else if (!wire.writable) wire.close()
         },
         broken: ({ talk }, error) => this.cannotRead(talk, error),
         asked: ({ talk }) => {
@@ -328,11 +329,11 @@ export class Gateway {
     if (!again) wire.stage = 'greeting'
     const answer = await this.visitOf(wire, auth, wire.request!, again)
     if (wire.readyState !== 'open') return
-    if ('code' in answer) {
-      wires.refuse(wire, new Refusing(answer))
-      return wire.close()
-    }
     try {
+      if ('code' in answer) {
+        wires.refuse(wire, new Refusing(answer))
+        return wire.close()
+      }
       wire.talk = this.welcome(form, wire, answer, null, wires.admit(wire))
       if (wire.talk !== null) this.lookAgain(wire.talk)
     } catch (error) {
@@ -347,7 +348,7 @@ export class Gateway {
       this.settings.log.error({ err: error }, 'a hello could not be answered')
       return refusal('internal')
     })
-    if ('welcome' in answer) return answer
+    if ('welcome' in answer || conn.readyState !== 'open') return answer
     this.tally.refusals[answer.code]++
     this.settings.log.debug({ code: answer.code }, 'hello refused')
     return answer
@@ -366,6 +367,7 @@ export class Gateway {
     const { user } = bearer
     const full = await this.admission.seat(conn, user.id, author)
     if (full !== null) return full
+    if (this.draining) return refusal('draining') // since it was asked who this is
     const { limits } = this
     const { spread } = this.crowd
     const expiresIn = this.expiresIn(bearer)

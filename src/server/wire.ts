@@ -62,7 +62,6 @@ export interface Ears<Talk> {
 export class Wire<Talk> implements Conn {
   readonly socket: WebSocket
   readonly name = 'websocket'
-  readonly writable = true
   readonly upgrading = false
   readyState: 'open' | 'closed' = 'open'
   /** What opened it; null once it is in. */
@@ -105,6 +104,11 @@ export class Wire<Talk> implements Conn {
 
   get transport(): this {
     return this
+  }
+
+  /** Whether what was said to it so far has been taken, but for a little: who reads nothing is sent nothing that can be left out. */
+  get writable(): boolean {
+    return this.socket._socket?.writableNeedDrain !== true
   }
 
   /** Nothing is ever held back here: Node does that. */
@@ -379,6 +383,9 @@ class Rounds<One extends { slot: number }> {
   private readonly steps: number
   private at = 0
   private timer: NodeJS.Timeout | null = null
+  /** When it began, and how many steps there have been since: an interval of Node's comes a little later each time. */
+  private began = 0
+  private made = 0
 
   /** @param interval milliseconds */
   constructor(interval: number, call: (one: One) => void) {
@@ -396,7 +403,10 @@ class Rounds<One extends { slot: number }> {
     const slot = this.slots.get(this.at)
     if (slot === undefined) this.slots.set(this.at, new Set([one]))
     else slot.add(one)
-    this.timer ??= setInterval(() => this.turn(), this.step).unref()
+    if (this.timer !== null) return
+    this.timer = setInterval(() => this.turn(), this.step).unref()
+    this.began = performance.now()
+    this.made = 0
   }
 
   forget(one: One): void {
@@ -412,8 +422,12 @@ class Rounds<One extends { slot: number }> {
   }
 
   private turn(): void {
-    this.at = (this.at + 1) % this.steps
-    for (const one of this.slots.get(this.at) ?? []) this.call(one)
+    const due = Math.floor((performance.now() - this.began) / this.step)
+    for (let step = Math.max(this.made, due - this.steps); step < due; step++) {
+      this.at = (this.at + 1) % this.steps
+      for (const one of this.slots.get(this.at) ?? []) this.call(one)
+    }
+    this.made = due
   }
 }
 

@@ -3,7 +3,7 @@
 import { request } from 'node:http'
 import { expect, it } from 'vitest'
 import { connect } from '../../src/client/index.ts'
-import type { Identity, ServerOptions } from '../../src/server/index.ts'
+import { type Identity, jwt, type ServerOptions } from '../../src/server/index.ts'
 import { afterwards, connects, opens, serverWith, serving } from './worlds.ts'
 
 /** Tokens are what they say: `{"id":"ada","expires":…}`. */
@@ -172,3 +172,24 @@ it('[P6] a token in an address is refused, on both transports and over HTTP, wha
     }
   }
 })
+
+it.each([
+  ['half a character of two', '\\ud800'],
+  ['a name as long as a book', 'x'.repeat(2_000)],
+])(
+  '[P5] [P6] a token whose head is to be understood by %s is refused like any other, on every way in and in both forms',
+  async (_, name) => {
+    const head = Buffer.from(`{"alg":"HS256","crit":["${name}"]}`).toString('base64url')
+    for (const shared of [false, true]) {
+      const server = await serverWith({ authenticate: jwt({ secret: 's'.repeat(32) }) })
+      if (shared) server.io.of('/chat') // so that every line goes through Socket.IO
+      const { url } = await server.listen(0)
+      for (const form of ['binary', 'json'] as const) {
+        const { code, detail = '' } = await connects(url, { form, token: `${head}.e30.AA` }).refusedHello()
+        expect(code).toBe('unauthenticated')
+        expect(detail.length).toBeLessThanOrEqual(512)
+        expect(detail).toMatch(/Extension Header Parameter/)
+      }
+    }
+  },
+)
