@@ -33,6 +33,9 @@ interface EngineSocket extends Conn {
 /** On a line, and on its WebSocket: what is known of it. A map of all lines would be half as much again as what it holds. */
 const callerOf = Symbol('caller')
 
+/** On a WebSocket: a ping to be answered at the end of this tick. Of several the last one is answered (RFC 6455, 5.5.3). */
+const pinged = Symbol('pinged')
+
 /** A user as far as this node knows him. */
 interface User {
   readonly id: string
@@ -403,7 +406,9 @@ export class Admission {
   private readonly ping = ((admission: Admission) =>
     function (this: WebSocket, data: Buffer): void {
       const caller = this[callerOf]!
-      if (admission.heed(caller, data.length) === 'in step' && caller.conn.transport.writable) this.pong(data)
+      if (admission.heed(caller, data.length) !== 'in step' || !caller.conn.transport.writable) return
+      if (this[pinged] === undefined) process.nextTick(answerPing, this)
+      this[pinged] = data
     })(this)
 
   /** This server asks in another way, so nobody has to send one. */
@@ -430,8 +435,15 @@ const separator = '\u001e' // between the packets of a payload
 
 interface WebSocket {
   [callerOf]?: Caller
+  [pinged]?: Buffer | undefined
   on(event: string, listener: (this: WebSocket, data: Buffer) => void): void
   pong(data: Buffer): void
+}
+
+const answerPing = (ws: WebSocket): void => {
+  const data = ws[pinged]!
+  ws[pinged] = undefined
+  ws.pong(data)
 }
 
 const isWebSocket = (transport: object): transport is { readonly socket: WebSocket } =>
