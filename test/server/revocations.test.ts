@@ -3,13 +3,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { connect, type DocumentStatus, InkwellError } from '../../src/client/index.ts'
 import type { Store } from '../../src/engine/ports.ts'
+import type { DocId } from '../../src/protocol/ids.ts'
+import { systemClock } from '../../src/server/clock.ts'
 import {
   embeddedStore,
   type Identity,
   memoryStore,
+  type Revocation,
   type Right,
   type ServerOptions,
   type Subject,
@@ -26,6 +29,8 @@ beforeAll(async () => {
   redis = await RedisServer.start()
 })
 afterAll(() => redis.discard())
+
+const patience = { timeout: 60_000, interval: 10 }
 
 let rooms = 0
 const room = (): string => `revoked${rooms++}:`
@@ -222,6 +227,90 @@ describe('[P3] [P6] what a writer had not sent', () => {
     const { client, doc, drafts } = await writer(server => server.revoke({ user: 'ann' }))
     expect(drafts).toEqual([['typed meanwhile', 'revoked']])
     expect([doc.status, client.status]).toEqual(['closed', 'closed'])
+  })
+
+  type End = Revocation | 'his token has ended'
+
+  /**
+   * Somebody types when he has lost his right and neither he nor his client can have heard of it: his node has read of it, and heeds
+   * it as soon as the edit is on its way.
+   */
+  const caught = async (end: End, over: 'its own node' | 'another node', tokens = ['t1']) => {
+    let ahead = 0
+    const clock = { ...systemClock, now: () => Date.now() + ahead }
+    const authenticate = (token?: string) => ({ id: 'ann', token: token!, expires: Date.now() + 60_000 })
+    const prefix = room()
+    const other = over === 'another node' ? await node(redisStore({ url: redis.url, prefix }), { authenticate }) : null
+    const store = other === null ? memoryStore() : redisStore({ url: redis.url, prefix })
+    let heeds = (): void => {}
+    let hasRead = (): void => {}
+    const heeded = new Promise<void>(resolve => (heeds = resolve))
+    const read = new Promise<void>(resolve => (hasRead = resolve))
+    const notices: Store['notices'] = {
+      ...store.notices,
+      read: async (...words) => {
+        const found = await store.notices.read(...words)
+        if ((found?.notices.length ?? 0) === 0) return found
+        hasRead()
+        await heeded
+        return found
+      },
+    }
+    const own = await node({ ...store, notices }, { authenticate, clock, limits: { tokenGrace: 0 } })
+    let asked = 0
+    const client = connect(own.url, { token: () => tokens[Math.min(asked++, tokens.length - 1)]!, random: () => 0 })
+    afterwards(() => client.close())
+    const doc = await client.open('diary')
+    const drafts: (readonly [string, string, string | undefined])[] = []
+    doc.on('draft', ({ text, cause, error }) => drafts.push([text, cause, error?.code]))
+    doc.insert(0, 'kept ')
+    await doc.settled()
+    const posted = end === 'his token has ended' ? null : (other ?? own).server.revoke(end)
+    if (posted !== null) await read
+    doc.insert(5, 'typed meanwhile')
+    if (posted === null) ahead = 3_600_000
+    heeds()
+    await posted
+    const stored = async () => (await own.server.engine.read('diary' as DocId))?.value
+    return { client, doc, drafts, stored }
+  }
+
+  const everywhere = ['its own node', 'another node'] as const
+  it.each<readonly [string, Revocation, (typeof everywhere)[number]]>(
+    everywhere.flatMap(over => [
+      ['the document is closed to everybody', { document: 'diary' }, over] as const,
+      ['the document may only be read any more', { document: 'diary', leaves: 'read' }, over] as const,
+      ['he may only read any more', { user: 'ann', leaves: 'read' }, over] as const,
+      ['he is put out', { user: 'ann' }, over] as const,
+      ['his token may only read any more', { token: 't1', leaves: 'read' }, over] as const,
+      ['his token is no good for the document', { token: 't1', document: 'diary' }, over] as const,
+    ]),
+  )('is a draft at once when %s (%j, told to %s)', async (_, end, over) => {
+    const { doc, drafts, stored } = await caught(end, over)
+    const code = end.user !== undefined && end.leaves === undefined ? 'revoked' : 'forbidden'
+    await expect(doc.settled()).rejects.toMatchObject({ code })
+    await vi.waitFor(() => expect(drafts).toEqual([['typed meanwhile', expect.any(String), code]]), patience)
+    expect([doc.drafts.map(({ text }) => text), await stored()]).toEqual([['typed meanwhile'], 'kept '])
+  })
+
+  it.each<readonly [string, End, (typeof everywhere)[number]]>([
+    ['his token is revoked', { token: 't1' }, 'its own node'],
+    ['his token is revoked', { token: 't1' }, 'another node'],
+    ['his token ends and the application has no other', 'his token has ended', 'its own node'],
+  ])('stays in his text when %s (%j, told to %s), and is a draft when he closes it', async (_, end, over) => {
+    const { client, doc, drafts, stored } = await caught(end, over)
+    await vi.waitFor(() => expect([client.status, doc.status]).toEqual(['offline', 'offline']), patience)
+    const refused = await new Promise<InkwellError>(resolve => client.on('error', resolve)) // and it tries on
+    expect([refused.code, doc.text, drafts]).toEqual(['unauthenticated', 'kept typed meanwhile', []])
+    await doc.close()
+    expect(drafts).toEqual([['typed meanwhile', 'unsent', undefined]])
+    expect([client.drafts.length, await stored()]).toEqual([1, 'kept '])
+  })
+
+  it('goes on its way when the application has another token for the one that was revoked', async () => {
+    const { doc, drafts, stored } = await caught({ token: 't1' }, 'another node', ['t1', 't2'])
+    await doc.settled()
+    expect([drafts, await stored()]).toEqual([[], 'kept typed meanwhile'])
   })
 
   it('goes on its way when the right comes back', async () => {
