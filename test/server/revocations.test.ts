@@ -19,6 +19,7 @@ import {
 } from '../../src/server/index.ts'
 import { loggerOf } from '../../src/server/log.ts'
 import { Revocations } from '../../src/server/revocations.ts'
+import { MemoryLog } from '../../src/stores/memory.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { RedisLine, RedisServer } from '../redis.ts'
 import { handClock, settle } from '../simulation/hand.ts'
@@ -364,6 +365,31 @@ describe('a board that is looked at by the hand', () => {
     for (const heard of [affected, other.affected])
       expect(heard).toMatchObject([{ kind: 'recheck', user: 'ann' }, { token: 't', leaves: 'none' }, { kind: 'recheck' }])
   })
+
+  it.each([0, 1, 500, 999, 1_000])(
+    '[P6] a revocation that is in the store is acted on before two seconds have passed where no call is heard, be it posted %i ms after a look',
+    async sinceLook => {
+      const log = new MemoryLog()
+      const clock = handClock()
+      const control = { publish: () => {}, subscribe: async () => () => {} }
+      const [speaker, deaf] = [
+        await node({ ...memoryStore({}, log), control }, { clock }),
+        await node({ ...memoryStore({}, log), control }, { clock }),
+      ]
+      const [ann, ben] = [connects(deaf.url, { token: 'ann' }), connects(deaf.url, { token: 'ben' })]
+      for (const client of [ann, ben]) await client.next('welcome')
+      clock.pass(sinceLook)
+      await settle()
+      await speaker.server.revoke({ user: 'ann' })
+      expect(deaf.server.engine.counts.connections).toBe(2)
+      for (let passed = 0; passed < 2_000; passed += 100) {
+        clock.pass(100)
+        await settle()
+      }
+      expect(deaf.server.engine.counts.connections).toBe(1)
+      expect((await ann.next('refused')).refusal.code).toBe('revoked')
+    },
+  )
 
   it('what a later version of Inkwell has written is kept for it, and means nothing here', async () => {
     const store = memoryStore()
