@@ -3,6 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'socket.io'
+import { Deadline } from '../engine/deadline.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId } from '../protocol/ids.ts'
@@ -17,14 +18,18 @@ import type { Revocations } from './revocations.ts'
 export class Entry {
   private readonly settings: Settings
   private readonly revocations: Revocations
+  private readonly authenticating: Deadline
 
   constructor(settings: Settings, revocations: Revocations) {
     this.settings = settings
     this.revocations = revocations
+    const { authenticateTimeout } = settings.limits
+    const late = () => new Error(`no answer from authenticate within ${authenticateTimeout} ms`)
+    this.authenticating = new Deadline(settings.clock, authenticateTimeout, late)
   }
 
   /**
-   * Who stands behind a token; a refusal when nobody does or it cannot be found out. `author` names a guest where there is one.
+   * Who stands behind a token; a refusal when nobody does or it cannot be found out in time. `author` names a guest where there is one.
    * @throws when the application vouches for somebody who is no User
    */
   async whoIs(token: string | undefined, request: IncomingMessage | null, author: AuthorId | null): Promise<Bearer | Refusal> {
@@ -32,7 +37,7 @@ export class Entry {
     if (authenticate === null) return this.admit(guest(author))
     let answer: Awaited<ReturnType<Authenticate>>
     try {
-      answer = await authenticate(token, request)
+      answer = await this.authenticating.inTime(Promise.resolve(authenticate(token, request)))
     } catch (error) {
       log.error({ err: without(error, token) }, 'authenticate failed')
       return refusal('unavailable')

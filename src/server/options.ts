@@ -56,6 +56,8 @@ export interface LineLimits {
   readonly malformedMessages: number
   /** Milliseconds that a line outlives its token, so that the client can bring another one. */
   readonly tokenGrace: number
+  /** Milliseconds for `authenticate` to answer, on a line or over HTTP; later counts as "try again later". */
+  readonly authenticateTimeout: number
   /** Milliseconds for `authorize` to answer; later counts as "try again later". */
   readonly authorizeTimeout: number
   /** Milliseconds from opening a line to being welcome. */
@@ -96,6 +98,7 @@ export const defaultLineLimits: LineLimits = {
   unreadBytes: 8_388_608, // a second's worth of reading; the longest document, and no second one beside it
   malformedMessages: 100, // a client with a bug is told about it; a client that is a fuzzer goes
   tokenGrace: 30_000, // a laptop that wakes up, an issuer that restarts
+  authenticateTimeout: 8_000, // less than connectTimeout, so that whoever waits is told why
   authorizeTimeout: 5_000, // whoever waits longer for a document has gone
   connectTimeout: 10_000, // a token check that takes longer helps nobody
   pingInterval: 25_000, // load balancers close a quiet connection after 60 s

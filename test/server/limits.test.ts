@@ -41,7 +41,7 @@ class World {
     const server = await serverWith({
       store,
       limits,
-      authenticate: token => (token === undefined ? null : { id: token }),
+      authenticate: token => (token === undefined ? null : token === 'undecided' ? new Promise(() => {}) : { id: token }),
       authorize: (_, doc) => (doc === 'undecided' ? new Promise(() => {}) : 'write'),
       trustProxy: 1,
     })
@@ -323,6 +323,19 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       for (const one of ['first', 'second', 'third']) await world.member(one)
       const { people, peers } = await (await world.client()).join('other')
       expect([people, peers.length]).toEqual([4, 1])
+    },
+  ],
+  authenticateTimeout: [
+    300,
+    async world => {
+      is(await connects(world.url, { token: 'undecided' }).refusedHello(), 'unavailable')
+      const read = await fetch(`${world.url}/v1/documents/shared`, { headers: { authorization: 'Bearer undecided' } })
+      expect([read.status, Number(read.headers.get('retry-after')) > 0]).toEqual([503, true])
+      is((await read.json()) as Refusal, 'unavailable')
+      const client = await world.client()
+      is((await client.refused({ kind: 'authenticate', token: 'undecided' })).refusal, 'unavailable')
+      client.send({ kind: 'authenticate', token: 'mallory' }) // the line has not been lost by that
+      await client.next('authenticated')
     },
   ],
   authorizeTimeout: [
