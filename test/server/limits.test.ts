@@ -1,16 +1,17 @@
 // Every limit that a client can run into, run into through a real socket, and a neighbour who types through it all.
 
 import { existsSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { io } from 'socket.io-client'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defaultLimits } from '../../src/engine/index.ts'
 import { type ErrorCode, type Refusal, refusal } from '../../src/protocol/errors.ts'
-import type { DocId } from '../../src/protocol/ids.ts'
+import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import type { ClientMessage, ServerMessage } from '../../src/protocol/messages.ts'
 import { createParser } from '../../src/protocol/parser.ts'
 import { systemClock } from '../../src/server/clock.ts'
+import { connectionsOf } from '../../src/server/fanout.ts'
 import { defaultLineLimits, type InkwellServer, memoryStore, type ServerLimits } from '../../src/server/index.ts'
 import { MemoryLog } from '../../src/stores/memory.ts'
 import { frame } from '../websocket.ts'
@@ -29,8 +30,10 @@ class World {
   private typed = ''
   private working = true
   private readonly work: Promise<void>
+  private readonly clock: { ahead: number }
 
-  private constructor(server: InkwellServer, url: string, neighbour: Pen) {
+  private constructor(server: InkwellServer, url: string, neighbour: Pen, clock: { ahead: number }) {
+    this.clock = clock
     this.server = server
     this.url = url
     this.neighbour = neighbour
@@ -38,15 +41,22 @@ class World {
   }
 
   static async with(limits: Partial<ServerLimits>, store = memoryStore()): Promise<World> {
+    const clock = { ahead: 0 }
     const server = await serverWith({
       store,
       limits,
+      clock: { ...systemClock, now: () => Date.now() + clock.ahead },
       authenticate: token => (token === undefined ? null : token === 'undecided' ? new Promise(() => {}) : { id: token }),
       authorize: (_, doc) => (doc === 'undecided' ? new Promise(() => {}) : 'write'),
       trustProxy: 1,
     })
     const { url } = await server.listen(0)
-    return new World(server, url, await opens(url, 'shared', { token: 'neighbour', headers: from('198.51.100.1') }))
+    return new World(server, url, await opens(url, 'shared', { token: 'neighbour', headers: from('198.51.100.1') }), clock)
+  }
+
+  /** So much later it is, for the server. */
+  passes(ms: number): void {
+    this.clock.ahead += ms
   }
 
   /** A client of somebody else's, welcome. */
@@ -103,8 +113,16 @@ const floods = (client: RawClient, message: ClientMessage, times: number): void 
   for (let i = 0; i < times; i++) client.send(message)
 }
 
-/** What a limit is lowered to, and how one runs into it. */
-const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, reach: (world: World) => Promise<void>] } = {
+const hour = 3_600_000 // ms: passes only where a test says so
+
+/** What a limit is set to, how one runs into it, and what else has to be low for that. */
+const table: {
+  readonly [name in keyof ServerLimits]?: readonly [
+    limit: number,
+    reach: (world: World) => Promise<void>,
+    beside?: Partial<ServerLimits>,
+  ]
+} = {
   connectionsPerUser: [
     2,
     async world => {
@@ -325,6 +343,69 @@ const table: { readonly [name in keyof ServerLimits]?: readonly [limit: number, 
       expect([people, peers.length]).toEqual([4, 1])
     },
   ],
+  peerActive: [
+    hour,
+    async world => {
+      const [first, second] = [await world.member('first'), await world.member('second')]
+      const witness = (await world.member('witness')).client
+      const moves = ({ client, handle }: typeof first, n: number): void =>
+        client.send({ kind: 'present', handle, version: 0, state: { n } })
+      const seen = (n: number) =>
+        witness.next('presence', ({ changes }) => changes.some(change => change.kind === 'here' && change.state.n === n))
+      moves(first, 1)
+      await seen(1)
+      moves(second, 2)
+      await second.client.refused({ kind: 'leave', handle: (second.handle + 1) as Handle }) // the move has been read
+      const { peers } = await (await world.client()).join('other')
+      expect(peers.map(({ user }) => user.id)).toEqual(['first']) // who keeps the place
+      world.passes(hour)
+      moves(second, 3)
+      expect((await seen(3)).changes.map(({ kind }) => kind)).toEqual(['gone', 'here'])
+    },
+    { peersShown: 1 },
+  ],
+  writerActive: [
+    hour,
+    async world => {
+      const [one, two] = [await world.member('writer'), await world.member()]
+      one.client.send(one.submit(['x']))
+      await two.client.next('commits')
+      is((await two.client.refused(two.submit(['y']))).refusal, 'too-many-writers')
+      expect((await two.client.next('right')).right).toBe('full')
+      world.passes(2 * hour)
+      expect((await two.client.next('right')).right).toBe('write')
+      two.client.send(two.submit(['y']))
+      await one.client.next('commits', ({ commits }) => JSON.stringify(commits).includes('"y"'))
+      is((await one.client.refused(one.submit(['z'], 2))).refusal, 'too-many-writers')
+    },
+    { writersPerDocument: 1 },
+  ],
+  catchUpTime: [
+    hour,
+    async world => {
+      const { client, handle } = await world.member()
+      const lines = connectionsOf(world.server.io.engine) as unknown as { transport: { socket: { _socket: Socket } } }[]
+      const socket = lines.at(-1)!.transport.socket._socket
+      const writer = await opens(world.url, 'other', { token: 'writer' })
+      const misses = async (meanwhile: number): Promise<void> => {
+        const { _write: write, _writev: writev } = socket
+        let goesOn = (): void => {}
+        socket._write = (...words) => (goesOn = () => write.apply(socket, words)) // nothing leaves, and Node keeps what comes after
+        socket._writev = (...words) => (goesOn = () => writev!.apply(socket, words))
+        await writer.types('x'.repeat(100_000))
+        for (let i = 0; i < 30; i++) await writer.types('y')
+        world.passes(meanwhile)
+        Object.assign(socket, { _write: write, _writev: writev })
+        goesOn()
+      }
+      await misses(hour / 2)
+      for (let at = 0; at < 31; ) at += (await client.next('commits', commits => commits.handle === handle)).commits.length
+      await misses(2 * hour)
+      is((await client.next('left')).refusal, 'history-gone')
+      await writer.types('!')
+    },
+    { catchUpCommits: 10 },
+  ],
   authenticateTimeout: [
     300,
     async world => {
@@ -538,9 +619,9 @@ const slowIn = (doc: string) => {
   return { ...store, log }
 }
 
-describe.each(Object.entries(table))('[P5] %s', (name, [limit, reach]) => {
+describe.each(Object.entries(table))('[P5] %s', (name, [limit, reach, beside]) => {
   it('is reached from outside, answered from the table, and no neighbour notices', async () => {
-    const world = await World.with({ [name]: limit }, slowIn('slow'))
+    const world = await World.with({ ...beside, [name]: limit }, slowIn('slow'))
     worlds.push(world)
     await reach(world)
     await world.undisturbed()
@@ -561,15 +642,12 @@ it('[P5] every limit is in the table above, or another test, or nobody outside, 
     clockSkew: 'tells, refuses nobody',
     hotCommits: 'tells, refuses nobody',
     stopWithin: 'how long a stop takes; cli/serve.test.ts',
-    peerActive: 'engine/people.test.ts',
-    writerActive: 'engine/writers.test.ts',
     writerPace: 'engine/writers.test.ts',
     rebaseWork: 'engine/engine.test.ts',
     recentCommits: 'what is kept; whoever is behind gets the snapshot',
     recentTime: 'engine/sequencer.test.ts',
     recentMost: 'engine/sequencer.test.ts',
     catchUpCommits: 'the form of an answer',
-    catchUpTime: 'engine/engine.test.ts',
     catchUpWork: 'the form of an answer',
     checkpointCommits: 'inside',
     checkpointBytes: 'inside',
