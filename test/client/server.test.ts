@@ -130,6 +130,7 @@ describe('a cut line', () => {
 
   it('by the server is mended by the client', async () => {
     const { server, url } = await serving()
+    const { io } = server // taken before anybody comes, so that it knows of everybody
     const client = connects(url)
     const doc = await client.open('doc')
     const seen: string[] = []
@@ -139,7 +140,7 @@ describe('a cut line', () => {
         if (status === 'online') resolve()
       }),
     )
-    server.io.disconnectSockets(true)
+    io.disconnectSockets(true)
     await until(doc, () => doc.status === 'offline')
     doc.insert(0, 'typed meanwhile')
     await back
