@@ -29,7 +29,7 @@ const units: readonly (readonly [name: keyof Costs, value: number, unit: string,
     'npm run bench -- scale --quick --case nodes',
   ],
   ['telling', 0.325, 'µs', 'and for each further node that has the document open', 'npm run bench -- redis --quick'],
-  ['connection', 10.9, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
+  ['connection', 8.34, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
   ['down', 24.3, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --quick --case quiet'],
 ]
 
