@@ -36,6 +36,7 @@ const hard = 0.7 // share of its time that the process is busy; from here on a f
 const hardest = 0.9 // up to here
 const muchLess = 0.75 // by which the company may be less then
 const latest = 1_000 // ms in which what was counted of the company fades to a third
+const many = 16 // readers; for fewer a frame takes no time of its own, whatever else the machine did meanwhile
 const notWorthIt = 2 // ms; below it a timer costs more than it saves
 const leap = 2 // times what frames have taken so far, and a millisecond: what is more is a pause of the machine, not the readers
 const memory = 0.3 // of the newest measurement in the running mean
@@ -97,12 +98,12 @@ export class Cadence {
   }
 
   /**
-   * It has left with so many commits, and writing it took so many milliseconds. Answers with the milliseconds that were spared for the
+   * It has left with so many commits to so many readers, and writing it took so many milliseconds. Answers with the milliseconds that were spared for the
    * sake of the process: a document of so many readers that its frames wait in any case spares them for its own.
    */
-  left(ms: number, commits: number, frameTick: number): number {
+  left(ms: number, commits: number, readers: number, frameTick: number): number {
     const took = Math.min(ms, leap * this.cost + 1)
-    this.cost += memory * (took - this.cost)
+    this.cost += memory * ((readers < many ? 0 : took) - this.cost)
     return this.own(frameTick) < notWorthIt ? took * (commits - 1) : 0
   }
 }

@@ -808,9 +808,12 @@ export class LiveDocument {
   }
 
   private left(frames: readonly Sent[], ms: number): void {
-    let most = 0
-    for (const { commits } of frames) most = Math.max(most, commits.length)
-    const spared = this.cadence.left(ms, most, this.options.limits.frameTick)
+    let [most, readers] = [0, 0]
+    for (const frame of frames) {
+      most = Math.max(most, frame.commits.length)
+      readers += frame.done === undefined ? frame.readers : Number.POSITIVE_INFINITY // in turns: it takes long, for whomever
+    }
+    const spared = this.cadence.left(ms, most, readers, this.options.limits.frameTick)
     if (spared > 0) this.options.spared?.(spared)
     for (const { commits, since, readers } of frames) {
       const facts = { version: commits.at(-1)!.version, commits: commits.length, readers, behind: this.lagging.size }

@@ -28,7 +28,7 @@ describe('the cadence of a document', () => {
     for (let now = 0; now < 100; now++) {
       expect(cadence.wait(now, { busy: 0.2, writing: 0.2, spared: 0 }, 50)).toBe(0)
       cadence.leaves(now, by('ada', 'bob'))
-      cadence.left(0.2, 1, 50)
+      cadence.left(0.2, 1, 1_000, 50)
     }
   })
 
@@ -70,31 +70,37 @@ describe('the cadence of a document', () => {
 
   it('[P5] does not take a pause of the machine for the cost of a frame', () => {
     const cadence = new Cadence()
-    for (let i = 0; i < 100; i++) cadence.left(0.2, 1, 50)
-    cadence.left(100, 1, 50) // a collection of garbage, say
+    for (let i = 0; i < 100; i++) cadence.left(0.2, 1, 1_000, 50)
+    cadence.left(100, 1, 1_000, 50) // a collection of garbage, say
     expect(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50)).toBeLessThan(3)
-    for (let i = 0; i < 10; i++) cadence.left(10, 1, 50) // a crowd has come
+    for (let i = 0; i < 10; i++) cadence.left(10, 1, 1_000, 50) // a crowd has come
     expect(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50)).toBeGreaterThan(30)
   })
 
   it('[P8] gives a document of many readers a quarter of the process, and a half when it waits for a tick already', () => {
     const intervalAt = (cost: number) => {
       const cadence = new Cadence()
-      for (let i = 0; i < 100; i++) cadence.left(cost, 1, 50)
+      for (let i = 0; i < 100; i++) cadence.left(cost, 1, 1_000, 50)
       return Math.round(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50))
     }
     expect([0.3, 1, 5, 10, 20, 25, 100].map(intervalAt)).toEqual([0, 4, 20, 40, 50, 50, 200])
   })
 
+  it('[P8] takes no time that the machine was busy with something else for the cost of a frame for a few', () => {
+    const cadence = new Cadence()
+    for (let i = 0; i < 100; i++) cadence.left(5, 1, 3, 50)
+    expect(cadence.interval({ busy: 0, writing: 0, spared: 0 }, 50)).toBe(0)
+  })
+
   it('[P8] goes on waiting when waiting has made the process less busy', () => {
     const cadence = cadenceOf(100)
     expect(cadence.wait(0, { busy: 0.2, writing: 0.04, spared: 0.3 }, 50)).toBe(50)
-    expect(cadence.left(0.1, 4, 50)).toBeCloseTo(0.3)
+    expect(cadence.left(0.1, 4, 1_000, 50)).toBeCloseTo(0.3)
   })
 
   it('[P8] does not count as spared what a document of many readers saves for its own sake', () => {
     const cadence = new Cadence()
-    const spared = Array.from({ length: 20 }, () => cadence.left(5, 100, 50))
+    const spared = Array.from({ length: 20 }, () => cadence.left(5, 100, 1_000, 50))
     expect(spared.at(-1)).toBe(0)
   })
 })
