@@ -1,5 +1,6 @@
 // What an operator asks of all nodes at once, over their store: who is connected, and that connections be closed.
-// Invariant: each node answers for its own connections; it tells no more than `mostTold` of them, and how many there are.
+// Invariant: each node answers for its own connections; it tells no more than `mostTold` of them, in no more than `mostBytes`, and how
+// many there are.
 
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
@@ -9,6 +10,7 @@ import type { Gateway, Whom } from './gateway.ts'
 
 const asking = 1_500 // ms in which whoever is there answers
 const mostTold = 500 // connections that a node tells of at once: every node hears the answer, some hundred bytes each
+const mostBytes = 262_144 // of an answer: one connection may have dozens of documents with long names
 
 export const whomShape = z.strictObject({
   connection: z.string().optional(),
@@ -47,16 +49,23 @@ export const heedOperators = ({ control, node, name, edge }: EverywhereParts): P
   control.subscribe(word => {
     const { success, data } = questionOf.safeParse(word)
     if (!success) return
-    const answer = (connections: readonly unknown[], count: number): void =>
-      control.publish({ kind: 'connections', ask: data.ask!, name: name(), connections, count } as unknown as Json)
+    const answer = (ask: string, connections: readonly Json[], count: number): void =>
+      control.publish({ kind: 'connections', ask, name: name(), connections, count })
     if (data.kind === 'connections?') {
       const { connections, count } = edge.seen(data.whom, Math.max(1, Math.min(mostTold, data.limit)))
-      answer(connections, count)
+      answer(data.ask, fitting(connections as readonly object[] as readonly Json[]), count)
     } else if (data.node !== node) {
       const count = edge.kick(data.whom)
-      if (data.ask !== undefined) answer([], count)
+      if (data.ask !== undefined) answer(data.ask, [], count)
     }
   })
+
+/** As many of the first as an answer holds. */
+const fitting = (connections: readonly Json[]): readonly Json[] => {
+  let bytes = 0
+  const end = connections.findIndex(connection => (bytes += Buffer.byteLength(JSON.stringify(connection))) > mostBytes)
+  return end < 0 ? connections : connections.slice(0, end)
+}
 
 const gathered = async (control: ControlChannel, clock: Clock, question: (ask: string) => Json): Promise<readonly Told[]> => {
   const ask = randomBytes(6).toString('base64url')

@@ -101,7 +101,7 @@ export class Straight {
 const isOver = (receiver: Receiver): boolean =>
   receiver._errored || receiver.destroyed || receiver.writableEnded || (receiver._opcode === close && receiver._state === atFrame)
 
-/** Nothing of a frame, or of a message of several, has come yet, and no way ahead is waiting its turn. */
+/** Of no frame, and of no message of several frames, has a part come, and nothing that was given to the receiver waits there. */
 const isAtRest = (receiver: Receiver): boolean =>
   receiver._state === atFrame &&
   !receiver._loop &&

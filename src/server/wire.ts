@@ -15,7 +15,7 @@ import { beside, binaryFrame, type Conn, frameFor, textFrame } from './fanout.ts
 import { Straight } from './straight.ts'
 import { lightenSocket } from './thrift.ts'
 
-/** How far a line has come: it has said nothing, has said hello, is in, or has left and stays open. */
+/** How far a line has come: it has said nothing, has said hello, is in, or has left and is about to end. */
 type Stage = 'silent' | 'greeting' | 'in' | 'out'
 
 /** A Wire, as those see it who do not care who talks over it. */

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { defaultLimits } from '../../src/engine/index.ts'
 import { type ErrorCode, type Refusal, refusal } from '../../src/protocol/errors.ts'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
-import type { ClientMessage, ServerMessage } from '../../src/protocol/messages.ts'
+import type { ClientMessage } from '../../src/protocol/messages.ts'
 import { createParser } from '../../src/protocol/parser.ts'
 import { systemClock } from '../../src/server/clock.ts'
 import { connectionsOf } from '../../src/server/fanout.ts'
@@ -465,7 +465,7 @@ const doNotTake = async (world: World) => {
 /** What somebody's hello comes to; null: he is welcome. He goes at once. */
 const helloOf = async (world: World, token: string): Promise<Refusal | null> => {
   const client = connects(world.url, { token })
-  const why = await Promise.race([client.next('welcome').then(() => null), client.refusedHello().catch(() => null)])
+  const why = await client.answered()
   client.close()
   return why
 }
@@ -504,7 +504,7 @@ const isPaced = async (world: World, what: 'probe' | 'long'): Promise<void> => {
   expect(await client.down).toMatch(/^transport/)
   // The witness saw mallory come, and go, and nothing else of him.
   await witness.client.next('presence', ({ changes }) => changes.some(({ kind }) => kind === 'gone'))
-  expect(JSON.stringify(kept(witness.client))).not.toContain('shown')
+  expect(JSON.stringify(witness.client.untaken)).not.toContain('shown')
 }
 
 it.each([
@@ -556,7 +556,7 @@ it.each([
     await read()
     moves(1)
     await seen(1)
-    expect(kept(speaks).filter(message => message.kind === 'refused' && message.refusal.code === 'slow-down')).toEqual([])
+    expect(speaks.untaken.filter(message => message.kind === 'refused' && message.refusal.code === 'slow-down')).toEqual([])
 
     spends(1_500)
     await read()
@@ -597,14 +597,11 @@ it.each([
       expect(await speaks.down).toMatch(/^transport/)
     }
     await witness.next('presence', ({ changes }) => changes.some(({ kind }) => kind === 'gone'))
-    expect(JSON.stringify(kept(witness))).not.toMatch(/"n":[34]|not heard|edit [34]/)
+    expect(JSON.stringify(witness.untaken)).not.toMatch(/"n":[34]|not heard|edit [34]/)
     await neighbour.types('d')
     expect(neighbour.shows).toBe('abcd')
   },
 )
-
-/** What has come and was not asked for yet. */
-const kept = (client: RawClient) => (client as unknown as { readonly kept: readonly ServerMessage[] }).kept
 
 const slowIn = (doc: string) => {
   const store = memoryStore({}, new MemoryLog())
@@ -720,7 +717,7 @@ it('[P5] whoever comes anew has spent what he had sent before: a cut line and an
     const client = await world.client()
     floods(client, { kind: 'probe' } as ClientMessage, 240)
     await client.next('refused')
-    await vi.waitFor(() => expect(kept(client).filter(({ kind }) => kind === 'alive').length).toBeGreaterThan(140), patience)
+    await vi.waitFor(() => expect(client.untaken.filter(({ kind }) => kind === 'alive').length).toBeGreaterThan(140), patience)
     client.close()
     await vi.waitFor(() => expect(world.server.engine.counts.connections).toBe(1), patience) // the neighbour's
     const why = await helloOf(world, 'mallory')

@@ -66,12 +66,24 @@ export class RawClient {
     return new Promise(give => this.waiting.push({ wants, give }))
   }
 
-  /** The refusal with which the server answered the hello. */
-  refusedHello(): Promise<Refusal> {
-    return new Promise((resolve, reject) => {
+  /** What has come and was not asked for yet. */
+  get untaken(): readonly (ServerMessage | Welcome)[] {
+    return this.kept
+  }
+
+  /** What the hello comes to: a refusal, or null, which is a welcome. */
+  answered(): Promise<Refusal | null> {
+    return new Promise(resolve => {
       this.socket.on('connect_error', error => resolve((error as Error & { data: Refusal }).data))
-      this.socket.on('connect', () => reject(new Error('the server accepted the hello')))
+      this.socket.on('connect', () => resolve(null))
     })
+  }
+
+  /** The refusal with which the server answered the hello. */
+  async refusedHello(): Promise<Refusal> {
+    const why = await this.answered()
+    if (why === null) throw new Error('the server accepted the hello')
+    return why
   }
 
   /** The error with which the line could not even be opened. */

@@ -86,7 +86,7 @@ const heard = async (url: string, path: string, script: Script): Promise<readonl
     const due = `10 ${asked.slice(2)}`
     for (let round = 0; round < 2; round++) {
       if (!socket.writable || socket.destroyed) break
-      if (round === 0) await new Promise(resolve => setTimeout(resolve, 30)) // an answer may be found out in another turn
+      if (round === 0) await new Promise(resolve => setTimeout(resolve, 30)) // engine.io answers no ping while it hands over what was said before it, and nothing tells when it has
       socket.write(frame(9, `ping ${pings}`))
       while (!said.includes(due) && !socket.destroyed && !said.some(word => word.startsWith('8 ')))
         await new Promise<void>(resolve => (changed = resolve))
