@@ -173,16 +173,22 @@ const says: { readonly [step in NonNullable<Song['failed']>['step']]: string } =
   durability: 'what is written does not become durable; writers see saving',
 }
 
-/** Once may be a hiccup; and what does not become durable is served no better by another node. */
+/**
+ * Once may be a hiccup; and what does not become durable is served no better by another node. Nor is what lies on some servers of the
+ * store: all nodes would go, and with them the documents on the others.
+ */
 const faultOf = ({ step, why, on }: NonNullable<Song['failed']>, failures: number): Fault => {
   const known = causeOf(new Error(why))
+  const partial = on !== undefined && on.failed < on.of
   return {
     reason: `${says[step]} (${step})${on === undefined ? '' : `, on ${on.failed} of ${on.of} servers of the store`}${known === null || step === 'durability' ? '' : `: ${known.cause}`}`,
     mend:
       step === 'durability'
         ? 'redis-cli info persistence: aof_enabled 1, aof_last_write_status ok; with replicas: are they there?'
-        : (known?.mend ?? 'the log says why (a check fails); if this node alone has it, start it anew'),
-    unready: step !== 'durability' && failures > 1,
+        : partial
+          ? 'the log names the server (a check fails). If all nodes have it: bring that server, or a replica of it, back; if this one alone: drain it'
+          : (known?.mend ?? 'the log says why (a check fails); if this node alone has it, start it anew'),
+    unready: step !== 'durability' && !partial && failures > 1,
     detail: on === undefined ? why : `${on.server}: ${why}`,
   }
 }

@@ -226,7 +226,7 @@ const table: readonly Row[] = [
     name: 'one master of a Redis Cluster is gone',
     check: 'canary',
     reason: /\(append\), on 1 of 3 servers of the store/,
-    ready: false,
+    ready: true, // the documents on the other two go on
     around: async () => {
       const cluster = await startCluster(3, ['--appendonly', 'yes', '--cluster-require-full-coverage', 'no'])
       afterwards(() => cluster.discard())

@@ -77,6 +77,23 @@ it('[P7] what does not become durable is told and makes no node unready, however
   ])
 })
 
+it('[P7] where a part of the store fails a node says so and stays ready, since all would go; where all of it fails none is', async () => {
+  const { now, pass, wrong } = world()
+  const fails = (failed: number): Song => ({
+    took: {},
+    failed: { step: 'append', why: 'ECONNREFUSED', on: { server: '10.0.0.7:6379', failed, of: 3 } },
+  })
+  now.song = fails(2)
+  await pass(60_000)
+  expect(await wrong()).toEqual([true, expect.stringMatching(/^canary .* \(append\), on 2 of 3 servers of the store/)])
+  now.song = fails(3)
+  await pass(1_000)
+  expect(await wrong()).toEqual([false, expect.stringMatching(/^canary .* \(append\), on 3 of 3 servers of the store/)])
+  now.song = fails(1)
+  await pass(1_000)
+  expect((await wrong())[0]).toBe(true)
+})
+
 it('[P7] what the canary heard of the store is told without its words; the log has them', async () => {
   const { now, pass, wrong, lines } = world()
   now.song = { took: {}, failed: { step: 'append', why: 'no connection to redis://me:hunter2@10.0.0.7' } }
