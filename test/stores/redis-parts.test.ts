@@ -9,6 +9,7 @@ import { Flights } from '../../src/stores/redis/flights.ts'
 import { Heard } from '../../src/stores/redis/heard.ts'
 import { Keys, slotOf } from '../../src/stores/redis/keys.ts'
 import { type LogParts, RedisLog } from '../../src/stores/redis/log.ts'
+import { Pacing } from '../../src/stores/redis/pacing.ts'
 import { RedisPresence } from '../../src/stores/redis/presence.ts'
 import { Rooms } from '../../src/stores/redis/rooms.ts'
 import type { Wire } from '../../src/stores/redis/wire.ts'
@@ -432,5 +433,37 @@ describe('a room that was not heard for a while', () => {
     expect(heard).toEqual([])
     listeners[0]!.hear(Buffer.from('s"hello"'))
     expect(heard).toEqual(['hello'])
+  })
+})
+
+describe('when calls to Redis that can wait leave', () => {
+  /** Milliseconds that each of so many calls waited, an even number of them a second. */
+  const waits = (perSecond: number, calls: number): readonly number[] => {
+    const pacing = new Pacing()
+    let leaves = Number.NEGATIVE_INFINITY
+    return Array.from({ length: calls }, (_, i) => {
+      const now = (i * 1_000) / perSecond
+      if (leaves <= now) pacing.leaves(leaves)
+      const wait = pacing.comes(now)
+      if (leaves <= now) leaves = now + wait
+      return leaves - now
+    })
+  }
+
+  it('[P8] where few come none waits', () => {
+    expect(waits(500, 1_000).every(wait => wait === 0)).toBe(true)
+  })
+
+  it('[P8] where many come they gather, and none waits for longer than twelve milliseconds', () => {
+    const all = waits(2_000, 2_000)
+    expect(Math.max(...all)).toBeLessThanOrEqual(12)
+    const writes = all.slice(1_000).filter(wait => wait === 0 || wait > 11).length
+    expect(writes).toBeLessThan(100) // of 500 ms
+  })
+
+  it('a burst on a quiet node makes none wait', () => {
+    const pacing = new Pacing()
+    pacing.leaves(0)
+    expect(Array.from({ length: 100 }, () => pacing.comes(1)).every(wait => wait === 0)).toBe(true)
   })
 })

@@ -7,6 +7,7 @@ import { Cluster, Redis } from 'ioredis'
 import { Deadline } from '../../engine/deadline.ts'
 import type { Clock, StoreLine } from '../../engine/ports.ts'
 import type { Address, Endpoint } from './address.ts'
+import { Pacing } from './pacing.ts'
 import type { Script } from './scripts.ts'
 import { scripts } from './scripts.ts'
 
@@ -107,13 +108,6 @@ const unwatched = (address: Address, purpose: string, options: WireOptions): Cli
   }
 }
 
-/**
- * Milliseconds from one write of calls that can wait to the next, where more than two of them come in that time. Each write costs this node
- * and Redis a system call, and so do its answer and its announcements on each node that hears them.
- */
-const betweenWrites = 3
-const memory = 0.1 // of the newest pause between two such calls in the running mean
-
 /** By which calls are timed. An answer that has arrived while this process was busy is read before it counts as late. */
 const clock: Clock = {
   now: () => performance.now(),
@@ -162,10 +156,7 @@ export class Wire {
   /** What is held back until this turn of the loop is over, or a little longer where all of it can wait. */
   #gathering: { uncork(): void } | null = null
   #leaves: 'at the end of this turn' | NodeJS.Timeout | null = null
-  #lastWrite = Number.NEGATIVE_INFINITY
-  #lastCall = 0
-  /** Milliseconds from one call that can wait to the next, of late. */
-  #pause = betweenWrites
+  readonly #pacing = new Pacing()
   #closed = false
 
   constructor(address: Address, name: string, purpose: string, options: WireOptions) {
@@ -270,11 +261,11 @@ export class Wire {
   }
 
   /**
-   * Commands of one turn of the loop leave in one write: for a busy node the system calls are the dearest part of them. Where all of
-   * them can wait, and others like them have just left, they do so for a moment.
+   * Commands of one turn of the loop leave in one write: for a busy node the system calls are the dearest part of them. Where many come
+   * and all of them can wait, they do so for a moment.
    */
   #gather(patience: Patience): void {
-    const wait = patience === 'at once' ? 0 : this.#patience()
+    const wait = patience === 'at once' ? 0 : this.#pacing.comes(performance.now())
     if (this.#client instanceof Cluster) return
     if (this.#gathering === null) {
       this.#gathering = this.#client.stream
@@ -288,19 +279,11 @@ export class Wire {
     } else this.#leaves ??= setTimeout(this.#write, wait)
   }
 
-  /** Milliseconds that a call which can wait waits for others. */
-  #patience(): number {
-    const now = performance.now()
-    this.#pause += memory * (Math.min(now - this.#lastCall, 2 * betweenWrites) - this.#pause)
-    this.#lastCall = now
-    return this.#pause * 2 < betweenWrites ? this.#lastWrite + betweenWrites - now : 0
-  }
-
   readonly #write = (): void => {
     const stream = this.#gathering
     this.#gathering = null
     this.#leaves = null
-    this.#lastWrite = performance.now()
+    this.#pacing.leaves(performance.now())
     stream?.uncork()
   }
 
