@@ -78,8 +78,8 @@ export const changeCommands = {
         const op = type.diff(now.value, old.type === null ? type.empty : old.value)
         if (type.isNoop(op)) return void out.say(`${JSON.stringify(doc)} reads now as it did at version ${version}\n`)
         const author = randomBytes(12).toString('base64url') as AuthorId
-        const body = writeBody({ base: now.version, op: type.opToJson(op), user, time: Date.now(), type: null })
-        const reply = await records.append(doc, { epoch, version: now.version, chain: now.chain }, [{ author, seq: 1, body }])
+        const body = writeBody({ base: now.head, op: type.opToJson(op), user, time: Date.now(), type: null })
+        const reply = await records.append(doc, { epoch, version: now.head, chain: now.chain }, [{ author, seq: 1, body }])
         if (!reply.ok) throw new Error(`${JSON.stringify(doc)} has changed meanwhile (${reply.reason}): try again`)
         const landed = reply.entries.find(entry => entry.author === author)
         if (landed === undefined) throw new Error('the commit is not in the log')

@@ -1,11 +1,10 @@
-// The thread of `inkwell verify` that replays the documents of which it is told.
+// A thread of `inkwell verify`: it makes one of the two checks of the documents of which it is told.
 // Invariant: it answers each page once it is through with it, and each document's end with what was found.
 
 import { parentPort } from 'node:worker_threads'
 import type { Check } from '../engine/verification.ts'
 import { unreachable } from '../protocol/unreachable.ts'
-import { type Answer, type Told, textCheck } from './checking.ts'
-import { entriesOf } from './page.ts'
+import { type Answer, checks, type Told } from './checking.ts'
 
 const port = parentPort!
 const open = new Map<number, Check>()
@@ -13,11 +12,11 @@ const answer = (answer: Answer): void => port.postMessage(answer)
 
 port.on('message', (told: Told) => {
   const { id } = told
-  if (told.kind === 'begin') return void open.set(id, textCheck(told.about, told.checkpoint))
+  if (told.kind === 'begin') return void open.set(id, checks[told.check](told.about, told.checkpoint))
   const check = open.get(id)!
   switch (told.kind) {
     case 'page':
-      check.take(entriesOf(told.page))
+      check.take(told.page)
       return answer({ kind: 'taken' })
     case 'gap':
       return check.gap(...told.gap)

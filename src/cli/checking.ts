@@ -1,20 +1,20 @@
-// The two checks of a document: both in this thread or, where there is much to check, the replay in one of its own.
+// The two checks of a document, of its links and of its text: in this thread or, where there is much to check, each in one of its own.
 // Invariant: both ways find the same. Whoever reads waits for whoever checks, so that some pages are in memory and not a history.
 
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import type { About, Checkpoint, Entry } from '../engine/ports.ts'
+import { countOf, entryAt, pageOf, startOf } from '../engine/page.ts'
+import type { About, Checkpoint, Page } from '../engine/ports.ts'
 import { type Check, type Findings, LinkCheck, TextCheck, together } from '../engine/verification.ts'
 import { servedText } from '../ot/served.ts'
 import type { Version } from '../protocol/ids.ts'
 import { link } from '../stores/chain.ts'
-import { type Page, pageOf } from './page.ts'
 
 /** One document’s. */
 export interface Checking {
   /** Resolves when more may come. */
-  take(entries: readonly Entry[]): Promise<void>
+  take(page: Page): Promise<void>
   gap(from: Version, to: Version, why: string): void
   end(): Promise<Findings>
 }
@@ -24,22 +24,33 @@ export interface Checkers {
   close(): Promise<void>
 }
 
-export const textCheck = (about: About, checkpoint: Checkpoint | null): Check => new TextCheck([servedText], about, checkpoint)
+export const checks = {
+  links: (about: About, _checkpoint: Checkpoint | null): Check => new LinkCheck(about, link),
+  text: (about: About, checkpoint: Checkpoint | null): Check => new TextCheck([servedText], about, checkpoint),
+}
 
-/** What the thread is told; it says when it has been through a page, and what it found. `id` numbers the documents. */
+type CheckKind = keyof typeof checks
+
+/** What a thread is told; it says when it has been through a page, and what it found. `id` numbers the documents. */
 export type Told =
-  | { readonly id: number; readonly kind: 'begin'; readonly about: About; readonly checkpoint: Checkpoint | null }
+  | {
+      readonly id: number
+      readonly kind: 'begin'
+      readonly check: CheckKind
+      readonly about: About
+      readonly checkpoint: Checkpoint | null
+    }
   | { readonly id: number; readonly kind: 'page'; readonly page: Page }
   | { readonly id: number; readonly kind: 'gap'; readonly gap: readonly [Version, Version, string] }
   | { readonly id: number; readonly kind: 'end' }
 export type Answer = { readonly kind: 'taken' } | { readonly kind: 'found'; readonly id: number; readonly findings: Findings }
 
 const here = (about: About, checkpoint: Checkpoint | null): Checking => {
-  const [links, text] = [new LinkCheck(about, link), textCheck(about, checkpoint)]
+  const [links, text] = [checks.links(about, checkpoint), checks.text(about, checkpoint)]
   return {
-    async take(entries) {
-      links.take(entries)
-      text.take(entries)
+    async take(page) {
+      links.take(page)
+      text.take(page)
     },
     gap(from, to, why) {
       links.gap(from, to, why)
@@ -113,53 +124,59 @@ class Thread {
   }
 }
 
-const worthThread = 50_000 // commits: fewer are checked before a thread has started
+const worthThreads = 50_000 // commits: fewer are checked before the threads have started
 
 /** Checks in this thread until there is more to do. */
 export const checkers = (): Checkers => {
-  let thread: Thread | null = null
+  let threads: { readonly [kind in CheckKind]: Thread } | null = null
   let closed = false
   let [documents, commits] = [0, 0]
-  const apart = (thread: Thread, about: About, checkpoint: Checkpoint | null): Checking => {
+  const apart = ({ links, text }: NonNullable<typeof threads>, about: About, checkpoint: Checkpoint | null): Checking => {
     const id = documents++
-    const links = new LinkCheck(about, link)
-    thread.tell({ id, kind: 'begin', about, checkpoint })
+    links.tell({ id, kind: 'begin', check: 'links', about, checkpoint: null })
+    text.tell({ id, kind: 'begin', check: 'text', about, checkpoint })
+    const both = (told: Told): void => {
+      links.tell(told)
+      text.tell(told)
+    }
     return {
-      async take(entries) {
-        for (const part of partsOf(entries)) {
-          thread.tell({ id, kind: 'page', page: pageOf(part) })
-          links.take(part)
-          await thread.room()
+      async take(page) {
+        for (const part of partsOf(page)) {
+          both({ id, kind: 'page', page: part })
+          await links.room()
+          await text.room()
         }
       },
-      gap(...gap) {
-        links.gap(...gap)
-        thread.tell({ id, kind: 'gap', gap })
+      gap: (...gap) => both({ id, kind: 'gap', gap }),
+      async end() {
+        const [one, other] = await Promise.all([links.found(id), text.found(id)])
+        return together(one, other)
       },
-      end: async () => together(links.end(), await thread.found(id)),
     }
   }
   return {
     begin(about, checkpoint) {
       if (closed) throw new Error('nothing is checked any more')
       commits += about.version - about.floor.version
-      if (thread === null && commits >= worthThread && existsSync(program)) thread = new Thread()
-      return thread === null ? here(about, checkpoint) : apart(thread, about, checkpoint)
+      if (threads === null && commits >= worthThreads && existsSync(program))
+        threads = { links: new Thread(), text: new Thread() }
+      return threads === null ? here(about, checkpoint) : apart(threads, about, checkpoint)
     },
     async close() {
       closed = true
-      await thread?.close()
+      await Promise.all([threads?.links.close(), threads?.text.close()])
     },
   }
 }
 
-function* partsOf(entries: readonly Entry[]): Generator<readonly Entry[]> {
-  let [first, length] = [0, 0]
-  for (const [i, { body }] of entries.entries()) {
-    length += body.length
-    if (length < longestPage && i < entries.length - 1) continue
-    yield first === 0 && i === entries.length - 1 ? entries : entries.slice(first, i + 1)
-    first = i + 1
-    length = 0
+/** Pages of such a length that some of them under way take no more memory than they should. */
+function* partsOf(page: Page): Generator<Page> {
+  if (page.bodies.all.length < longestPage) return yield page
+  let first = 0
+  for (let i = 1; i <= countOf(page); i++) {
+    const start = startOf(page.bodies, first)
+    if (i < countOf(page) && page.bodies.ends[i]! - start < longestPage) continue
+    yield pageOf(Array.from({ length: i - first }, (_, k) => entryAt(page, first + k)))
+    first = i
   }
 }

@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import type { Commit } from '../engine/entry.ts'
+import { countOf, pageOf } from '../engine/page.ts'
 import { Past } from '../engine/past.ts'
 import type { Store } from '../engine/ports.ts'
 import { servedText } from '../ot/served.ts'
@@ -14,7 +15,17 @@ import { connectionsEverywhere, kickEverywhere } from '../server/everywhere.ts'
 import { type Command, jsonSetting, reaching } from './command.ts'
 import { storeSetting } from './configuration.ts'
 import { jsonLine, type Out, shown, sizeOf, spanOf, table } from './print.ts'
-import { type Admin, adminSettings, ask, type Reach, type Records, reachSettings, withRecords, withStore } from './reach.ts'
+import {
+  type Admin,
+  adminSettings,
+  ask,
+  pageAt,
+  type Reach,
+  type Records,
+  reachSettings,
+  withRecords,
+  withStore,
+} from './reach.ts'
 import type { Setting, Settings } from './settings.ts'
 import { count, switched, type Where, where, word } from './words.ts'
 
@@ -65,16 +76,16 @@ export const pastOf = async (records: Records, doc: DocId, version: Version | nu
     if (floor.version > 0)
       throw new Error(`version ${version} of ${JSON.stringify(doc)} is no longer kept; what is kept begins with ${checkpointed}`)
     const past = new Past(types, null)
-    while (past.version < version) {
-      const page = await records.entries(doc, past.version, Math.min(pages, version - past.version))
-      if (page.length === 0) throw new Error(`${JSON.stringify(doc)} has changed meanwhile: try again`)
-      for (const entry of page) past.step(entry)
+    while (past.head < version) {
+      const page = await pageAt(records, doc, past.head, Math.min(pages, version - past.head))
+      if (countOf(page) === 0) throw new Error(`${JSON.stringify(doc)} has changed meanwhile: try again`)
+      past.take(page)
     }
     return past
   }
   const { checkpoint, tail } = await records.open(doc)
   const past = new Past(types, checkpoint)
-  for (const entry of tail) if (version === null || entry.version <= version) past.step(entry)
+  past.take(pageOf(tail.filter(entry => version === null || entry.version <= version)))
   return past
 }
 
@@ -82,7 +93,7 @@ const contentOf = (past: Past): Json => (past.type === null ? '' : past.type.sna
 
 const print = async (past: Past, doc: DocId, json: boolean, out: Out): Promise<void> => {
   const value = contentOf(past)
-  const { version, chain } = past
+  const { head: version, chain } = past
   if (json) return out.write(jsonLine({ id: doc, version, chain, ...(typeof value === 'string' ? { text: value } : { value }) }))
   const text = typeof value === 'string' ? value : jsonLine(value)
   await out.write(shown(out.terminal && !text.endsWith('\n') ? `${text}\n` : text, out))
@@ -253,14 +264,14 @@ export const lookCommands = {
     ({ doc, limit, after, json }, reach, out) =>
       withRecords(reach, async records => {
         const past = await pastOf(records, doc, null)
-        const { history } = past
-        if (after !== undefined && after < history.floor)
-          throw new Error(`the commits up to ${history.floor} of ${JSON.stringify(doc)} are no longer kept`)
-        const start = after ?? Math.max(history.floor, history.head - limit)
-        const commits = history.after(start).slice(0, limit)
+        const { floor, head } = past
+        if (after !== undefined && after < floor.version)
+          throw new Error(`the commits up to ${floor.version} of ${JSON.stringify(doc)} are no longer kept`)
+        const start = after ?? Math.max(floor.version, head - limit)
+        const commits = Array.from({ length: Math.max(0, Math.min(limit, head - start)) }, (_, i) => past.at(start + i + 1))
         const opOf = (commit: Commit): Json => past.type!.opToJson(commit.op)
         if (json) {
-          for (const { op: _, ...rest } of commits) await out.write(jsonLine({ ...rest, op: opOf(history.at(rest.version)) }))
+          for (const commit of commits) await out.write(jsonLine({ ...commit, op: opOf(commit) }))
           return
         }
         const rows = commits.map(commit => {

@@ -3,7 +3,8 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { About, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Seed, Store } from '../engine/ports.ts'
+import { pageOf } from '../engine/page.ts'
+import type { About, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Page, Seed, Store } from '../engine/ports.ts'
 import type { DocId, Epoch, Position, Version } from '../protocol/ids.ts'
 import { embeddedStore } from '../server/index.ts'
 import { adminTokenSetting, storeSetting } from './configuration.ts'
@@ -11,7 +12,16 @@ import type { Reading, Setting, Settings } from './settings.ts'
 import { type Where, where, word } from './words.ts'
 
 /** What commands need of a log. A server gives it over HTTP. */
-export type Records = Pick<Log, 'about' | 'open' | 'entries' | 'documents' | 'append' | 'plant' | 'settle'>
+export type Records = Pick<Log, 'about' | 'open' | 'entries' | 'page' | 'documents' | 'append' | 'plant' | 'settle'>
+
+/** Entries of a log in one piece. */
+export const pageAt = async (
+  records: Pick<Records, 'entries' | 'page'>,
+  doc: DocId,
+  after: Version,
+  limit: number,
+): Promise<Page> =>
+  records.page === undefined ? pageOf(await records.entries(doc, after, limit)) : records.page(doc, after, limit)
 
 export interface Admin {
   readonly url: string

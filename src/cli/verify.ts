@@ -1,14 +1,15 @@
 // `inkwell verify`: replays every log, and holds it against its hashes and its checkpoint.
 // Invariant: nothing is written; the command ends well only when all that it was to look at is sound.
 
-import type { About, Entry } from '../engine/ports.ts'
+import { countOf } from '../engine/page.ts'
+import type { About, Page } from '../engine/ports.ts'
 import type { Findings } from '../engine/verification.ts'
 import type { DocId, Version } from '../protocol/ids.ts'
 import { type Checkers, checkers } from './checking.ts'
 import { type Command, jsonSetting, reaching } from './command.ts'
 import { docWord } from './look.ts'
 import { jsonLine, Progress, shown } from './print.ts'
-import { everyDocument, type Records, reachSettings, withRecords } from './reach.ts'
+import { everyDocument, pageAt, type Records, reachSettings, withRecords } from './reach.ts'
 
 const pages = 5_000 // entries read at a time
 const atOnce = 4 // documents: the next are read while the last are checked
@@ -42,9 +43,9 @@ const verified = async ({ records, checkers, passed }: Verifying, id: DocId, abo
   const seen = cannotOpen === null ? about : { ...about, checkpointed: 0 }
   const checking = checkers.begin(seen, opened?.checkpoint ?? null)
   const read = async (from: Version, count: number): Promise<void> => {
-    let entries: readonly Entry[]
+    let page: Page
     try {
-      entries = await records.entries(id, from, count)
+      page = await pageAt(records, id, from, count)
     } catch (error) {
       const { message } = error as Error
       if (count === 1 || count > unreadable) {
@@ -57,10 +58,10 @@ const verified = async ({ records, checkers, passed }: Verifying, id: DocId, abo
       await read(from, half)
       return read(from + half, count - half)
     }
-    await checking.take(entries)
-    passed(entries.length)
-    if (entries.length < count && from + entries.length < version)
-      checking.gap(from + entries.length + 1, from + count, 'they are not there')
+    const found = countOf(page)
+    await checking.take(page)
+    passed(found)
+    if (found < count && from + found < version) checking.gap(from + found + 1, from + count, 'they are not there')
   }
   for (let at = floor.version; at < version; at += pages) await read(at, Math.min(pages, version - at))
   const last =

@@ -49,6 +49,7 @@ const quote = 0x22
 const minus = 0x2d
 const backslash = 0x5c
 const zero = 0x30
+const nine = 0x39
 const longestCopied = 12 // units: from 13 on V8 makes of a part of a string a view, which keeps all of the string in memory
 
 /** Users as they have been read, so that a thousand entries of one hold the name once. */
@@ -109,6 +110,73 @@ const readKeystroke = (body: string): Body | null => {
   return { base, op, user, time, type: null }
 }
 
+/**
+ * Reads the bodies of edits by hand where they lie: kept are some units, some letters put there, some taken away. One object serves for
+ * all of a history, and what it does not know is for `readBody`.
+ */
+export class Strokes {
+  base: Version = 0
+  skip = 0
+  inserted = ''
+  deleted = 0
+  private at = 0
+
+  /** False: it is something else, or damaged. The letters have no surrogates. */
+  read(text: string, from: number, to: number): boolean {
+    this.at = from
+    this.skip = 0
+    this.inserted = ''
+    this.deleted = 0
+    if (!this.passes(text, open) || (this.base = this.number(text)) < 0) return false
+    if (!this.passes(text, comma) || !this.passes(text, open)) return false
+    let next = text.charCodeAt(this.at)
+    if (next >= zero && next <= nine) {
+      if ((this.skip = this.number(text)) <= 0 || !this.passes(text, comma)) return false
+      next = text.charCodeAt(this.at)
+    }
+    if (next === quote) {
+      const start = this.at + 1
+      if (!this.word(text, to) || this.at - 1 === start || this.at - 1 - start > longestCopied) return false
+      this.inserted = text.slice(start, this.at - 1)
+      next = text.charCodeAt(this.at)
+      if (next === comma) next = text.charCodeAt(++this.at)
+      else if (next !== close) return false
+    }
+    if (next === minus) {
+      this.at++
+      if ((this.deleted = this.number(text)) <= 0) return false
+    } else if (this.inserted === '') return false
+    if (!this.passes(text, close) || !this.passes(text, comma) || !this.word(text, to) || !this.passes(text, comma)) return false
+    return this.number(text) >= 0 && this.passes(text, close) && this.at === to
+  }
+
+  private passes(text: string, code: number): boolean {
+    return text.charCodeAt(this.at++) === code
+  }
+
+  /** As `readNumber`. */
+  private number(text: string): number {
+    const from = this.at
+    let at = from
+    let value = 0
+    for (let digit = text.charCodeAt(at) - zero; digit >= 0 && digit <= 9; digit = text.charCodeAt(++at) - zero)
+      value = value * 10 + digit
+    this.at = at
+    const digits = at - from
+    return digits === 0 || digits > 15 || (digits > 1 && text.charCodeAt(from) === zero) ? -1 : value
+  }
+
+  /** Passes a text in quotes in which every unit stands for itself. */
+  private word(text: string, to: number): boolean {
+    let at = this.at
+    if (text.charCodeAt(at++) !== quote) return false
+    for (let code = text.charCodeAt(at); code !== quote; code = text.charCodeAt(++at))
+      if (at >= to || code < 0x20 || code === backslash || (code >= 0xd800 && code < 0xe000)) return false
+    this.at = at + 1
+    return true
+  }
+}
+
 /** The base alone, which stands first: for whoever need not know the rest yet. */
 export const baseOf = (body: string): Version => Number.parseInt(body.slice(1), 10)
 
@@ -162,8 +230,11 @@ export class History {
   }
 }
 
+/** What deriving a commit needs of the commits before it. */
+export type Commits = Pick<History, 'head' | 'at'>
+
 /** An op made at `from`, as it is at the head. */
-export const rebase = (type: Type, history: History, op: unknown, from: Version): unknown => {
+export const rebase = (type: Type, history: Commits, op: unknown, from: Version): unknown => {
   let moved = op
   for (let version = from + 1; version <= history.head; version++) moved = type.transform(moved, history.at(version).op, 'left')
   return moved
@@ -177,7 +248,7 @@ export const rebase = (type: Type, history: History, op: unknown, from: Version)
  */
 export const derive = (
   type: Type,
-  history: History,
+  history: Commits,
   size: (version: Version) => number,
   entry: Entry,
   body: Body,
@@ -189,7 +260,7 @@ export const derive = (
 
 const meant = (
   type: Type,
-  history: History,
+  history: Commits,
   size: (version: Version) => number,
   body: Body,
   known: unknown | undefined,

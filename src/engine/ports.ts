@@ -28,6 +28,23 @@ export interface Entry extends NewEntry {
   readonly chain: Chain
 }
 
+/** Texts one behind the other, and where each ends. */
+export interface Texts {
+  readonly all: string
+  readonly ends: Float64Array
+}
+
+/** Entries in one piece: see engine/page. */
+export interface Page {
+  readonly versions: Float64Array
+  readonly seqs: Float64Array
+  /** Authors, and by its number in there that of each entry. */
+  readonly authors: readonly AuthorId[]
+  readonly whose: Uint32Array
+  readonly chains: Texts
+  readonly bodies: Texts
+}
+
 /**
  * Why the log did not accept a caller's position.
  * `epoch`: the log is another one. `behind`: the log is shorter than the position (its tail was lost).
@@ -138,6 +155,9 @@ export interface Log {
 
   /** For people and tools: entries in (after, after + limit], whatever of them is kept. */
   entries(doc: DocId, after: Version, limit: number): Promise<readonly Entry[]>
+
+  /** The same in one piece, where the store has a quicker way to that: for whoever goes through a long log. */
+  page?(doc: DocId, after: Version, limit: number): Promise<Page>
 
   /** R3, first step. Raises the horizon to at least `horizon` and answers the log's version at that moment; null: another epoch. */
   raiseHorizon(doc: DocId, epoch: Epoch, horizon: Version): Promise<Version | null>

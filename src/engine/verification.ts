@@ -4,8 +4,9 @@
 import type { AuthorId, Chain, Seq, Version } from '../protocol/ids.ts'
 import { readState, type State } from './checkpoint.ts'
 import { type Commit, readBody, type Type } from './entry.ts'
+import { authorAt, bodyAt, chainAt, entryAt } from './page.ts'
 import { Past } from './past.ts'
-import type { About, Checkpoint, Entry, NewEntry } from './ports.ts'
+import type { About, Checkpoint, Entry, NewEntry, Page } from './ports.ts'
 
 export interface Flaw {
   readonly version: Version
@@ -23,7 +24,7 @@ export interface Findings {
 
 /** Goes through the entries of one document in their order. */
 export interface Check {
-  take(entries: readonly Entry[]): void
+  take(page: Page): void
   /** Versions that could not be read; what follows is taken as it comes. */
   gap(from: Version, to: Version, why: string): void
   /** Nothing follows. */
@@ -53,6 +54,19 @@ export const together = (one: Findings, other: Findings): Findings => {
   }
 }
 
+/** An author's last edit. */
+interface Row {
+  last: Seq
+}
+
+/** The row of each author of a page: looked up once, written into at each of his entries. */
+const rowsOf = ({ authors }: Page, known: Map<AuthorId, Row>): readonly Row[] =>
+  authors.map(author => {
+    let row = known.get(author)
+    if (row === undefined) known.set(author, (row = { last: -1 }))
+    return row
+  })
+
 /** Whether the log is the one that was written: each entry in its place, its chain that of all before it, none of them twice. */
 export class LinkCheck implements Check {
   private readonly faults = new Faults()
@@ -60,7 +74,7 @@ export class LinkCheck implements Check {
   private readonly link: (previous: Chain, entry: NewEntry) => Chain
   private version: Version
   private chain: Chain | null
-  private readonly seqs = new Map<AuthorId, { last: Seq }>() // written into: most authors write often
+  private readonly seqs = new Map<AuthorId, Row>()
 
   /** @param link the chain after an entry */
   constructor(about: About, link: (previous: Chain, entry: NewEntry) => Chain) {
@@ -74,8 +88,20 @@ export class LinkCheck implements Check {
       this.faults.tell(horizon, `is the horizon of a log from ${floor.version} to ${version}`)
   }
 
-  take(entries: readonly Entry[]): void {
-    for (const entry of entries) this.entry(entry)
+  take(page: Page): void {
+    const { versions, seqs } = page
+    const rows = rowsOf(page, this.seqs)
+    for (let i = 0; i < versions.length; i++) {
+      const [version, seq, chain, author] = [versions[i]!, seqs[i]!, chainAt(page, i), authorAt(page, i)]
+      if (version !== this.version + 1) this.faults.tell(version, `comes after ${this.version}`)
+      if (this.chain !== null && this.link(this.chain, { author, seq, body: bodyAt(page, i) }) !== chain)
+        this.faults.tell(version, 'is not what was written: its chain does not follow from the one before')
+      const row = rows[page.whose[i]!]!
+      if (seq > row.last) row.last = seq
+      else this.faults.tell(version, `is edit ${seq} of ${author}, and edit ${row.last} is in before: it is doubled`)
+      this.version = version
+      this.chain = chain
+    }
   }
 
   gap(from: Version, to: Version, why: string): void {
@@ -91,20 +117,6 @@ export class LinkCheck implements Check {
       this.faults.tell(version, 'has another chain than the log says of its end')
     return { flaws: this.faults.told, untold: this.faults.untold, unread: null }
   }
-
-  private entry(entry: Entry): void {
-    const { version, author, seq, chain } = entry
-    const { faults } = this
-    if (version !== this.version + 1) faults.tell(version, `comes after ${this.version}`)
-    if (this.chain !== null && this.link(this.chain, entry) !== chain)
-      faults.tell(version, 'is not what was written: its chain does not follow from the one before')
-    const before = this.seqs.get(author)
-    if (before === undefined) this.seqs.set(author, { last: seq })
-    else if (seq > before.last) before.last = seq
-    else faults.tell(version, `is edit ${seq} of ${author}, and edit ${before.last} is in before: it is doubled`)
-    this.version = version
-    this.chain = chain
-  }
 }
 
 /** Whether the log can be replayed, and the stored checkpoint is what that gives. */
@@ -115,7 +127,7 @@ export class TextCheck implements Check {
   private readonly checkpoint: Checkpoint | null
   private readonly state: State | null = null
   private past: Past | null = null
-  private readonly seqs = new Map<AuthorId, { last: Seq }>()
+  private readonly seqs = new Map<AuthorId, Row>()
 
   /** @param checkpoint the stored one */
   constructor(types: readonly Type[], about: About, checkpoint: Checkpoint | null) {
@@ -160,8 +172,16 @@ export class TextCheck implements Check {
     }
   }
 
-  take(entries: readonly Entry[]): void {
-    for (const entry of entries) this.entry(entry)
+  take(page: Page): void {
+    const { versions, seqs, whose } = page
+    const rows = rowsOf(page, this.seqs)
+    for (let i = 0; i < versions.length; i++) {
+      const row = rows[whose[i]!]!
+      if (seqs[i]! > row.last) row.last = seqs[i]!
+      this.replay(page, i)
+      if (versions[i] === this.checkpoint?.version && this.state !== null)
+        this.compare(this.checkpoint, this.state, chainAt(page, i))
+    }
   }
 
   gap(from: Version): void {
@@ -173,28 +193,20 @@ export class TextCheck implements Check {
     return { flaws: this.faults.told, untold: this.faults.untold, unread: this.unread }
   }
 
-  private entry(entry: Entry): void {
-    const { version, author, seq } = entry
-    const before = this.seqs.get(author)
-    if (before === undefined) this.seqs.set(author, { last: seq })
-    else if (seq > before.last) before.last = seq
-    this.replay(entry)
-    if (version === this.checkpoint?.version && this.state !== null) this.compare(this.checkpoint, this.state, entry.chain)
-  }
-
-  private replay(entry: Entry): void {
+  private replay(page: Page, i: number): void {
     const { past, checkpoint, state } = this
+    const version = page.versions[i]!
     if (past !== null) {
       try {
-        past.step(entry)
+        past.step(page, i)
       } catch (error) {
         this.past = null
         const { message } = error as Error
         if (message.includes('unknown type')) this.unread = message
-        else this.faults.tell(entry.version, `cannot be replayed: ${message}`)
+        else this.faults.tell(version, `cannot be replayed: ${message}`)
       }
-    } else if (checkpoint !== null && state !== null && entry.version > checkpoint.horizon && entry.version <= checkpoint.version)
-      this.againstCommit(entry, state, checkpoint)
+    } else if (checkpoint !== null && state !== null && version > checkpoint.horizon && version <= checkpoint.version)
+      this.againstCommit(entryAt(page, i), state, checkpoint)
   }
 
   /** Where the log does not reach back to the beginning: what the checkpoint says became of the entry must follow from it. */
@@ -239,8 +251,8 @@ export class TextCheck implements Check {
     if (type === null || type.name !== state.type.name) return no(`is of type ${state.type.name}`)
     if (!same(type, past.value, state.value)) return no('has another text than the log leads to')
     for (const commit of state.commits) {
-      if (commit.version <= past.history.floor) continue
-      const known = past.history.at(commit.version)
+      if (commit.version <= past.floor.version) continue
+      const known = past.at(commit.version)
       if (
         known.author !== commit.author ||
         known.seq !== commit.seq ||
@@ -249,7 +261,7 @@ export class TextCheck implements Check {
       )
         return no(`has another commit ${commit.version} than the log leads to`)
     }
-    if (past.history.floor <= checkpoint.horizon && past.history.chainAt(checkpoint.horizon) !== state.floorChain)
+    if (past.floor.version <= checkpoint.horizon && past.chainAt(checkpoint.horizon) !== state.floorChain)
       no('has another chain at its horizon')
   }
 }

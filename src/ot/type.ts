@@ -13,6 +13,20 @@ export interface Most {
   readonly bytes: number
 }
 
+/** A snapshot to which many edits are done, of which nobody sees what lies between. */
+export interface Hand<S, O> {
+  /** Of the snapshot as it is by now. */
+  readonly size: number
+  /**
+   * Keeps `skip`, puts `inserted` there, takes away `deleted` behind it: what the op of that JSON does, without an op being made of it.
+   * False, and nothing done: it is none on what is there. `inserted` has no surrogates.
+   */
+  types(skip: number, inserted: string, deleted: number): boolean
+  /** @throws {RangeError} now or later, when the op was made on a snapshot of another size */
+  apply(op: O): void
+  readonly snapshot: S
+}
+
 /**
  * A kind of document. `S` is a snapshot, `O` an op: one composite edit of a whole snapshot.
  *
@@ -79,6 +93,8 @@ export interface DocumentType<S, O> {
   composeAll?(ops: readonly O[]): O
   /** A snapshot after many ops, where the type knows a quicker way than applying one after the other. @throws {RangeError} as `apply` */
   applyAll?(snapshot: S, ops: readonly O[]): S
+  /** For a long history that has many edits by hand (a place, a few letters, some taken away), where the type has a quicker way for those. */
+  hand?(snapshot: S): Hand<S, O>
   /**
    * Null when the op is within `most`; else as much of it as is, and the rest, to be done after it. Splitting the rest again and again
    * comes to an end. Without this, an op that the server finds too large is handed back to its writer.

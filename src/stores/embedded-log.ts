@@ -2,7 +2,20 @@
 // Invariant: an append is answered and announced when its commit outlives this process, and counts as durable when it outlives the
 // machine; commits hold whole appends, one after the other, so a crash at any moment leaves a log that ends after some append.
 
-import type { About, Announcement, Checkpoint, Entry, Log, LogReply, NewEntry, Opened, Refusal, Seed } from '../engine/ports.ts'
+import { pageOf } from '../engine/page.ts'
+import type {
+  About,
+  Announcement,
+  Checkpoint,
+  Entry,
+  Log,
+  LogReply,
+  NewEntry,
+  Opened,
+  Page,
+  Refusal,
+  Seed,
+} from '../engine/ports.ts'
 import { privateMark } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Position, Version } from '../protocol/ids.ts'
 import { emptyChain } from '../protocol/ids.ts'
@@ -24,6 +37,7 @@ import {
   entryKey,
   headBytes,
   idKey,
+  PageOfRows,
   readAuthor,
   readCheckpoint,
   readEntry,
@@ -64,6 +78,8 @@ const append = (draft: Draft, { author, seq, body }: NewEntry): void => {
   draft.head = { ...draft.head, version: entry.version, chain: entry.chain }
 }
 
+const lacking = ({ number }: Head, version: Version): Error => new Error(`the log of document ${number} lacks version ${version}`)
+
 /** What stands in the tables, read as it is asked for. */
 class Reader {
   rows = 0
@@ -103,8 +119,22 @@ class Reader {
       found.push(readEntry(version, bytes, found.at(-1)?.author))
     }
     this.rows += found.length
-    if (version !== upTo + 1) throw new Error(`the log of document ${head.number} lacks version ${version}`)
+    if (version !== upTo + 1) throw lacking(head, version)
     return found
+  }
+
+  /** The same in one piece. */
+  page(head: Head, after: Version, upTo: Version): Page {
+    const first = Math.max(after, head.floor.version) + 1
+    const key = entryKey(head.number, first)
+    const page = new PageOfRows(first, Math.max(0, upTo - first + 1))
+    for (let version = first; version <= upTo; version++) {
+      const bytes = this.#db.entries.glance(toVersion(key, version))
+      if (bytes === undefined) throw lacking(head, version)
+      page.add(bytes)
+    }
+    this.rows += page.count
+    return page.whole()
   }
 
   /** The chain at a version from the floor to the head. */
@@ -341,12 +371,23 @@ export class EmbeddedLog implements Log {
   }
 
   async entries(doc: DocId, after: Version, limit: number): Promise<readonly Entry[]> {
+    const head = this.#readable(doc, after, limit)
+    return head === null ? [] : this.#read.entries(head, after, Math.min(head.version, after + limit))
+  }
+
+  async page(doc: DocId, after: Version, limit: number): Promise<Page> {
+    const head = this.#readable(doc, after, limit)
+    return head === null ? pageOf([]) : this.#read.page(head, after, Math.min(head.version, after + limit))
+  }
+
+  /** Of a document whose entries are read. @throws when they go on after its end */
+  #readable(doc: DocId, after: Version, limit: number): Head | null {
     this.check('read')
     const head = this.#read.head(doc)
-    if (head === null) return []
+    if (head === null) return null
     if (after + limit >= head.version && this.#db.entries.get(entryKey(head.number, head.version + 1)) !== undefined)
       throw new Error(`the log of ${JSON.stringify(doc)} goes on after its end at ${head.version}`)
-    return this.#read.entries(head, after, Math.min(head.version, after + limit))
+    return head
   }
 
   /** A horizon above the log's version would shut out everybody, so it stops there: a caller who asks for that has lost a tail. */

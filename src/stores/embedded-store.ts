@@ -35,6 +35,7 @@ export const embeddedOver = (
     append: async (doc, at, entries) => (await open()).append(doc, at, entries),
     read: async (doc, at) => (await open()).read(doc, at),
     entries: async (doc, after, limit) => (await open()).entries(doc, after, limit),
+    page: async (doc, after, limit) => (await open()).page(doc, after, limit),
     raiseHorizon: async (doc, epoch, horizon) => (await open()).raiseHorizon(doc, epoch, horizon),
     checkpoint: async (doc, checkpoint) => (await open()).checkpoint(doc, checkpoint),
     subscribe: async (doc, listener) => (await open()).subscribe(doc, listener),

@@ -1,7 +1,8 @@
 // How the embedded store spells its rows as bytes.
 // Invariant: keys sort as their meaning does (by document, then by version or author), and what is encoded decodes to the same value.
 
-import type { Checkpoint, Entry } from '../engine/ports.ts'
+import { textsOf } from '../engine/page.ts'
+import type { Checkpoint, Entry, Page, Texts } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
 
 /** What is known of a document without reading its entries. `number` stands for its id in keys, which are therefore short. */
@@ -118,6 +119,93 @@ export const readEntry = (version: Version, bytes: Buffer, known: AuthorId | '' 
     chain: chainOf(bytes),
   }
 }
+
+/** Rows of entries, one version after the other, on their way into a page. */
+export class PageOfRows {
+  count = 0
+  readonly #first: Version
+  readonly #seqs: Float64Array
+  readonly #authors: AuthorId[] = []
+  readonly #numbers = new Map<AuthorId, number>()
+  readonly #whose: Uint32Array
+  readonly #chains: Buffer
+  readonly #ends: Float64Array
+  #bodies = Buffer.allocUnsafe(pageBytes)
+  #end = 0
+  /** All bits of all bodies: below 0x80 they are plain ASCII, and need no decoding. */
+  #bits = 0
+
+  constructor(first: Version, most: number) {
+    this.#first = first
+    this.#seqs = new Float64Array(most)
+    this.#whose = new Uint32Array(most)
+    this.#chains = Buffer.allocUnsafe(most * chainBytes)
+    this.#ends = new Float64Array(most)
+  }
+
+  /** Reads all that it needs of it now. */
+  add(bytes: Buffer): void {
+    const i = this.count++
+    const chains = this.#chains
+    this.#seqs[i] = bytes.readUIntBE(0, integerBytes)
+    for (let at = 0; at < chainBytes; at++) chains[i * chainBytes + at] = bytes[integerBytes + at]!
+    const bodyAt = entryFixed + bytes.readUInt16BE(integerBytes + chainBytes)
+    this.#whose[i] = this.#authorIn(bytes, bodyAt, i === 0 ? 0 : this.#whose[i - 1]!)
+    const length = bytes.length - bodyAt
+    if (this.#end + length > this.#bodies.length) this.#grow(length)
+    const bodies = this.#bodies
+    let [end, bits] = [this.#end, this.#bits]
+    for (let at = bodyAt; at < bodyAt + length; at++) {
+      const byte = bytes[at]!
+      bits |= byte
+      bodies[end++] = byte
+    }
+    this.#bits = bits
+    this.#end = this.#ends[i] = end
+  }
+
+  whole(): Page {
+    const { count } = this
+    const versions = new Float64Array(count)
+    const chainEnds = new Float64Array(count)
+    for (let i = 0; i < count; i++) {
+      versions[i] = this.#first + i
+      chainEnds[i] = (i + 1) * 2 * chainBytes
+    }
+    return {
+      versions,
+      seqs: this.#seqs.subarray(0, count),
+      authors: this.#authors,
+      whose: this.#whose.subarray(0, count),
+      chains: { all: this.#chains.toString('hex', 0, count * chainBytes), ends: chainEnds },
+      bodies: this.#texts(),
+    }
+  }
+
+  /** Its number among those that are known. @param likely most often whoever wrote the one before */
+  #authorIn(bytes: Buffer, end: number, likely: number): number {
+    const authors = this.#authors
+    if (likely < authors.length && spells(bytes, entryFixed, end, authors[likely]!)) return likely
+    const author = bytes.toString('utf8', entryFixed, end) as AuthorId
+    let number = this.#numbers.get(author)
+    if (number === undefined) this.#numbers.set(author, (number = authors.push(author) - 1))
+    return number
+  }
+
+  #grow(more: number): void {
+    const wider = Buffer.allocUnsafe(2 * (this.#bodies.length + more))
+    this.#bodies.copy(wider, 0, 0, this.#end)
+    this.#bodies = wider
+  }
+
+  #texts(): Texts {
+    const ends = this.#ends.subarray(0, this.count)
+    if (this.#bits < 0x80) return { all: this.#bodies.toString('latin1', 0, this.#end), ends }
+    return textsOf(Array.from(ends, (end, i) => this.#bodies.toString('utf8', i === 0 ? 0 : ends[i - 1], end)))
+  }
+}
+
+const pageBytes = 524_288 // of bodies at first: some thousand keystrokes
 
 export const headBytes = (head: Head): Buffer =>
   Buffer.from(

@@ -4,6 +4,7 @@
 
 import { deepStrictEqual, notStrictEqual, ok, rejects, strictEqual, throws } from 'node:assert'
 import { createHash } from 'node:crypto'
+import { countOf, entryAt } from '../engine/page.ts'
 import type {
   Announcement,
   Appearance,
@@ -280,6 +281,19 @@ const logCases: readonly Case[] = [
       await page.append(entry('b-_9', 2 ** 40, 'a long way from the last seq'))
       deepStrictEqual(bare(await page.all()), [...given, entry('b-_9', 2 ** 40, 'a long way from the last seq')])
       continues(epochOf(await page.opened()), await page.all())
+      const all = await page.all()
+      for (const [after, limit] of [
+        [0, 1],
+        [0, 7],
+        [7, 2],
+        [1, 100],
+        [all.length, 5],
+      ] as const) {
+        const piece = await page.log.page?.(page.doc, after, limit)
+        if (piece === undefined) continue
+        const entries = Array.from({ length: countOf(piece) }, (_, i) => entryAt(piece, i))
+        deepStrictEqual(entries, all.slice(after, after + limit))
+      }
     },
   ],
   [

@@ -220,6 +220,24 @@ export function documentTypeLaws<S, O>(type: DocumentType<S, O>, sample: TypeSam
         all: all && text(all),
       }))
     }),
+    law('a hand leads to where applying leads, and does nothing by typing what it refuses', random => {
+      const { s, a, b, c } = row(random)
+      const hand = type.hand?.(s)
+      if (hand === undefined) return
+      hand.apply(a)
+      const kept = hand.types(type.size(hand.snapshot) + 1, 'x', 0) || hand.types(0, '', type.size(hand.snapshot) + 1)
+      hand.apply(b)
+      hand.apply(c)
+      const one = [a, b, c].reduce((at, op) => type.apply(at, op), s)
+      must(!kept && same(hand.snapshot, one) && hand.size === type.size(one), () => ({
+        s: text(s),
+        a: json(a),
+        b: json(b),
+        c: json(c),
+        kept,
+        hand: text(hand.snapshot),
+      }))
+    }),
     law('an op split again and again does in all what it does as one', random => {
       const s = sample.snapshot(random)
       const op = sample.op(random, s)

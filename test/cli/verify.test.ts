@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { checkers } from '../../src/cli/checking.ts'
-import { entriesOf, pageOf } from '../../src/cli/page.ts'
 import type { Records } from '../../src/cli/reach.ts'
 import { atRest } from '../../src/cli/verify.ts'
 import { writeBody } from '../../src/engine/entry.ts'
-import type { Checkpoint, Entry, NewEntry, Store } from '../../src/engine/ports.ts'
+import { countOf, entryAt, pageOf } from '../../src/engine/page.ts'
+import type { Checkpoint, Entry, NewEntry, Page, Store } from '../../src/engine/ports.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { type AuthorId, type Chain, type DocId, emptyChain, type Position } from '../../src/protocol/ids.ts'
 import { link } from '../../src/stores/chain.ts'
@@ -338,8 +338,9 @@ it('what goes to another thread arrives as it was', () => {
   const entries = keystrokes(250).map(
     (entry, i): Entry => ({ ...entry, author: `a${i % 3}` as AuthorId, version: i + 5, chain: `${i}` as Chain }),
   )
-  expect(entriesOf(structuredClone(pageOf(entries)))).toEqual(entries)
-  expect(entriesOf(pageOf([]))).toEqual([])
+  const entriesIn = (page: Page): Entry[] => Array.from({ length: countOf(page) }, (_, i) => entryAt(page, i))
+  expect(entriesIn(structuredClone(pageOf(entries)))).toEqual(entries)
+  expect(entriesIn(pageOf([]))).toEqual([])
 })
 
 // ---- Redis

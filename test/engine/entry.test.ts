@@ -2,7 +2,9 @@
 
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { type Body, readBody, writeBody } from '../../src/engine/entry.ts'
+import { type Body, readBody, Strokes, writeBody } from '../../src/engine/entry.ts'
+import { opFromJson, shortestBase } from '../../src/ot/json.ts'
+import { longestText } from '../../src/ot/op.ts'
 
 const plainly = (body: string): Body => {
   const [base, op, user, time, type] = JSON.parse(body)
@@ -66,4 +68,38 @@ it('[R15] a body in which something has been changed is read as JSON reads it, o
     ),
     { numRuns: 4_000 },
   )
+})
+
+/** What a stroke says of a body that lies somewhere in a longer text; null: nothing. */
+const strokeIn = (body: string): { readonly base: number; readonly op: unknown } | null => {
+  const strokes = new Strokes()
+  if (!strokes.read(`"]${body},7]`, 2, 2 + body.length)) return null
+  const { base, skip, inserted, deleted } = strokes
+  return { base, op: [...(skip > 0 ? [skip] : []), ...(inserted === '' ? [] : [inserted]), ...(deleted > 0 ? [-deleted] : [])] }
+}
+
+it('[R15] what is read of a body as a stroke is what JSON says of it, damaged or not, and a good op', () => {
+  let read = 0
+  fc.assert(
+    fc.property(
+      body,
+      fc.nat(),
+      fc.constantFrom('', '', ' ', '0', '-', '"', ',', ']', '\\', '\ud800', 'x'),
+      (body, place, put) => {
+        const text = writeBody(body as Body)
+        const at = place % (text.length + 1)
+        for (const given of [text, text.slice(0, at) + put + text.slice(at + 1)]) {
+          const stroke = strokeIn(given)
+          if (stroke === null) continue
+          read++
+          const { base, op, type } = plainly(given)
+          expect([stroke, type]).toEqual([{ base, op }, null])
+          const length = shortestBase(op)
+          if (length < longestText / 2) expect(() => opFromJson(op, length)).not.toThrow()
+        }
+      },
+    ),
+    { numRuns: 4_000 },
+  )
+  expect(read).toBeGreaterThan(50) // else it would say nothing
 })

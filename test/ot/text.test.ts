@@ -1,10 +1,12 @@
 // What a caller of the text type sees: refusals that name the number, and the cases that the made-up ones seldom hit.
+import fc from 'fast-check'
 import fastDiff from 'fast-diff'
 import { describe, expect, it } from 'vitest'
 import { composeAll, mapPosition, mapSelection, transform } from '../../src/ot/algebra.ts'
 import { diff } from '../../src/ot/diff.ts'
 import { fromEdits, insert, longestText, noop, remove, replace, type TextOp, textOp, toEdits } from '../../src/ot/op.ts'
 import { applyAll, Text } from '../../src/ot/rope.ts'
+import { servedText } from '../../src/ot/served.ts'
 import { fault, snapOutward, textType } from '../../src/ot/text.ts'
 import { OpError } from '../../src/ot/type.ts'
 import { seededRandom } from '../../src/testing/type-laws.ts'
@@ -138,6 +140,9 @@ describe('a text', () => {
       expect(Text.of(trace.startContent).apply(composeAll(ops)).toString()).toBe(trace.endContent)
       const atOnce = applyAll(Text.of(trace.startContent), ops)
       expect([atOnce.toString(), atOnce.length, atOnce.hash]).toEqual([trace.endContent, text.length, text.hash])
+      const hand = servedText.hand!(Text.of(trace.startContent))
+      for (const [at, deleted, inserted] of patchesOf(trace)) expect(hand.types(at, inserted, deleted)).toBe(true)
+      expect([hand.snapshot.toString(), hand.size]).toEqual([trace.endContent, text.length])
     })
   }
 
@@ -151,6 +156,38 @@ describe('a text', () => {
     expect(after.hash).toBe(Text.of(after.toString()).hash)
     expect([text.toString(), text.hash]).toEqual([`${before.slice(0, 5)}x${before.slice(5)}`, hash])
     expect(() => applyAll(text, [ops[0]!, ops[0]!])).toThrow(RangeError)
+  })
+})
+
+describe('a hand', () => {
+  it('types, takes back and goes elsewhere as ops do, whatever comes after what', () => {
+    const edit = fc.tuple(
+      fc.nat(),
+      fc.constantFrom('', '', 'x', 'yz', 'w'.repeat(400)),
+      fc.constantFrom(0, 0, 1, 1, 2, 5),
+      fc.boolean(),
+    )
+    fc.assert(
+      fc.property(fc.string({ maxLength: 20 }), fc.array(edit, { maxLength: 60 }), (start, edits) => {
+        const hand = servedText.hand!(Text.of(start))
+        let [text, at] = [start, 0]
+        for (const [place, inserted, deleted, goesOn] of edits) {
+          // Half of them go on where the last one was: type there, or take away before it.
+          const from = goesOn
+            ? Math.min(text.length, at) - (inserted === '' ? Math.min(deleted, at, text.length) : 0)
+            : place % (text.length + 1)
+          const fits = from + deleted <= text.length
+          expect(hand.types(from, inserted, deleted)).toBe(fits)
+          if (!fits) continue
+          text = text.slice(0, from) + inserted + text.slice(from + deleted)
+          at = from + inserted.length
+          expect(hand.size).toBe(text.length)
+          if (place % 7 === 0) expect(hand.snapshot.toString()).toBe(text)
+        }
+        expect(hand.snapshot.toString()).toBe(text)
+      }),
+      { numRuns: 500 },
+    )
   })
 })
 
