@@ -273,11 +273,15 @@ const rooms: Case = async ({ rounds, seconds, many }) => {
   ]
 }
 
+/** Edits in which everybody's code is still being compiled: so long a server's slowest answers tell of the compiler. */
+const uncompiled = 14_000
+
 const busyOrQuiet =
   (rate: number, ...[gates]: [(figures: Figures) => readonly Row[]]): Case =>
   async ({ rounds, seconds }) => {
     const whose = ['inkwell', 'ws', 'socketio', 'socketio-msgpack', ...documented] as const
-    const all = await turns(whose, rounds, who => ran(who, { documents: 100, writers: 10, rate, seconds, warmUp: 4 }))
+    const warmUp = Math.max(4, uncompiled / (1_000 * rate))
+    const all = await turns(whose, rounds, who => ran(who, { documents: 100, writers: 10, rate, seconds, warmUp }))
     return gates({
       cpu: beside(all, runs => middle(runs, perDelivery)),
       p50: beside(all, runs => middle(runs, ({ delivery }) => delivery.p50)),
