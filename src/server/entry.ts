@@ -37,7 +37,8 @@ export class Entry {
     if (authenticate === null) return this.admit(guest(author))
     let answer: Awaited<ReturnType<Authenticate>>
     try {
-      answer = await this.authenticating.inTime(Promise.resolve(authenticate(token, request)))
+      const said = authenticate(token, request)
+      answer = isPromise(said) ? await this.authenticating.inTime(Promise.resolve(said)) : said
     } catch (error) {
       log.error({ err: without(error, token) }, 'authenticate failed')
       return refusal('unavailable')
@@ -117,6 +118,10 @@ export class Entry {
     })
   }
 }
+
+/** An application may answer at once. */
+const isPromise = <T>(said: T | PromiseLike<T>): said is PromiseLike<T> =>
+  typeof (said as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 
 /** Addresses stand in logs, histories and Referer headers: a token in one is told to everybody on the way. */
 export const hasTokenInAddress = (url: string | undefined): boolean => {

@@ -67,8 +67,7 @@ export const jwt = (options: JwtOptions): Authenticate => {
     ...(audience === undefined ? {} : { audience: listed(audience) }),
   }
 
-  const authenticate = async (token: string | undefined): Promise<Identity | Stranger | null> => {
-    if (token === undefined) return null
+  const lookedAt = async (token: string): Promise<Identity | Stranger | null> => {
     let payload: JWTPayload
     try {
       payload = await verified(token, key, checks)
@@ -77,6 +76,11 @@ export const jwt = (options: JwtOptions): Authenticate => {
       throw error // the issuer's keys cannot be had
     }
     return identityIn(payload, names, clockTolerance, documents)
+  }
+  const authenticate: Authenticate = token => {
+    if (token === undefined) return null
+    const claims = key.kind === 'shared' ? surelySigned(token, key.key, checks) : undefined
+    return claims === undefined ? lookedAt(token) : identityIn(claims, names, clockTolerance, documents)
   }
   const { jwksUrl } = options
   return jwksUrl === undefined ? authenticate : Object.assign(authenticate, { check: () => keysThere(jwksUrl) })
@@ -239,10 +243,6 @@ const isPlain = (head: string): boolean => {
 const plain = new Map<string, true>()
 
 const verified = async (token: string, key: Key, checks: JWTVerifyOptions): Promise<JWTPayload> => {
-  if (key.kind === 'shared') {
-    const claims = surelySigned(token, key.key, checks)
-    if (claims !== undefined) return claims
-  }
   if (key.kind !== 'published') return (await jwtVerify(token, key.key, checks)).payload
   try {
     return (await jwtVerify(token, key.keys, checks)).payload
