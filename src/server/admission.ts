@@ -169,6 +169,12 @@ export class Admission {
     return caller
   }
 
+  /** A line has a WebSocket of ws now. */
+  listens(conn: Conn): void {
+    const caller = conn[callerOf]
+    if (caller !== undefined) this.heedControlFrames(caller)
+  }
+
   /** So many bytes have come over a line. */
   hears(conn: Conn, bytes: number): void {
     const caller = conn[callerOf]

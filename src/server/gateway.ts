@@ -221,6 +221,7 @@ export class Gateway {
           else if (!wire.writable) wire.close()
         },
         broken: ({ talk }, error) => this.cannotRead(talk, error),
+        grew: wire => admission.listens(wire),
         asked: ({ talk }) => {
           if (talk !== null && talk.told !== this.crowd.spread) this.tellSpread([talk])
         },

@@ -1,18 +1,22 @@
 // The short way through ws: a message that has come whole, in one frame, is read where it lies in what the socket brought.
 //
-//   socket ─ whole frame of a binary message, and nothing is under way ─► whoever hears
-//      └──── anything else ─ the receiver of ws, a stream of its own ───► as ever
+//   socket ─ whole frame of a message, and nothing is under way ──────► whoever hears
+//      └──── anything else ─ the receiver of ws, a stream of its own ─► as ever
 //
 // Invariant: what is heard, and in which order, is what the receiver of ws would have said.
+
+import { isUtf8 } from 'node:buffer'
 
 /** A WebSocket, of whose insides ws documents nothing; where they are not as they have been for years, the ordinary way is taken. */
 interface WebSocket {
   readonly readyState: number
   readonly _socket?: Socket | null
   readonly _receiver?: Receiver
+  /** Of what only stands for a WebSocket: has ws make one that reads on. */
+  handOver?(): void
 }
 
-interface Receiver {
+export interface Receiver {
   readonly _state: number
   readonly _loop: boolean
   readonly _bufferedBytes: number
@@ -36,12 +40,13 @@ type Listener = (this: Socket, chunk: Buffer) => void
 type Heard = (this: never, data: Buffer, isBinary: boolean) => void
 
 /** On a socket: the WebSocket over it. */
-const over = Symbol('over')
+export const over = Symbol('over')
 
-const open = 1
+export const open = 1
 const atFrame = 0 // of a receiver: the next byte begins a frame
 const close = 8 // the opcode behind which nothing is read any more
-const finalBinary = 0x82 // FIN, no extension, opcode 2
+const finalText = 0x81 // FIN, no extension, opcode 1
+const finalBinary = 0x82
 const masked = 0x80
 const in16Bits = 126 // of a length: it stands in the next two bytes
 const in64Bits = 127
@@ -55,6 +60,11 @@ export class Straight {
   /** @param heard gets a message as a listener of the WebSocket would */
   constructor(heard: Heard) {
     this.heard = heard
+  }
+
+  /** Whether ws is as it has been for years. */
+  get knows(): boolean {
+    return this.ordinary !== null
   }
 
   /** From now on its whole messages come without the receiver of ws. What that still reads is emitted as ever. */
@@ -71,13 +81,16 @@ export class Straight {
   }
 
   /** One for all sockets, called with the socket as `this`. */
-  private readonly came: Listener = ((straight: Straight): Listener =>
+  readonly came: Listener = ((straight: Straight): Listener =>
     function (chunk) {
       const ws = this[over]!
       const receiver = ws._receiver!
       if (isOver(receiver)) return // ws would have taken its own listener away
       const rest = straight.read(ws, receiver, chunk)
-      if (rest < chunk.length) straight.ordinary!.call(this, rest === 0 ? chunk : chunk.subarray(rest))
+      if (rest === chunk.length) return
+      ws.handOver?.()
+      if (this[over]!.handOver !== undefined) return // it has ended
+      straight.ordinary!.call(this, rest === 0 ? chunk : chunk.subarray(rest))
     })(this)
 
   /** Answers with where what is left for ws begins. */
@@ -89,9 +102,15 @@ export class Straight {
       const length = lengthAt(chunk, at)
       const end = start + length
       if (end > chunk.length || (receiver._maxPayload > 0 && length > receiver._maxPayload)) return at
+      const isBinary = chunk[at] === finalBinary
       unmask(chunk, start, end)
+      const payload = chunk.subarray(start, end)
+      if (!isBinary && !isUtf8(payload)) {
+        unmask(chunk, start, end) // twice is not at all: ws will say what is wrong
+        return at
+      }
       at = end
-      this.heard.call(ws as never, chunk.subarray(start, end), true)
+      this.heard.call(ws as never, payload, isBinary)
     }
     return at
   }
@@ -109,9 +128,9 @@ const isAtRest = (receiver: Receiver): boolean =>
   receiver._fragmented === 0 &&
   receiver.writableLength === 0
 
-/** Where the payload begins of a frame that is a whole binary message of less than 64 KiB; 0: it is something else, or cut off. */
+/** Where the payload begins of a frame that is a whole message of less than 64 KiB; 0: it is something else, or cut off. */
 const payloadAt = (chunk: Buffer, at: number): number => {
-  if (chunk.length - at < 2 + maskBytes || chunk[at] !== finalBinary) return 0
+  if (chunk.length - at < 2 + maskBytes || (chunk[at] !== finalBinary && chunk[at] !== finalText)) return 0
   const second = chunk[at + 1]!
   if (second < masked || second === masked + in64Bits) return 0
   if (second < masked + in16Bits) return at + 2 + maskBytes

@@ -23,7 +23,7 @@ interface Inside {
 type WebSocket = EventEmitter & { readonly _socket?: EventEmitter | null; readonly _receiver?: EventEmitter }
 
 /** For a WebSocket with everybody's listeners on it. */
-export const lightenSocket = (ws: WebSocket): void => {
+export const lightenSocket = (ws: { readonly _socket?: object | null; readonly _receiver?: object }): void => {
   lighten.ws(ws)
   if (ws._socket) lighten.tcp(ws._socket)
   if (ws._receiver) lighten.receiver(ws._receiver)

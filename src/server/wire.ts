@@ -9,9 +9,10 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Socket as NetSocket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 import type { Decoder, Encoder, Packet, Parser } from '../protocol/parser.ts'
 import { beside, binaryFrame, type Conn, frameFor, textFrame } from './fanout.ts'
+import { answerTo, PlainSocket } from './plain.ts'
 import { Straight } from './straight.ts'
 import { lightenSocket } from './thrift.ts'
 
@@ -22,20 +23,24 @@ type Stage = 'silent' | 'greeting' | 'in' | 'out'
 type Any = Pick<Wire<unknown>, 'hear' | 'end' | 'greeted' | 'timer'>
 
 /** A WebSocket as ws has it, and whose it is. */
-interface WebSocket extends EventEmitter {
-  [wireOf]?: Any
+interface WebSocket extends EventEmitter, Owned {
   readonly readyState: number
   readonly _socket: NetSocket | null
   readonly _receiver?: EventEmitter & { _maxPayload?: number }
+  setSocket(socket: Duplex, head: Buffer, options: object): void
   close(): void
   terminate(): void
+}
+
+interface Owned {
+  [wireOf]?: Any
 }
 
 const wireOf = Symbol('wire')
 
 /** What engine.io has made for its WebSockets. */
 interface WebSocketServer {
-  readonly options: object
+  readonly options: object & { readonly WebSocket?: new (address: null, protocols: undefined, options: object) => WebSocket }
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, then: (ws: WebSocket) => void): void
   close(): void
 }
@@ -54,13 +59,15 @@ export interface Ears<Talk> {
   /** It has left the conversation, if it was in one. */
   left(wire: Wire<Talk>, reason: string): void
   ended(wire: Wire<Talk>): void
+  /** Its WebSocket is one of ws' from now on. */
+  grew(wire: Wire<Talk>): void
   /** It is about to be asked whether it is there: what is written now leaves together with that. */
   asked(wire: Wire<Talk>): void
 }
 
 /** One line. To whoever writes it is what a connection of engine.io is, and its transport: there is no other that it could move to. */
 export class Wire<Talk> implements Conn {
-  readonly socket: WebSocket
+  socket: WebSocket | PlainSocket
   readonly name = 'websocket'
   readonly upgrading = false
   readyState: 'open' | 'closed' = 'open'
@@ -76,7 +83,7 @@ export class Wire<Talk> implements Conn {
   slot = 0
   private readonly house: Wires<Talk>
 
-  constructor(socket: WebSocket, request: IncomingMessage, house: Wires<Talk>) {
+  constructor(socket: WebSocket | PlainSocket, request: IncomingMessage, house: Wires<Talk>) {
     this.socket = socket
     this.request = request
     this.house = house
@@ -158,6 +165,12 @@ export class Wires<Talk> {
   private readonly opening: string
   private readonly rounds: Rounds<Wire<Talk>>
   private readonly straight = new Straight(heard)
+  private readonly plain = {
+    came: this.straight.came,
+    takeOver: (plain: PlainSocket & Owned) => this.takeOver(plain),
+    closed: (plain: PlainSocket & Owned) => plain[wireOf]!.end('transport close'),
+  }
+  private closed = false
 
   /** @param engine engine.io, of whose WebSockets these are like */
   constructor(engine: object, { Encoder, Decoder }: Parser, options: WireOptions, ears: Ears<Talk>) {
@@ -173,6 +186,7 @@ export class Wires<Talk> {
     const { pingInterval, pingTimeout, maxPayload } = options
     this.opening = `,"upgrades":[],${JSON.stringify({ pingInterval, pingTimeout, maxPayload }).slice(1)}`
     this.rounds = new Rounds(pingInterval, wire => this.ask(wire))
+    this.learn()
     Object.assign(engine, { [beside]: this })
   }
 
@@ -180,6 +194,11 @@ export class Wires<Talk> {
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     if (this.ws === null || this.taken || request.method !== 'GET' || !isPlain(request.url) || !this.options.allows(request))
       return false
+    const answer = this.straight.knows && !this.closed ? answerTo(request, socket, head) : null
+    if (answer !== null) {
+      this.openPlainly(answer, request, socket as NetSocket)
+      return true
+    }
     socket.cork() // the answer and Engine.IO's opening leave together
     this.ws.handleUpgrade(request, socket, head, ws => this.open(ws, request))
     socket.uncork()
@@ -217,22 +236,72 @@ export class Wires<Talk> {
   }
 
   close(): void {
+    this.closed = true
     for (const wire of this.all) wire.socket.terminate()
     this.rounds.close()
     this.ws?.close()
   }
 
+  /** Looks at ws once, over a socket that leads nowhere: whether it is inside as it has been for years. */
+  private learn(): void {
+    const nowhere = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
+    const ws = this.made(nowhere, 0)
+    if (ws !== null) this.straight.open(ws)
+    nowhere.destroy()
+  }
+
+  /** A WebSocket of ws, over a socket on which an upgrade has been answered. */
+  private made(socket: Duplex, maxPayload: number): WebSocket | null {
+    const { options } = this.ws ?? {}
+    if (typeof options?.WebSocket !== 'function') return null
+    const ws = new options.WebSocket(null, undefined, options)
+    ws.setSocket(socket, Buffer.alloc(0), { ...options, maxPayload })
+    return ws
+  }
+
   private open(ws: WebSocket, request: IncomingMessage): void {
     const wire = new Wire<Talk>(ws, request, this)
+    this.listen(wire, ws)
+    this.begin(wire)
+    this.putFrame(wire, this.openingFrame())
+    this.ears.came(wire)
+  }
+
+  private openPlainly(answer: string, request: IncomingMessage, socket: NetSocket): void {
+    const plain: PlainSocket & Owned = new PlainSocket(socket, this.options.maxPayload, this.plain)
+    const wire = new Wire<Talk>(plain, request, this)
+    plain[wireOf] = wire
+    this.begin(wire)
+    const opening = this.openingFrame()
+    const both = Buffer.allocUnsafe(answer.length + opening.length)
+    both.write(answer, 'latin1')
+    opening.copy(both, answer.length)
+    this.putFrame(wire, both)
+    this.ears.came(wire)
+  }
+
+  private begin(wire: Wire<Talk>): void {
+    wire.timer = setTimeout(lapsed, this.options.connectTimeout, wire)
+    this.rounds.take(wire)
+  }
+
+  private listen(wire: Wire<Talk>, ws: WebSocket): void {
     ws[wireOf] = wire
     ws.on('message', heard)
     this.straight.open(ws)
     ws.on('close', closed)
     ws.on('error', failed)
-    wire.timer = setTimeout(lapsed, this.options.connectTimeout, wire)
-    this.rounds.take(wire)
-    this.put(wire, textFrame, `0{"sid":"${this.options.randomId()}"${this.opening}`)
-    this.ears.came(wire)
+  }
+
+  /** ws goes on with a line on which something else than messages has come, or which is to be closed. */
+  private takeOver(plain: PlainSocket & Owned): WebSocket {
+    const wire = plain[wireOf] as Wire<Talk>
+    const ws = this.made(plain._socket, plain._maxPayload)! // it could be made when it was looked at
+    wire.socket = ws
+    this.listen(wire, ws)
+    this.ears.grew(wire)
+    if (wire.stage === 'in' && wire.readyState === 'open') lightenSocket(ws)
+    return ws
   }
 
   hear(wire: Wire<Talk>, data: Buffer, isBinary: boolean): void {
@@ -322,15 +391,23 @@ export class Wires<Talk> {
   }
 
   private put(wire: Wire<Talk>, first: number, payload: string | Uint8Array): void {
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
-    const frame = frameFor(first, bytes.length)
-    frame.set(bytes, frame.length - bytes.length)
-    this.putFrame(wire, frame)
+    this.putFrame(wire, framed(first, payload))
+  }
+
+  private openingFrame(): Buffer {
+    return framed(textFrame, `0{"sid":"${this.options.randomId()}"${this.opening}`)
   }
 
   private putFrame({ socket }: Wire<Talk>, frame: Buffer): void {
     if (socket.readyState === 1) socket._socket?.write(frame)
   }
+}
+
+const framed = (first: number, payload: string | Uint8Array): Buffer => {
+  const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+  const frame = frameFor(first, bytes.length)
+  frame.set(bytes, frame.length - bytes.length)
+  return frame
 }
 
 // ---- Engine.IO's packets by their first byte; a binary message has none, and a number of its own here
@@ -356,7 +433,7 @@ const isPlain = (url = ''): boolean => {
 
 // ---- these are shared by all lines
 
-function heard(this: WebSocket, data: Buffer, isBinary: boolean): void {
+function heard(this: Owned, data: Buffer, isBinary: boolean): void {
   this[wireOf]!.hear(data, isBinary)
 }
 

@@ -6,6 +6,7 @@ import type { DocId } from '../../src/protocol/ids.ts'
 import { createParser } from '../../src/protocol/parser.ts'
 import { connectionsOf } from '../../src/server/fanout.ts'
 import type { InkwellServer, ServerOptions } from '../../src/server/index.ts'
+import { PlainSocket } from '../../src/server/plain.ts'
 import { Frames, frame, open } from '../websocket.ts'
 import { afterwards, connects, serverWith } from './worlds.ts'
 
@@ -176,6 +177,31 @@ it('[P5] who asks for namespaces in step and reads no answer is cut once too muc
   const asking = setInterval(() => socket.writableLength < 1_000_000 && socket.write(asks), 1)
   afterwards(() => clearInterval(asking))
   await expect.poll(() => server.engine.counts.connections, { timeout: 60_000 }).toBe(0)
+})
+
+it('[P8] of a line over which nothing but messages comes ws has no WebSocket, until it has to answer something else', async () => {
+  const server = await serverWith({ limits: { ...quiet, pingInterval: 100 } })
+  const { url } = await server.listen(0)
+  const answer = await open(`${url}/socket.io/?EIO=4&transport=websocket`)
+  if (answer.kind === 'no') throw new Error(answer.body)
+  const { socket } = answer
+  afterwards(() => socket.destroy())
+  const [line] = connectionsOf(server.io.engine) as unknown as { readonly transport: { readonly socket: object } }[]
+  const isPlain = (): boolean => line!.transport.socket instanceof PlainSocket
+  const asked: boolean[] = []
+  await new Promise<void>(resolve => {
+    const frames = new Frames((opcode, payload) => {
+      if (opcode === 10) return resolve()
+      if (opcode !== 1 || payload.toString() !== '2') return
+      asked.push(isPlain())
+      if (asked.length < 3) socket.write(frame(1, '3'))
+      else if (asked.length === 3) socket.write(frame(9, 'are you there'))
+    })
+    socket.on('data', bytes => frames.add(bytes))
+    socket.write(enters)
+  })
+  expect(asked.slice(0, 3)).toEqual([true, true, true])
+  expect(isPlain()).toBe(false)
 })
 
 it('[P8] a line of documents alone has none of Socket.IO’s objects; one that comes once an application has taken them has', async () => {
