@@ -2,10 +2,11 @@
 // Invariant: what arrives has the epoch, versions and chains that it had; a document is there as a whole, or cannot be opened yet.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Checkpoint, Entry } from '../engine/ports.ts'
+import { authorAt, bodyAt, chainAt } from '../engine/page.ts'
+import type { Checkpoint, Page } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
 import { link } from '../stores/chain.ts'
-import type { Records } from './reach.ts'
+import { pageAt, type Records } from './reach.ts'
 
 /** What stands before the entries of a document. */
 export interface Beginning {
@@ -34,7 +35,7 @@ export interface Void {
 export type Part = Beginning | Stretch | Void
 
 const atOnce = { entries: 1_000, bytes: 1_048_576 } // of a stretch: one call of an append
-const page = 5_000 // entries read at a time
+const pageLength = 5_000 // entries read at a time
 const attempts = 5
 
 /** A document as it is now, or its entries from a version on. Nothing when nobody has written to it. @throws when it is damaged */
@@ -54,11 +55,11 @@ export async function* partsOf(records: Records, doc: DocId, known: Version | nu
     let at = start
     let whole = true
     while (at < end.version && whole) {
-      const entries = await records.entries(doc, at, Math.min(page, end.version - at))
-      whole = entries[0]?.version === at + 1
+      const page = await pageAt(records, doc, at, Math.min(pageLength, end.version - at))
+      whole = page.versions[0] === at + 1
       if (!whole) break
-      yield* stretchesOf(entries)
-      at = entries.at(-1)!.version
+      yield* stretchesOf(page)
+      at = page.versions.at(-1)!
     }
     if (whole) return
     yield { void: doc }
@@ -66,19 +67,17 @@ export async function* partsOf(records: Records, doc: DocId, known: Version | nu
   throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
 }
 
-function* stretchesOf(entries: readonly Entry[]): Generator<Stretch> {
-  let [first, bytes] = [0, 0]
-  for (const [i, { body }] of entries.entries()) {
+function* stretchesOf(page: Page): Generator<Stretch> {
+  const { versions, seqs } = page
+  let [from, entries, bytes] = [versions[0]! - 1, [] as [AuthorId, Seq, string][], 0]
+  for (let i = 0; i < versions.length; i++) {
+    const body = bodyAt(page, i)
     bytes += body.length
-    const next = i + 1
-    if (next < entries.length && next - first < atOnce.entries && bytes < atOnce.bytes) continue
-    const part = entries.slice(first, next)
-    yield {
-      from: part[0]!.version - 1,
-      chain: part.at(-1)!.chain,
-      entries: part.map(({ author, seq, body }) => [author, seq, body] as const),
-    }
-    first = next
+    entries.push([authorAt(page, i), seqs[i]!, body])
+    if (i + 1 < versions.length && entries.length < atOnce.entries && bytes < atOnce.bytes) continue
+    yield { from, chain: chainAt(page, i), entries }
+    from = versions[i]!
+    entries = []
     bytes = 0
   }
 }
