@@ -298,7 +298,8 @@ export class LiveDocument<S, O> implements Document<S, O> {
   /** Settles with the answer to the first join, or, where something was kept, when there is no line to bring it. */
   readonly opened: Promise<void>
 
-  private session: Session<S, O>
+  /** For this room alone. */
+  session: Session<S, O>
   private seen: S
   private readonly port: DocumentPort
   private readonly events = new Emitter<DocumentEvents<S, O>>()

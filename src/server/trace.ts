@@ -3,6 +3,7 @@
 
 import { hash } from 'node:crypto'
 import type { AuthorId, DocId, Seq } from '../protocol/ids.ts'
+import { traceName } from '../protocol/trace.ts'
 
 export interface Trace {
   /** 32 hexadecimal digits. */
@@ -13,6 +14,6 @@ export interface Trace {
 
 /** The SHA-256 of `<document>\n<author>\n<seq>`: its first 16 bytes and the next 8. */
 export const traceOf = (doc: DocId, author: AuthorId, seq: Seq): Trace => {
-  const digest = hash('sha256', `${doc}\n${author}\n${seq}`)
+  const digest = hash('sha256', traceName(doc, author, seq))
   return { traceId: digest.slice(0, 32), spanId: digest.slice(32, 48) }
 }

@@ -14,6 +14,7 @@ import {
 } from '@opentelemetry/api'
 import type { EngineEvent } from '../engine/index.ts'
 import type { AuthorId, DocId, Seq, Version } from '../protocol/ids.ts'
+import { isFollowed } from '../protocol/trace.ts'
 import { traceOf } from './trace.ts'
 
 /** The tracer that somebody has registered; null: nobody has. */
@@ -26,15 +27,6 @@ const registered = (): Tracer | null => {
 /** Where an edit's spans hang: under a span of its author's which nobody has to send, so that all nodes name the same one. */
 const placeOf = (doc: DocId, author: AuthorId, seq: Seq): Context =>
   trace.setSpanContext(ROOT_CONTEXT, { ...traceOf(doc, author, seq), traceFlags: TraceFlags.SAMPLED, isRemote: true })
-
-/** Whether an edit is among those that are followed: the same on every node, and cheaper to say than what its trace is called. */
-const chosen = (author: AuthorId, seq: Seq, ratio: number): boolean => {
-  if (ratio >= 1) return true
-  let hash = 0x811c9dc5 ^ seq
-  for (let i = 0; i < author.length; i++) hash = Math.imul(hash ^ author.charCodeAt(i), 0x01000193)
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  return ((hash ^ (hash >>> 13)) >>> 0) / 2 ** 32 < ratio
-}
 
 /** An edit on its way to the readers of this node: what its delivery hangs on, and since when. */
 interface Followed {
@@ -71,7 +63,7 @@ export const followEdits = (now: () => number, ratio: number): ((event: EngineEv
       return
     }
     const { doc, author, seq } = event
-    if (doc === null || seq === null || !chosen(author, seq, ratio)) return
+    if (doc === null || seq === null || !isFollowed(author, seq, ratio)) return
     const tracer = registered()
     if (tracer === null) return
     const context = placeOf(doc, author, seq)

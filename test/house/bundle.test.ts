@@ -7,12 +7,14 @@ import { bundle, serverSide } from './bundle.ts'
 const root = join(import.meta.dirname, '..', '..')
 const sources = [
   { find: /^inkwell$/, replacement: join(root, 'src/index.ts') },
+  { find: /^inkwell\/client\/tracing$/, replacement: join(root, 'src/client/tracing/index.ts') },
   { find: /^inkwell\/(\w+)$/, replacement: `${root}/src/$1/index.ts` },
 ]
 
 it.each([
   ['inkwell', "export { textType } from 'inkwell'"],
   ['inkwell/client', "export { connect } from 'inkwell/client'"],
+  ['inkwell/client/tracing', "export { traceEdits } from 'inkwell/client/tracing'"],
   ['inkwell/codemirror', "export { collaboration } from 'inkwell/codemirror'"],
 ])('a page that imports %s loads nothing of the server', async (face, entry) => {
   const { modules, gzipped } = await bundle(root, entry, sources)

@@ -41,7 +41,7 @@ const owned: readonly (readonly [name: RegExp, owner: RegExp])[] = [
   [/^(fastify|@fastify\/.*)$/, /^src\/server\//],
   [/^jose$/, /^src\/server\/jwt\.ts$/],
   [/^prom-client$/, /^src\/server\/exposition\.ts$/],
-  [/^@opentelemetry\//, /^src\/server\/tracing\.ts$/],
+  [/^@opentelemetry\//, /^src\/(server\/tracing|client\/tracing\/index)\.ts$/],
   [/^(socket\.io-client|engine\.io-client)$/, /^src\/client\/socketio\.ts$/],
   [/^(codemirror|@codemirror\/.*)$/, /^(src\/codemirror|demo)\//],
   [/^uplot$/, /^dashboard\//],

@@ -9,6 +9,8 @@ import {
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-base'
 import { afterEach, expect, it } from 'vitest'
+import { connect } from '../../src/client/index.ts'
+import { traceEdits } from '../../src/client/tracing/index.ts'
 import type { AuthorId, DocId, Seq, Version } from '../../src/protocol/ids.ts'
 import { traceOf } from '../../src/server/trace.ts'
 import { followEdits } from '../../src/server/tracing.ts'
@@ -64,6 +66,40 @@ it('[P7] one edit is one trace over all nodes: committed here, heard there, deli
       .sort(),
   ).toEqual([commit, hear].map(span => span.spanContext().spanId).sort())
   expect(all.map(({ attributes }) => JSON.stringify(attributes)).join()).not.toContain('secret')
+})
+
+it('[P7] one keystroke is one trace from the page on: the edit at its author’s, its commit, its delivery', async () => {
+  const { spans } = tracer()
+  const url = await serving({ traceRatio: 1 })
+  const ben = await opens(url, 'notes')
+  const client = connect(url)
+  afterwards(() => client.close())
+  const doc = await client.open('notes')
+  const stop = traceEdits(doc, { ratio: 1 })
+  const since = Date.now()
+  doc.insert(0, 'secret')
+  await ben.showing('secret')
+  await expect.poll(() => [spans('edit').length, spans('deliver').length], { timeout: 60_000 }).toEqual([1, 1])
+  const { traceId, spanId } = idOf(doc.author!, 1)
+  expect(
+    spans()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(['inkwell commit', 'inkwell deliver', 'inkwell edit'])
+  expect(new Set(spans().map(span => span.spanContext().traceId))).toEqual(new Set([traceId]))
+  const [edit, commit] = [spans('edit')[0]!, spans('commit')[0]!]
+  for (const span of [edit, commit]) expect(span.parentSpanContext).toMatchObject({ spanId, isRemote: true })
+  expect(edit.attributes).toEqual({ 'inkwell.document': 'notes', 'inkwell.author': doc.author, 'inkwell.seq': 1 })
+  expect(edit.events.map(({ name }) => name)).toEqual(['sent'])
+  const millis = ([s, ns]: readonly [number, number]) => s * 1_000 + ns / 1e6
+  const times = [since, millis(edit.startTime), millis(edit.events[0]!.time), millis(edit.endTime)]
+  expect(times).toEqual([...times].sort((a, b) => a - b))
+  expect(JSON.stringify(edit.attributes)).not.toContain('secret')
+  stop()
+  doc.insert(0, 'x')
+  await doc.settled('sequenced')
+  await expect.poll(() => spans('commit').length).toBe(2)
+  expect(spans('edit')).toHaveLength(1)
 })
 
 it('[P7] a refusal is a span of the edit that says why, and a batch is delivered once for each edit in it', async () => {

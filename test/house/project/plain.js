@@ -4,13 +4,14 @@ import assert from 'node:assert/strict'
 import * as main from 'inkwell'
 import * as client from 'inkwell/client'
 import * as clientNode from 'inkwell/client/node'
+import * as clientTracing from 'inkwell/client/tracing'
 import * as codemirror from 'inkwell/codemirror'
 import * as embedded from 'inkwell/embedded'
 import manifest from 'inkwell/package.json' with { type: 'json' }
 import * as server from 'inkwell/server'
 import * as testing from 'inkwell/testing'
 
-for (const [name, face] of Object.entries({ main, client, clientNode, codemirror, embedded, server, testing })) {
+for (const [name, face] of Object.entries({ main, client, clientNode, clientTracing, codemirror, embedded, server, testing })) {
   assert.ok(Object.keys(face).length > 0, `${name} exports nothing`)
 }
 
