@@ -30,8 +30,8 @@ import * as scripts from './scripts.ts'
 import type { Wire } from './wire.ts'
 
 const bytesAtFirst = 65_536 // of entries in a script's answer: a quiet document comes in one piece
-const bytesAtOnce = 524_288 // of entries in an answer to a long read: a millisecond of Redis' time, that others wait for
-const versionsAtOnce = { fewest: 4, most: 2_000 }
+const bytesAtOnce = 524_288 // of entries in an answer to a long read
+const versionsAtOnce = { fewest: 4, most: 1_000 } // in such an answer: three milliseconds of Redis' time, that others wait for
 const pagesAhead = 2 // answers to a long read on their way while one is taken apart: neither side then waits for the other
 const feedDelay = 5 // ms that the feed may be behind the answer to an append before the log is read instead
 const heardFor = 10_000 // ms, or twice that, for which an append may need what was heard: longer than a call lasts
@@ -388,14 +388,12 @@ export class RedisLog implements Log {
     if (all === null) return null
     let count = versionsFor(all)
     let asked = (all.at(-1) ?? from).version
-    const pages: Promise<Stretch[]>[] = []
+    const pages: Promise<readonly Stretch[]>[] = []
     const ask = (): void => {
       const [start, end] = [asked + 1, Math.min(asked + count, upTo - 1)]
-      const page = read.call(redis =>
-        start <= end
-          ? redis.xrange(keys.log(doc), `${start}-0`, `${end}-0`, 'COUNT', count)
-          : redis.xrange(keys.log(doc), `${upTo}-0`, '+', 'COUNT', 1),
-      ) // what holds the last one may end behind it; what follows that may be of any length
+      // What holds the last one may end behind it; what follows that may be of any length.
+      const asks = start <= end ? [`${start}-0`, `${end}-0`, count] : [`${upTo}-0`, '+', 1]
+      const page = read.run<Stretches>(scripts.page, [keys.log(doc)], asks).then(stretchesOf)
       asked = Math.max(end, start)
       page.catch(() => {}) // told by the first that fails
       pages.push(page)

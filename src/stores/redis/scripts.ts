@@ -245,6 +245,16 @@ return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.
 `,
 }
 
+/** KEYS log. ARGV first and last id, how many at most. Entries of the stream as JSON; none: an empty text. */
+export const page: Script = {
+  name: 'inkwellPage',
+  keys: 1,
+  lua: `
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3])
+return #found > 0 and cjson.encode(found) or ''
+`,
+}
+
 /** KEYS meta, log. The last entry of the stream, and how it stands with the log: what whoever may have missed something must know. */
 export const last: Script = {
   name: 'inkwellLast',
@@ -485,6 +495,7 @@ export const scripts: readonly Script[] = [
   settle,
   append,
   read,
+  page,
   last,
   raise,
   checkpoint,
