@@ -119,8 +119,10 @@ export const fuzz = async ({ seed, seconds, say, strict, shared }: FuzzOptions):
     })
     return { requests, ended: Promise.all([...lives, asks]) }
   }
-  const abuses = ({ begun }: Beside<Begun>, chance: number): Promise<void> =>
-    strict ? running(() => abuse(begun.public, seeded(chance + 2_000), story)) : Promise.resolve()
+  const abuses = ({ begun }: Beside<Begun>, chance: number): Promise<void> => {
+    const dice = seeded(chance + 2_000)
+    return strict ? running(() => abuse(begun.public, dice, story)) : Promise.resolve()
+  }
   const settles = async (): Promise<Held> => {
     // Everybody but the neighbours has gone, and what nobody has joined is let go.
     const kept = ({ documents, connections, sockets }: Held): boolean =>

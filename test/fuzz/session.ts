@@ -337,7 +337,7 @@ export class Session {
     if (message.kind === 'joined') {
       const { doc, handle, content } = message as unknown as { doc: string; handle: number; content: Fields & { kind: string } }
       if (doc.startsWith('guarded')) story.fails('a document was opened by one who has no right to it', Buffer.from(doc))
-      if (payload !== undefined && payload.doc !== doc) story.counts('joined late')
+      if (payload != null && payload.doc !== doc) story.counts('joined late')
       const value = content.kind === 'snapshot' ? String(content.value) : ''
       this.joined.set(doc, { handle, position: content.position as Fields, length: value.length })
       story.counts('joined')
