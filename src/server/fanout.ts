@@ -11,7 +11,7 @@ import type { Told } from '../protocol/authors.ts'
 import { encodeJoinedHead, encodeServerFrame } from '../protocol/codec.ts'
 import type { AuthorId } from '../protocol/ids.ts'
 import { jsonEvent } from '../protocol/json.ts'
-import type { Joined, ServerMessage, Welcome } from '../protocol/messages.ts'
+import type { Joined, ServerMessage, Snapshot, Welcome } from '../protocol/messages.ts'
 import { Audiences } from './audiences.ts'
 import type { Bearer } from './identity.ts'
 import type { Tally } from './tally.ts'
@@ -496,20 +496,50 @@ const sharedFor = 1_000 // ms for which a text in bytes is kept for the next who
 
 /** The bytes of the text that is sent last: a crowd that comes for a document gets one copy of it, not one each. */
 class Texts {
-  private last: { readonly text: string; readonly bytes: Buffer } | null = null
+  private readonly last: { [form in Form]?: { readonly text: string; readonly bytes: Buffer } } = {}
+  private kept = false
 
-  bytesOf(text: string): Buffer {
-    if (this.last?.text === text) return this.last.bytes
-    const bytes = Buffer.from(text)
-    if (this.last === null) setTimeout(() => (this.last = null), sharedFor).unref()
-    this.last = { text, bytes }
+  /** In UTF-8; or as the value with which the JSON of a packet ends. */
+  bytesOf(text: string, form: Form): Buffer {
+    const last = this.last[form]
+    if (last?.text === text) return last.bytes
+    const bytes = form === 'binary' ? Buffer.from(text) : jsonEnd(text)
+    this.last[form] = { text, bytes }
+    if (!this.kept) setTimeout(this.forget, sharedFor).unref()
+    this.kept = true
     return bytes
+  }
+
+  private readonly forget = (): void => {
+    this.kept = false
+    delete this.last.binary
+    delete this.last.json
   }
 }
 
+const emptyValue = '""'
+const afterValue = '}}]' // of its content, of what the packet says, of the packet
+
+const jsonEnd = (text: string): Buffer => {
+  const json = JSON.stringify(text)
+  const size = Buffer.byteLength(json)
+  const bytes = Buffer.allocUnsafe(size + afterValue.length)
+  bytes.write(json, 0)
+  bytes.write(afterValue, size, 'latin1')
+  return bytes
+}
+
+type LongJoined = Joined & { readonly content: Snapshot & { readonly value: string } }
+
+const isLongJoined = (message: ServerMessage | Welcome): message is LongJoined =>
+  message.kind === 'joined' &&
+  message.content.kind === 'snapshot' &&
+  typeof message.content.value === 'string' &&
+  message.content.value.length >= shared
+
 /** Of a long text for somebody who joins: what is his own, and the text. */
-const joinedParcel = (message: Joined, text: string, texts: Texts): Parcel => {
-  const tail = texts.bytesOf(text)
+const joinedParcel = (message: LongJoined, texts: Texts): Parcel => {
+  const tail = texts.bytesOf(message.content.value, 'binary')
   const head = encodeJoinedHead(message, tail.length)
   const frame = frameFor(binaryFrame, head.length + tail.length, tail.length)
   frame.set(head, frame.length - head.length)
@@ -517,6 +547,26 @@ const joinedParcel = (message: Joined, text: string, texts: Texts): Parcel => {
     // Only a line that polls asks for it.
     get packet() {
       return Buffer.concat([head, tail])
+    },
+    frame,
+    tail,
+    bytes: frame.length + tail.length,
+    options: { compress: false, wsPreEncodedFrame: [frame, tail] },
+  }
+}
+
+/** The same in JSON: the text is the last that the packet says. */
+const joinedJson = ({ content: { value, ...position }, ...others }: LongJoined, texts: Texts): Parcel => {
+  const packet = JSON.stringify(jsonEvent({ ...others, content: { ...position, value: '' } }))
+  const head = packet.slice(0, -(emptyValue + afterValue).length)
+  const tail = texts.bytesOf(value, 'json')
+  const size = Buffer.byteLength(head)
+  const frame = frameFor(textFrame, 2 + size + tail.length, tail.length)
+  frame.write('42', frame.length - size - 2, 'latin1')
+  frame.write(head, frame.length - size)
+  return {
+    get packet() {
+      return `2${head}${tail.toString()}`
     },
     frame,
     tail,
@@ -561,13 +611,11 @@ const textParcel = (packet: string): Parcel => {
 
 const parcel: { readonly [form in Form]: (message: ServerMessage | Welcome, texts: Texts, told?: Told) => Parcel } = {
   binary: (message, texts, told) => {
-    if (message.kind === 'joined' && message.content.kind === 'snapshot') {
-      const { value } = message.content
-      if (typeof value === 'string' && value.length >= shared) return joinedParcel(message, value, texts)
-    }
+    if (isLongJoined(message)) return joinedParcel(message, texts)
     return binaryParcel(encodeServerFrame(message, undefined, told))
   },
-  json: message => {
+  json: (message, texts) => {
+    if (isLongJoined(message)) return joinedJson(message, texts)
     // An EVENT packet of the namespace "/", as Socket.IO's own parser writes it; engine.io's "4" in front of it makes it a message. The
     // two are not put in front of the text: of a long document that would be one copy more of it for the collector.
     const json = JSON.stringify(jsonEvent(message))
