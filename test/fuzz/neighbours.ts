@@ -1,11 +1,13 @@
 // Those who go on typing while the server is tried, in a process of their own: each edit is waited for, and timed.
-// Invariant: whatever one of them typed is in the document, once and in its order.
+// Invariant: whatever one of them typed is in the document, once and in its order, but for what has scrolled out at its head: the text stays
+// of one length, so that what it takes to open it is the same in the first minute and in the last.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pen } from '../server/raw.ts'
 import type { Typed } from './fuzz.ts'
 
 const pause = 20 // ms between two letters of one of them
+const longest = 8_000 // letters, of less than a minute; whoever types one more takes the first one out
 
 const [url, count] = [process.argv[2]!, Number(process.argv[3])]
 const pens = await Promise.all(
@@ -13,18 +15,20 @@ const pens = await Promise.all(
     Pen.opens(url, 'quiet', { token: `neighbour:${i}`, form: i % 2 === 0 ? 'binary' : 'json' }),
   ),
 )
-const before = pens[0]!.shows.length
+const begun = pens[0]!.shows
 const own = pens.map(() => '')
-const letters = pens.map((_, i) => String.fromCharCode(0x4e00 + 100 * i)) // each of them writes signs of his own
+const firstSign = 0x4e00
+const each = 100 // signs of his own that each of them writes
+const writerOf = (sign: string): number => Math.floor((sign.charCodeAt(0) - firstSign) / each)
 let times: number[] = []
 let working = true
 let lost: string | null = null
 
 const types = async (pen: Pen, i: number): Promise<void> => {
   for (let n = 0; working; n++) {
-    const letter = String.fromCharCode(letters[i]!.charCodeAt(0) + (n % 100))
+    const letter = String.fromCharCode(firstSign + each * i + (n % each))
     const since = performance.now()
-    await pen.types(letter)
+    await (pen.length < longest ? pen.types(letter) : pen.edits([-1, pen.length - 1, letter]))
     times.push(performance.now() - since)
     own[i] += letter
     await sleep(pause)
@@ -42,13 +46,19 @@ const stopped = Promise.race(
 const typing = Promise.race([Promise.all(pens.map(types)), stopped])
 
 const faultIn = (): string | null => {
-  const shown = pens[0]!.shows
+  const signs = [...pens[0]!.shows]
+  let left = 0
   for (const [i, typed] of own.entries()) {
-    const first = letters[i]!.charCodeAt(0)
-    const mine = [...shown].filter(sign => sign.charCodeAt(0) >= first && sign.charCodeAt(0) < first + 100).join('')
-    if (mine !== typed) return `neighbour ${i} typed ${typed.length} letters and ${mine.length} are there`
+    const mine = signs.filter(sign => writerOf(sign) === i).join('')
+    left += mine.length
+    if (!typed.endsWith(mine))
+      return `of what neighbour ${i} typed there is something else than its end: ${mine.length} of ${typed.length}`
   }
-  return shown.length - before === own.join('').length ? null : 'there is more in the document of the neighbours than they typed'
+  // Two who take out the same first letter take out one: the text may have become longer, never shorter.
+  const all = own.join('').length
+  if (left < Math.min(all, longest)) return `${left} letters of the neighbours are there of ${all}`
+  const others = signs.filter(sign => own[writerOf(sign)] === undefined).join('')
+  return begun.endsWith(others) ? null : 'there is more in the document of the neighbours than they typed'
 }
 
 process.on('message', async (ask: string) => {

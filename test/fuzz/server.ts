@@ -61,7 +61,7 @@ const server = await createServer({
     readsPerUser: 10_000,
     readsPerAddress: 10_000,
     // documents are not to be what makes a join long,
-    documentLength: 262_144,
+    documentLength: 65_536,
     // and what is let go in time is to be let go in this time.
     connectTimeout: 3_000,
     idleDocument: 1_000,

@@ -7,6 +7,7 @@ import { opToJson } from '../../src/ot/json.ts'
 import { insert } from '../../src/ot/op.ts'
 import { Text } from '../../src/ot/rope.ts'
 import { textType } from '../../src/ot/text.ts'
+import type { Json } from '../../src/ot/type.ts'
 import type { Refusal } from '../../src/protocol/errors.ts'
 import type { ClientKey, DocId, Handle, Position } from '../../src/protocol/ids.ts'
 import type { ClientMessage, Hello, Refused, ServerMessage, Welcome } from '../../src/protocol/messages.ts'
@@ -162,13 +163,21 @@ export class Pen {
     return this.text.toString()
   }
 
+  get length(): number {
+    return this.text.length
+  }
+
   get at(): Position {
     return this.position
   }
 
   /** Inserts at `place`; resolves when the edit is in the history. */
   types(text: string, place = this.text.length): Promise<void> {
-    const op = opToJson(insert(this.text.length, place, text))
+    return this.edits(opToJson(insert(this.text.length, place, text)))
+  }
+
+  /** Any op on the text as it is shown; resolves when it is in the history. */
+  edits(op: Json): Promise<void> {
     this.client.send({ kind: 'submit', handle: this.handle, seq: ++this.seq, position: this.position, op })
     const { seq } = this
     return new Promise(done => this.confirmed.push({ seq, done }))
