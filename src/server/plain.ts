@@ -6,7 +6,7 @@ import * as crypto from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket as NetSocket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { open, over, type Receiver } from './straight.ts'
+import { closed, open, over, type Receiver } from './straight.ts'
 
 /** Who is told, and who makes a WebSocket. */
 interface PlainEars {
@@ -20,7 +20,6 @@ interface PlainEars {
 type Tcp = NetSocket & { [over]?: object }
 
 const closing = 2
-const closed = 3
 
 /** What ws has inside, as it is as long as a frame is read as soon as it comes. */
 abstract class AtRest implements Receiver {
@@ -134,6 +133,7 @@ export const answerTo = ({ headers }: IncomingMessage, socket: Duplex, head: Buf
   const { upgrade, 'sec-websocket-key': key, 'sec-websocket-version': version } = headers
   if (upgrade?.toLowerCase() !== 'websocket' || version !== '13' || key === undefined || !aKey.test(key)) return null
   if (headers['sec-websocket-protocol'] !== undefined || head.length > 0) return null
+  if (socket.listenerCount('data') > 0) return null // somebody else reads along, and would get the pieces in another order
   if (!socket.readable || !socket.writable || typeof (socket as Partial<NetSocket>).setNoDelay !== 'function') return null
   return `${granted}${sha1(key + magic)}\r\n\r\n`
 }

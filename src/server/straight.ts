@@ -43,6 +43,7 @@ type Heard = (this: never, data: Buffer, isBinary: boolean) => void
 export const over = Symbol('over')
 
 export const open = 1
+export const closed = 3
 const atFrame = 0 // of a receiver: the next byte begins a frame
 const close = 8 // the opcode behind which nothing is read any more
 const finalText = 0x81 // FIN, no extension, opcode 1
@@ -89,7 +90,7 @@ export class Straight {
       const rest = straight.read(ws, receiver, chunk)
       if (rest === chunk.length) return
       ws.handOver?.()
-      if (this[over]!.handOver !== undefined) return // it has ended
+      if (ws.handOver !== undefined && ws.readyState !== closed) return // it has ended, and was not handed over
       straight.ordinary!.call(this, rest === 0 ? chunk : chunk.subarray(rest))
     })(this)
 

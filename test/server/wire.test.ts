@@ -1,5 +1,8 @@
 // A line that goes past Socket.IO beside one that goes through it: who is at the other end cannot tell them apart.
 
+import { createServer as createHttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { expect, it } from 'vitest'
 import { encodeClientFrame } from '../../src/protocol/codec.ts'
 import type { DocId } from '../../src/protocol/ids.ts'
@@ -178,6 +181,26 @@ it('[P5] who asks for namespaces in step and reads no answer is cut once too muc
   afterwards(() => clearInterval(asking))
   await expect.poll(() => server.engine.counts.connections, { timeout: 60_000 }).toBe(0)
 })
+
+it.each(['connection', 'upgrade'])(
+  '[P5] an application that reads along on every socket from its %s on changes nothing for a line',
+  async event => {
+    const http = createHttpServer()
+    let read = 0
+    const along = (socket: Duplex): void => void socket.on('data', (bytes: Buffer) => (read += bytes.length))
+    const server = await serverWith({ attach: http, limits: quiet })
+    if (event === 'connection') http.on(event, along)
+    else http.on(event, (_, socket: Duplex) => along(socket))
+    await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
+    afterwards(() => http.close())
+    const script = [Buffer.concat([enters, frame(9, 'at once')]), join, frame(8)]
+    const path = '/socket.io/?EIO=4&transport=websocket'
+    const said = await heard(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, path, script)
+    expect(said).toEqual(await heard((await (await serverWith({ limits: quiet })).listen(0)).url, path, script))
+    expect(read).toBeGreaterThan(enters.length)
+    await server.close()
+  },
+)
 
 it('[P8] of a line over which nothing but messages comes ws has no WebSocket, until it has to answer something else', async () => {
   const server = await serverWith({ limits: { ...quiet, pingInterval: 100 } })
