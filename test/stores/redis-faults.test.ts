@@ -774,6 +774,28 @@ describe('a document', () => {
     expect(new Set(opened).size).toBe(1)
   })
 
+  it('[P5] whose history is of keystrokes, and then of long pastes, is read in answers of bounded size all the same', async () => {
+    const redis = await server()
+    const store = storeAt(redis.url)
+    const writer = await Writer.open(store)
+    let seq = 0
+    for (let i = 0; i < 30; i++) await writer.write(...Array.from({ length: 50 }, () => entry(ann, ++seq)))
+    const paste = 'p'.repeat(200_000)
+    for (let i = 0; i < 60; i++) await writer.write({ author: ann, seq: ++seq, body: paste })
+    for (let i = 0; i < 300; i++) await writer.write(entry(ann, ++seq))
+    const calls = async (): Promise<number> => {
+      const stats = await redis.do(client => client.info('commandstats'))
+      return [...stats.matchAll(/cmdstat_(?:eval|evalsha):calls=(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0)
+    }
+    const before = await calls()
+    const read = await store.log.entries(doc, 0, 10_000)
+    expect(read.map(({ version }) => version)).toEqual(Array.from({ length: 1_860 }, (_, i) => i + 1))
+    expect(read.map(({ body }) => body.length).filter(length => length === paste.length)).toHaveLength(60)
+    expect(read.at(-1)!.chain).toBe(writer.at.chain)
+    expect((await calls()) - before, '12 MB in answers of a megabyte and a paste').toBeGreaterThanOrEqual(10)
+    expect(await store.log.entries(doc, 1_490, 30)).toEqual(read.slice(1_490, 1_520))
+  })
+
   it('takes as many entries at once as a client may send after a day in a tunnel', async () => {
     const redis = await server()
     const store = storeAt(redis.url)

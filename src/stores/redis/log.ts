@@ -388,12 +388,12 @@ export class RedisLog implements Log {
     if (all === null) return null
     let count = versionsFor(all)
     let asked = (all.at(-1) ?? from).version
-    const pages: Promise<readonly Stretch[]>[] = []
+    const pages: Promise<Stretches>[] = []
     const ask = (): void => {
       const [start, end] = [asked + 1, Math.min(asked + count, upTo - 1)]
       // What holds the last one may end behind it; what follows that may be of any length.
       const asks = start <= end ? [`${start}-0`, `${end}-0`, count] : [`${upTo}-0`, '+', 1]
-      const page = read.run<Stretches>(scripts.page, [keys.log(doc)], asks).then(stretchesOf)
+      const page = read.run<Stretches>(scripts.page, [keys.log(doc)], [...asks, 2 * bytesAtOnce])
       asked = Math.max(end, start)
       page.catch(() => {}) // told by the first that fails
       pages.push(page)
@@ -402,7 +402,8 @@ export class RedisLog implements Log {
       while (asked < upTo && pages.length <= pagesAhead) ask()
       const page = await pages.shift()
       if (page === undefined) return null
-      const more = entriesOf(page, all.at(-1) ?? from)
+      const isCut = page.startsWith(scripts.cut)
+      const more = entriesOf(stretchesOf(isCut ? page.slice(scripts.cut.length) : page), all.at(-1) ?? from)
       if (more === null) return null
       if (more.length === 0) {
         count = Math.min(4 * count, versionsAtOnce.most) // what holds these ends behind them, and so in a later answer
@@ -410,6 +411,9 @@ export class RedisLog implements Log {
       }
       for (const entry of more) all.push(entry)
       count = Math.min(4 * count, versionsFor(more))
+      if (!isCut) continue
+      pages.length = 0 // those on their way do not go on from here
+      asked = (all.at(-1) ?? from).version
     }
     return all.length > upTo - from.version ? all.slice(0, Math.max(0, upTo - from.version)) : all
   }

@@ -245,13 +245,29 @@ return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.
 `,
 }
 
-/** KEYS log. ARGV first and last id, how many at most. Entries of the stream as JSON; none: an empty text. */
+/**
+ * KEYS log. ARGV first and last id, how many at most, and bytes after which no more are taken. Entries of the stream as JSON; none: an
+ * empty text. "+" before it: bytes were the end of it.
+ */
+export const cut = '+'
 export const page: Script = {
   name: 'inkwellPage',
   keys: 1,
   lua: `
-local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[2], 'COUNT', ARGV[3])
-return #found > 0 and cjson.encode(found) or ''
+local most, room = tonumber(ARGV[3]), tonumber(ARGV[4])
+local all, from = {}, ARGV[1]
+while #all < most do
+  local count = math.min(most - #all, 50)
+  local found = redis.call('XRANGE', KEYS[1], from, ARGV[2], 'COUNT', count)
+  for _, entry in ipairs(found) do
+    if room <= 0 then return '+' .. cjson.encode(all) end
+    all[#all + 1] = entry
+    for _, field in ipairs(entry[2]) do room = room - #field end
+  end
+  if #found < count then break end
+  from = '(' .. found[#found][1]
+end
+return #all > 0 and cjson.encode(all) or ''
 `,
 }
 
