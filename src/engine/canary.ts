@@ -58,9 +58,12 @@ export class Canary {
       if (times.every(ms => ms !== undefined)) took[step] = Math.max(...times)
     }
     const failed = songs.flatMap(({ failed }, i) => (failed === null ? [] : [{ ...failed, server: places[i]!.server }]))
-    if (failed[0] === undefined) return { took, failed: null }
-    const { server, ...first } = failed[0]
-    return { took, failed: { ...first, on: { server, failed: failed.length, of: places.length } } }
+    // A server that takes what is written and has not yet made it safe serves; one that takes nothing does not.
+    const refusing = failed.filter(({ step }) => step !== 'durability')
+    const worst = refusing.length > 0 ? refusing : failed
+    if (worst[0] === undefined) return { took, failed: null }
+    const { server, ...first } = worst[0]
+    return { took, failed: { ...first, on: { server, failed: worst.length, of: places.length } } }
   }
 
   async #singIn(doc: DocId, seq: Seq): Promise<Song> {

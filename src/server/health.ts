@@ -44,6 +44,7 @@ export class HealthWatch {
   readonly #parts: HealthParts
   readonly #checks: Checks
   readonly #stops = new Set<() => void>()
+  /** Songs in a row for which another node would be better. */
   #failures = 0
   /** How the canary sang last. */
   lastSong: Song | null = null
@@ -105,7 +106,7 @@ export class HealthWatch {
       void this.#parts.tryOut().then(song => {
         if (this.#closed) return
         this.lastSong = song
-        this.#failures = song.failed === null ? 0 : this.#failures + 1
+        this.#failures = song.failed !== null && isGrave(song.failed) ? this.#failures + 1 : 0
         this.#checks.set('canary', song.failed && faultOf(song.failed, this.#failures))
         this.#sing(song.failed === null ? this.#parts.limits.canaryEvery : again)
       })
@@ -173,22 +174,30 @@ const says: { readonly [step in NonNullable<Song['failed']>['step']]: string } =
   durability: 'what is written does not become durable; writers see saving',
 }
 
+type Failed = NonNullable<Song['failed']>
+
+const isPartial = ({ on }: Failed): boolean => on !== undefined && on.failed < on.of
+
 /**
- * Once may be a hiccup; and what does not become durable is served no better by another node. Nor is what lies on some servers of the
- * store: all nodes would go, and with them the documents on the others.
+ * What does not become durable is served no better by another node. Nor is what lies on some servers of the store: all nodes would go, and
+ * with them the documents on the others.
  */
-const faultOf = ({ step, why, on }: NonNullable<Song['failed']>, failures: number): Fault => {
+const isGrave = (failed: Failed): boolean => failed.step !== 'durability' && !isPartial(failed)
+
+/** Once may be a hiccup. */
+const faultOf = (failed: Failed, failures: number): Fault => {
+  const { step, why, on } = failed
   const known = causeOf(new Error(why))
-  const partial = on !== undefined && on.failed < on.of
   return {
     reason: `${says[step]} (${step})${on === undefined ? '' : `, on ${on.failed} of ${on.of} servers of the store`}${known === null || step === 'durability' ? '' : `: ${known.cause}`}`,
     mend:
       step === 'durability'
         ? 'redis-cli info persistence: aof_enabled 1, aof_last_write_status ok; with replicas: are they there?'
-        : partial
-          ? 'the log names the server (a check fails). If all nodes have it: bring that server, or a replica of it, back; if this one alone: drain it'
-          : (known?.mend ?? 'the log says why (a check fails); if this node alone has it, start it anew'),
-    unready: step !== 'durability' && !partial && failures > 1,
+        : (known?.mend ??
+          (isPartial(failed)
+            ? 'the log names the server (a check fails). If all nodes have it: bring that server, or a replica of it, back; if this one alone: drain it'
+            : 'the log says why (a check fails); if this node alone has it, start it anew')),
+    unready: failures > 1,
     detail: on === undefined ? why : `${on.server}: ${why}`,
   }
 }

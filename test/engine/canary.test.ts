@@ -15,14 +15,18 @@ import { handClock, settle } from '../simulation/hand.ts'
 const doc = '\u0001canary text' as DocId
 
 /** A node on a memory store some of whose calls the test has changed. */
-const world = (change: (log: Log) => Partial<Log> = () => ({}), type: AnyDocumentType = textType) => {
+const world = (
+  change: (log: Log) => Partial<Log> = () => ({}),
+  type: AnyDocumentType = textType,
+  spread: Store['spread'] = undefined,
+) => {
   const clock = handClock()
   const store = memoryStore()
   const events: EngineEvent[] = []
   let last = 0
   const node = () =>
     createEngine({
-      store: { ...store, log: { ...store.log, ...change(store.log) } } as Store,
+      store: { ...store, log: { ...store.log, ...change(store.log) }, ...(spread && { spread }) } as Store,
       clock,
       randomId: () => `id${++last}`.padEnd(16, '_'),
       types: [type],
@@ -112,6 +116,33 @@ it.each<[string, (log: Log) => Partial<Log>, Song['failed']]>([
 ])('[P7] it says which step failed: %s', async (_, change, failed) => {
   const { sings } = world(change)
   expect((await sings()).failed).toEqual(failed)
+})
+
+it('[P7] of several servers those that take nothing are told of before those where nothing becomes durable, and counted alone', async () => {
+  const servers = ['a', 'b', 'c'] as const
+  const places = servers.map(server => ({ server, doc: `\u0001canary text ${server}` as DocId }))
+  const isAt = (server: string, id: DocId): boolean => id.endsWith(` ${server}`)
+  const ill = new Set<string>()
+  const inDoubt = (reply: LogReply): LogReply => (reply.ok ? { ...reply, durable: 0 } : reply)
+  const { sings } = world(
+    log => ({
+      append: async (id, ...words) => {
+        if ([...ill].some(server => isAt(server, id))) throw new Error('it takes nothing')
+        const reply = await log.append(id, ...words)
+        return isAt('a', id) ? inDoubt(reply) : reply
+      },
+      read: async (id, ...words) => (isAt('a', id) ? inDoubt(await log.read(id, ...words)) : log.read(id, ...words)),
+      subscribe: (id, listener) =>
+        log.subscribe(id, said => listener(isAt('a', id) && said.kind === 'entries' ? { ...said, durable: 0 } : said)),
+    }),
+    textType,
+    () => places,
+  )
+  expect((await sings()).failed).toMatchObject({ step: 'durability', on: { server: 'a', failed: 1, of: 3 } })
+  ill.add('b')
+  expect((await sings()).failed).toMatchObject({ step: 'append', on: { server: 'b', failed: 1, of: 3 } })
+  ill.add('c')
+  expect((await sings()).failed).toMatchObject({ step: 'append', on: { server: 'b', failed: 2, of: 3 } })
 })
 
 it('[P5] however long it sings, on several nodes, its text is empty and its history short', async () => {

@@ -199,7 +199,8 @@ export class Hardening {
   readonly #parts: HardeningParts
   #promised: Promised | null = null
   #asking: Promise<void> | null = null
-  #masters = ''
+  /** Of each master that has been seen, by name. */
+  readonly #settings = new Map<string, ServerSettings>()
   /** By server (its place in the list of masters), then by document. */
   readonly #owing = new Map<DocId, Owing>()
   readonly #watches = new Map<string, Watch>()
@@ -306,7 +307,18 @@ export class Hardening {
   async #ask(): Promise<void> {
     const { append, replicas, volatile } = this.#parts
     const servers = await append.servers()
-    const settings = await Promise.all(servers.map(server => append.inTime(settingsOf(server))))
+    const answers = await Promise.allSettled(servers.map(server => append.inTime(settingsOf(server))))
+    // One of many that does not answer is what it was: else nothing could be written to the others until it is back.
+    const settings = answers.map((answer, i) => {
+      const name = nameOf(servers[i]!)
+      const last = answers.some(({ status }) => status === 'fulfilled') ? this.#settings.get(name) : undefined
+      if (answer.status === 'rejected') {
+        if (last === undefined) throw answer.reason
+        return last
+      }
+      this.#settings.set(name, answer.value)
+      return answer.value
+    })
     const promised = promisedBy(settings, { replicas, volatile })
     // What was promised is kept to: a file that was switched off makes nothing durable, neither then nor until it is whole again.
     this.#off =
@@ -314,14 +326,13 @@ export class Hardening {
       ((this.#last === 'disk' && promised.durability === 'memory') || (this.#off && settings.some(({ rewriting }) => rewriting)))
     this.#promised = this.#off ? { ...promised, durability: 'disk', rule: { kind: 'never' } } : promised
     this.#last = this.#promised.durability
-    this.#masters = mastersOf(servers)
   }
 
   /** A cluster has a new map; with new masters in it there may be new settings. */
   #mapped(): void {
     this.#parts.append.servers().then(
       servers => {
-        if (mastersOf(servers) !== this.#masters) this.#promised = null
+        if (servers.some(server => !this.#settings.has(nameOf(server)))) this.#promised = null
       },
       () => {}, // it is away; then nothing is promised either
     )
@@ -468,7 +479,6 @@ const enough = async (wire: Wire, server: Redis, { kind, replicas }: Rule & { ki
 }
 
 const nameOf = ({ options: { host, port } }: Redis): string => `${host}:${port}`
-const mastersOf = (servers: readonly Redis[]): string => servers.map(nameOf).sort().join(' ')
 
 const settingsOf = async (server: Redis): Promise<ServerSettings> => {
   const asked = ['appendonly', 'appendfsync', 'no-appendfsync-on-rewrite', 'maxmemory-policy']

@@ -15,6 +15,7 @@ export class StoreReplaced extends Error {
   }
 }
 
+const soonest = 1_000 // ms for a part of a cluster to show its mark: half of what a node's readiness waits for
 const young = 5_000 // ms after it was made in which a crash of Redis' machine may take the mark along with everything else
 
 export interface IdentityParts {
@@ -67,7 +68,8 @@ export class Identity {
 
   /** Looks everywhere; a part of a cluster that does not answer is not known to be another one. @throws when none answers */
   async whole(): Promise<boolean> {
-    const seen = await Promise.allSettled(this.#marks.map(mark => this.#same(mark)))
+    const looks = this.#marks.map(mark => this.#same(mark))
+    const seen = await Promise.allSettled(this.#parts.cluster ? looks.map(soon) : looks)
     const [first] = seen
     if (first?.status === 'rejected' && seen.every(({ status }) => status === 'rejected')) throw first.reason
     return seen.every(look => look.status === 'rejected' || look.value)
@@ -103,6 +105,13 @@ export class Identity {
     return Number((await this.#parts.wire.call(redis => redis.time()))[0]) * 1_000
   }
 }
+
+/** One server that hangs does not keep the others from being heard while whoever asks still listens. */
+const soon = <T>(look: Promise<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`no answer from a server of the cluster within ${soonest} ms`)), soonest)
+    look.then(resolve, reject).finally(() => clearTimeout(late))
+  })
 
 /** It says when it was made. */
 const fresh = (now: number): string => `${randomBytes(12).toString('base64url')}.${now}`
