@@ -10,6 +10,9 @@ const port = parentPort!
 const open = new Map<number, Check>()
 const answer = (answer: Answer): void => port.postMessage(answer)
 
+port.on('messageerror', error => {
+  throw error // a page that cannot be taken apart here: whoever waits for the answer must learn of it
+})
 port.on('message', (told: Told) => {
   const { id } = told
   if (told.kind === 'begin') return void open.set(id, checks[told.check](told.about, told.checkpoint))

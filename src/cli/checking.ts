@@ -85,6 +85,7 @@ class Thread {
       }
     })
     this.#worker.on('error', error => this.#fail(error))
+    this.#worker.on('messageerror', error => this.#fail(error))
     this.#worker.on('exit', () => this.#fail(new Error('a thread that checks has ended')))
   }
 

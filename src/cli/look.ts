@@ -19,10 +19,10 @@ import {
   type Admin,
   adminSettings,
   ask,
-  pageAt,
   type Reach,
   type Records,
   reachSettings,
+  somePageAt,
   withRecords,
   withStore,
 } from './reach.ts'
@@ -77,7 +77,7 @@ export const pastOf = async (records: Records, doc: DocId, version: Version | nu
       throw new Error(`version ${version} of ${JSON.stringify(doc)} is no longer kept; what is kept begins with ${checkpointed}`)
     const past = new Past(types, null)
     while (past.head < version) {
-      const page = await pageAt(records, doc, past.head, Math.min(pages, version - past.head))
+      const page = await somePageAt(records, doc, past.head, Math.min(pages, version - past.head))
       if (countOf(page) === 0) throw new Error(`${JSON.stringify(doc)} has changed meanwhile: try again`)
       past.take(page)
     }

@@ -6,7 +6,7 @@ import { authorAt, bodyAt, chainAt } from '../engine/page.ts'
 import type { Checkpoint, Page } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
 import { link } from '../stores/chain.ts'
-import { pageAt, type Records } from './reach.ts'
+import { type Records, somePageAt } from './reach.ts'
 
 /** What stands before the entries of a document. */
 export interface Beginning {
@@ -55,7 +55,7 @@ export async function* partsOf(records: Records, doc: DocId, known: Version | nu
     let at = start
     let whole = true
     while (at < end.version && whole) {
-      const page = await pageAt(records, doc, at, Math.min(pageLength, end.version - at))
+      const page = await somePageAt(records, doc, at, Math.min(pageLength, end.version - at))
       whole = page.versions[0] === at + 1
       if (!whole) break
       yield* stretchesOf(page)

@@ -23,6 +23,21 @@ export const pageAt = async (
 ): Promise<Page> =>
   records.page === undefined ? pageOf(await records.entries(doc, after, limit)) : records.page(doc, after, limit)
 
+/** As many of them as one piece has room for, and one at least. */
+export const somePageAt = async (
+  records: Pick<Records, 'entries' | 'page'>,
+  doc: DocId,
+  after: Version,
+  limit: number,
+): Promise<Page> => {
+  try {
+    return await pageAt(records, doc, after, limit)
+  } catch (error) {
+    if (limit === 1 || !(error instanceof RangeError)) throw error
+    return somePageAt(records, doc, after, Math.ceil(limit / 2))
+  }
+}
+
 export interface Admin {
   readonly url: string
   readonly token: string

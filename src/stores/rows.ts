@@ -143,7 +143,7 @@ export class PageOfRows {
     this.#ends = new Float64Array(most)
   }
 
-  /** Reads all that it needs of it now. */
+  /** Reads all that it needs of it now. @throws RangeError when there is no room for it: fewer are to be asked for */
   add(bytes: Buffer): void {
     const i = this.count++
     const chains = this.#chains
@@ -152,6 +152,8 @@ export class PageOfRows {
     const bodyAt = entryFixed + bytes.readUInt16BE(integerBytes + chainBytes)
     this.#whose[i] = this.#authorIn(bytes, bodyAt, i === 0 ? 0 : this.#whose[i - 1]!)
     const length = bytes.length - bodyAt
+    if (this.#end + length > longestPage)
+      throw new RangeError(`a page of more than ${longestPage} bytes of entries: ask for fewer`)
     if (this.#end + length > this.#bodies.length) this.#grow(length)
     const bodies = this.#bodies
     let [end, bits] = [this.#end, this.#bits]
@@ -205,6 +207,7 @@ export class PageOfRows {
   }
 }
 
+const longestPage = 134_217_728 // bytes of bodies: they become one string, of which there may be half a billion units
 const pageBytes = 524_288 // of bodies at first: some thousand keystrokes
 
 export const headBytes = (head: Head): Buffer =>
