@@ -62,69 +62,80 @@ const looking = async (options: BrowserContextOptions = {}) => {
 const photograph = (page: Page, name: string) =>
   page.screenshot({ path: join(root, 'test-artefacts/browser', `dashboard-${name}.png`), fullPage: true })
 
-test.each(['light', 'dark'] as const)('[P7] an operator sees load, documents and connections, by %s', async colorScheme => {
-  const { ann, ben, page, faults, asked, enter, rows } = await looking({ colorScheme })
-  await enter()
-  await expect.poll(() => page.locator('#state').textContent(), patient).toMatch(/ready[\s\S]*memory answers[\s\S]*version 0/)
-  // Ann types until edits a second show in the chart: with a pause between two, as a person does.
-  let typing = true
-  afterwards(() => {
-    typing = false
-  })
-  const typed = (async () => {
-    while (typing) {
-      await ann.types('x')
-      await new Promise(resolve => setTimeout(resolve, 20))
-    }
-  })()
-  await expect
-    .poll(() => rows('Documents, the costliest first').then(all => all[0]), patient)
-    .toMatch(/^minutes of <b>May<\/b>\t\d/)
-  expect(await page.locator('main b').count(), 'a name is text').toBe(0)
-  await expect.poll(() => rows('Connections, up to thirty').then(all => all.length), patient).toBe(2)
-  expect((await rows('Connections, up to thirty')).join()).toContain('Ben of London')
-  await expect.poll(() => page.locator('figure canvas').count(), patient).toBe(6)
-  // By now there have been some rounds: the legend of the edits says how many a second.
-  const legend = page.locator('figure', { hasText: 'Edits a second' })
-  await expect
-    .poll(() => page.locator('figure', { hasText: 'How long an edit takes' }).locator('canvas').count(), patient)
-    .toBe(1)
-  const drawn = () =>
-    legend.locator('canvas').evaluate(canvas => {
-      const { width, height } = canvas as HTMLCanvasElement
-      const { data } = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height)
-      let coloured = 0
-      for (let i = 0; i < data.length; i += 4)
-        if (Math.max(data[i]!, data[i + 1]!, data[i + 2]!) - Math.min(data[i]!, data[i + 1]!, data[i + 2]!) > 60) coloured++
-      return coloured
+test.each(['light', 'dark'] as const)(
+  '[P7] an operator sees load, documents, and one connection’s traffic, by %s',
+  async colorScheme => {
+    const { ann, ben, page, faults, asked, enter, rows } = await looking({ colorScheme })
+    await enter()
+    await expect.poll(() => page.locator('#state').textContent(), patient).toMatch(/ready[\s\S]*memory answers[\s\S]*version 0/)
+    // Ann types until edits a second show in the chart: with a pause between two, as a person does.
+    let typing = true
+    afterwards(() => {
+      typing = false
     })
-  await expect.poll(drawn, patient).toBeGreaterThan(300) // a line over some rounds, in a colour and not the grid's grey
-  await photograph(page, colorScheme)
-  typing = false
-  await typed
-  await ben.reaching(ann.at.version)
+    const typed = (async () => {
+      while (typing) {
+        await ann.types('x')
+        await new Promise(resolve => setTimeout(resolve, 20))
+      }
+    })()
+    await expect
+      .poll(() => rows('Documents, the costliest first').then(all => all[0]), patient)
+      .toMatch(/^minutes of <b>May<\/b>\t\d/)
+    expect(await page.locator('main b').count(), 'a name is text').toBe(0)
+    await expect.poll(() => rows('Connections, up to thirty').then(all => all.length), patient).toBe(2)
+    expect((await rows('Connections, up to thirty')).join()).toContain('Ben of London')
+    await expect.poll(() => page.locator('figure canvas').count(), patient).toBe(6)
+    // By now there have been some rounds: the legend of the edits says how many a second.
+    const legend = page.locator('figure', { hasText: 'Edits a second' })
+    await expect
+      .poll(() => page.locator('figure', { hasText: 'How long an edit takes' }).locator('canvas').count(), patient)
+      .toBe(1)
+    const drawn = () =>
+      legend.locator('canvas').evaluate(canvas => {
+        const { width, height } = canvas as HTMLCanvasElement
+        const { data } = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height)
+        let coloured = 0
+        for (let i = 0; i < data.length; i += 4)
+          if (Math.max(data[i]!, data[i + 1]!, data[i + 2]!) - Math.min(data[i]!, data[i + 1]!, data[i + 2]!) > 60) coloured++
+        return coloured
+      })
+    await expect.poll(drawn, patient).toBeGreaterThan(300) // a line over some rounds, in a colour and not the grid's grey
+    await photograph(page, colorScheme)
+    typing = false
+    await typed
+    await ben.reaching(ann.at.version)
 
-  await page.locator('table a', { hasText: 'minutes' }).click()
-  await expect
-    .poll(() => rows('Who is here').then(all => all.map(row => row.split('\t')[0]).sort()), patient)
-    .toEqual(['Ann of London', 'Ben of London'])
-  await expect
-    .poll(() => rows('Recent commits').then(all => all[0]), patient)
-    .toMatch(new RegExp(`^${ann.at.version.toLocaleString('en-US')}\tAnn\t${ann.author}\t.*\\+1$`))
-  expect(await page.locator('main').textContent(), 'nobody’s text').not.toContain('business')
-  await photograph(page, `document-${colorScheme}`)
+    await page.locator('table a', { hasText: 'minutes' }).click()
+    await expect
+      .poll(() => rows('Who is here').then(all => all.map(row => row.split('\t')[0]).sort()), patient)
+      .toEqual(['Ann of London', 'Ben of London'])
+    await expect
+      .poll(() => rows('Recent commits').then(all => all[0]), patient)
+      .toMatch(new RegExp(`^${ann.at.version.toLocaleString('en-US')}\tAnn\t${ann.author}\t.*\\+1$`))
+    expect(await page.locator('main').textContent(), 'nobody’s text').not.toContain('business')
+    await photograph(page, `document-${colorScheme}`)
 
-  await page.locator('table a', { hasText: /^[0-9a-f]{6}-2$/ }).click()
-  await expect.poll(() => page.locator('dl').textContent(), patient).toMatch(/Ben of London \(Ben\)[\s\S]*json/)
-  await expect.poll(() => rows('Documents'), patient).toEqual(['minutes of <b>May</b>\twrite'])
-  await photograph(page, `connection-${colorScheme}`)
-  ben.client.close()
-  await expect.poll(() => page.locator('dl').textContent(), patient).toContain('not here')
+    await page.locator('table a', { hasText: /^[0-9a-f]{6}-2$/ }).click()
+    await expect.poll(() => page.locator('dl').textContent(), patient).toMatch(/Ben of London \(Ben\)[\s\S]*json/)
+    await expect.poll(() => rows('Documents'), patient).toEqual(['minutes of <b>May</b>\twrite'])
+    const sent = async () =>
+      Number(/From it([\d.,]+)/.exec((await page.locator('dl').textContent()) ?? '')?.[1]?.replaceAll(',', ''))
+    const before = await sent()
+    expect(before).toBeGreaterThan(0)
+    for (let i = 0; i < 40; i++) await ben.types('what nobody may see, but how much of it there is')
+    await expect.poll(sent, patient).not.toBe(before)
+    await expect.poll(() => page.locator('figure', { hasText: 'Traffic' }).locator('canvas').count(), patient).toBe(1)
+    expect(await page.locator('main').textContent(), 'nobody’s text').not.toContain('nobody may see')
+    await photograph(page, `connection-${colorScheme}`)
+    ben.client.close()
+    await expect.poll(() => page.locator('dl').textContent(), patient).toContain('not here')
 
-  expect(faults).toEqual([])
-  expect(asked.filter(line => !line.startsWith('GET '))).toEqual([]) // it only looks
-  expect(asked.filter(line => line.includes(token))).toEqual([])
-})
+    expect(faults).toEqual([])
+    expect(asked.filter(line => !line.startsWith('GET '))).toEqual([]) // it only looks
+    expect(asked.filter(line => line.includes(token))).toEqual([])
+  },
+)
 
 test('[P6] without the token the page shows nothing of the server, and a wrong one is said to be wrong', async () => {
   const { page, admin, enter, asked } = await looking()

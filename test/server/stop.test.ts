@@ -1,13 +1,16 @@
 // How a server stops: nothing accepted is lost, everybody is told, nothing is left behind.
 
 import { get, type IncomingMessage } from 'node:http'
+import { pino } from 'pino'
 import { io } from 'socket.io-client'
 import { describe, expect, it } from 'vitest'
 import type { DocId, Handle } from '../../src/protocol/ids.ts'
 import { connectionsOf } from '../../src/server/fanout.ts'
 import { createServer, memoryStore } from '../../src/server/index.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import { RedisServer } from '../redis.ts'
 import { newKey, Pen } from './raw.ts'
-import { connects, opens, serverWith } from './worlds.ts'
+import { afterwards, connects, opens, serverWith } from './worlds.ts'
 
 describe('draining', () => {
   it('tells everybody when to come back elsewhere, and refuses joins', async () => {
@@ -58,6 +61,49 @@ describe('draining', () => {
     await ann.types('to the last')
     await ben.showing('to the last')
     expect(ben.at).toEqual(ann.at)
+  })
+})
+
+describe('a stop of one of two nodes', () => {
+  const twoNodes = async () => {
+    const redis = await RedisServer.start({ settings: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+    afterwards(() => redis.discard())
+    const lines: { msg: string; connections?: number; of?: number; ms?: number }[] = []
+    const logger = pino({ base: null }, { write: line => void lines.push(JSON.parse(line)) })
+    const node = () => serverWith({ store: redisStore(redis.url), authenticate: token => ({ id: token! }), logger })
+    const [leaving, staying] = [await node(), await node()]
+    const [near, far] = [(await leaving.listen(0)).url, (await staying.listen(0)).url]
+    await opens(near, 'notes', { token: 'ann' })
+    await opens(far, 'notes', { token: 'ben' })
+    return { redis, lines, leaving, near }
+  }
+
+  it('[P4] releases its leases: when it has stopped, its people are gone and their seats are free, and nobody waits for a lease to run out', async () => {
+    const { redis, leaving } = await twoNodes()
+    const leases = () =>
+      redis.do(async client => [await client.zcard('inkwell:{nodes}:leases'), await client.zcard('inkwell:{nodes}:hosts')])
+    await expect.poll(leases, { timeout: 60_000 }).toEqual([2, 2])
+    const closed = leaving.close()
+    leaving.hurry() // nobody here knows another node
+    await closed
+    expect(await leases()).toEqual([1, 1])
+  })
+
+  it('[P7] shows in the log how far it is: how many are to move, how many of them are left, who is let go, and its end', async () => {
+    const { lines, leaving, near } = await twoNodes()
+    await opens(near, 'notes', { token: 'cleo' })
+    const closed = leaving.close()
+    const moving = () => lines.filter(({ msg }) => msg === 'clients move to other nodes')
+    await expect.poll(() => moving().length, { timeout: 60_000 }).toBeGreaterThan(0)
+    leaving.hurry()
+    await closed
+    expect(moving()[0]).toMatchObject({ connections: 2, of: 2, ms: expect.any(Number) })
+    const said = lines.filter(({ msg }) => ['draining', 'the rest is let go', 'stopped'].includes(msg))
+    expect(said.map(({ msg, connections }) => [msg, connections])).toEqual([
+      ['draining', 2],
+      ['the rest is let go', 2],
+      ['stopped', undefined],
+    ])
   })
 })
 
