@@ -66,7 +66,7 @@ const whenItTakes = async <T>(append: () => Promise<T>): Promise<T> => {
 }
 
 const write = async ({ log }: Store, entries: readonly NewEntry[], doc = history): Promise<void> => {
-  let at: Position = { epoch: (await log.open(doc)).epoch, version: 0, chain: emptyChain }
+  let at: Position = { epoch: (await whenItTakes(() => log.open(doc))).epoch, version: 0, chain: emptyChain }
   for (let i = 0; i < entries.length; i += batch) {
     const reply = await whenItTakes(() => log.append(doc, at, entries.slice(i, i + batch)))
     const last = reply.ok ? reply.entries.at(-1) : undefined
