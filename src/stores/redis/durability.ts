@@ -199,6 +199,7 @@ export class Hardening {
   readonly #parts: HardeningParts
   #promised: Promised | null = null
   #asking: Promise<void> | null = null
+  #masters = ''
   /** Of each master that has been seen, by name. */
   readonly #settings = new Map<string, ServerSettings>()
   /** By server (its place in the list of masters), then by document. */
@@ -326,13 +327,14 @@ export class Hardening {
       ((this.#last === 'disk' && promised.durability === 'memory') || (this.#off && settings.some(({ rewriting }) => rewriting)))
     this.#promised = this.#off ? { ...promised, durability: 'disk', rule: { kind: 'never' } } : promised
     this.#last = this.#promised.durability
+    this.#masters = mastersOf(servers)
   }
 
   /** A cluster has a new map; with new masters in it there may be new settings. */
   #mapped(): void {
     this.#parts.append.servers().then(
       servers => {
-        if (servers.some(server => !this.#settings.has(nameOf(server)))) this.#promised = null
+        if (mastersOf(servers) !== this.#masters) this.#promised = null // one that comes back may have been started otherwise
       },
       () => {}, // it is away; then nothing is promised either
     )
@@ -478,6 +480,7 @@ const enough = async (wire: Wire, server: Redis, { kind, replicas }: Rule & { ki
   return Number(local) >= 1
 }
 
+const mastersOf = (servers: readonly Redis[]): string => servers.map(nameOf).sort().join(' ')
 const nameOf = ({ options: { host, port } }: Redis): string => `${host}:${port}`
 
 const settingsOf = async (server: Redis): Promise<ServerSettings> => {

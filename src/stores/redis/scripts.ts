@@ -245,11 +245,13 @@ return { 'ok', log.epoch, log.version, log.horizon, log.floor, log.durable, log.
 `,
 }
 
+/** Before a page: its bytes were the end of it, and more follows. */
+export const cut = '+'
+
 /**
  * KEYS log. ARGV first and last id, how many at most, and bytes after which no more are taken. Entries of the stream as JSON; none: an
- * empty text. "+" before it: bytes were the end of it.
+ * empty text.
  */
-export const cut = '+'
 export const page: Script = {
   name: 'inkwellPage',
   keys: 1,
@@ -260,7 +262,7 @@ while #all < most do
   local count = math.min(most - #all, 50)
   local found = redis.call('XRANGE', KEYS[1], from, ARGV[2], 'COUNT', count)
   for _, entry in ipairs(found) do
-    if room <= 0 then return '+' .. cjson.encode(all) end
+    if room <= 0 then return '${cut}' .. cjson.encode(all) end
     all[#all + 1] = entry
     for _, field in ipairs(entry[2]) do room = room - #field end
   end
