@@ -9,6 +9,7 @@ import type { RootDatabase, Database as Table } from 'lmdb'
 import { open } from 'lmdb'
 import { Journal, readJournal, syncDirectory } from './journal.ts'
 import type { ClaimSlot } from './ownership.ts'
+import { lastNumber } from './rows.ts'
 
 /** A row to put, or to remove. */
 export interface Write {
@@ -61,6 +62,18 @@ const ownerKey = Buffer.from('owner')
 /** The number of the last commit that LMDB holds. */
 const settledKey = Buffer.from('settled')
 const encoding = { encoding: 'binary', keyEncoding: 'binary' } as const
+/** A second way into a table: a row is given as it lies in LMDB's own buffer, and of its key one number is made. */
+const passing = {
+  encoding: 'binary',
+  encoder: { encode: (value: Buffer) => value, decode: (value: Buffer) => value },
+  keyEncoder: {
+    writeKey(key: Buffer, target: Uint8Array, at: number): number {
+      target.set(key, at)
+      return at + key.length
+    },
+    readKey: (bytes: Uint8Array, _from: number, to: number) => lastNumber(bytes, to),
+  },
+} as const
 const journalName = /^journal-(\d+)$/
 
 /** One table as it is with everything that the journal holds. */
@@ -68,10 +81,12 @@ export class Rows {
   readonly id: number
   readonly settled: Table<Buffer, Buffer>
   readonly changes = new Map<string, Change>()
+  readonly #passing: Table<Buffer, number>
 
-  constructor(id: number, settled: Table<Buffer, Buffer>) {
+  constructor(id: number, settled: Table<Buffer, Buffer>, passing: Table<Buffer, number>) {
     this.id = id
     this.settled = settled
+    this.#passing = passing
   }
 
   get(key: Buffer): Buffer | undefined {
@@ -83,6 +98,14 @@ export class Rows {
   glance(key: Buffer): Buffer | undefined {
     const change = this.changes.size === 0 ? undefined : this.changes.get(key.toString('latin1'))
     return change === undefined ? this.settled.getBinaryFast(key) : (change.value ?? undefined)
+  }
+
+  /**
+   * Rows in the order of their keys, from `start` to before `end`, of each key the number at its end: thrice as fast as glancing at one
+   * after the other. A row is overwritten by the next, and by whatever else is got. Null while changes wait: they lie elsewhere.
+   */
+  pass(start: Buffer, end: Buffer): Iterable<{ readonly key: number; readonly value: Buffer }> | null {
+    return this.changes.size > 0 ? null : this.#passing.getRange({ start, end })
   }
 
   /** Rows in the order of their keys, from `start` to before `end`. */
@@ -214,7 +237,8 @@ class Journaled implements Database {
     this.#journalBytes = journalBytes
     this.#house = house
     this.#root = root
-    const table = (name: string, id: number): Rows => new Rows(id, root.openDB<Buffer, Buffer>({ name, ...encoding }))
+    const table = (name: string, id: number): Rows =>
+      new Rows(id, root.openDB<Buffer, Buffer>({ name, ...encoding }), root.openDB<Buffer, number>({ name, ...passing }))
     // A journal knows a table by its place here: a new one goes to the end.
     const tables = ['heads', 'names', 'entries', 'authors', 'checkpoints', 'counters', 'notices'].map(table)
     const [heads, names, entries, authors, checkpoints, counters, notices] = tables as [Rows, Rows, Rows, Rows, Rows, Rows, Rows]

@@ -78,8 +78,6 @@ const append = (draft: Draft, { author, seq, body }: NewEntry): void => {
   draft.head = { ...draft.head, version: entry.version, chain: entry.chain }
 }
 
-const lacking = ({ number }: Head, version: Version): Error => new Error(`the log of document ${number} lacks version ${version}`)
-
 /** What stands in the tables, read as it is asked for. */
 class Reader {
   rows = 0
@@ -108,33 +106,36 @@ class Reader {
   /** Entries in (after, upTo], whatever of them is kept. */
   entries(head: Head, after: Version, upTo: Version): Entry[] {
     const found: Entry[] = []
-    const first = Math.max(after, head.floor.version) + 1
-    if (first > upTo) return found
-    // One by one, into the same bytes: a row of a range costs a Buffer for its key and one for its value, which is most of what reading costs.
-    const key = entryKey(head.number, first)
-    let version = first
-    for (; version <= upTo; version++) {
-      const bytes = this.#db.entries.glance(toVersion(key, version))
-      if (bytes === undefined) break
-      found.push(readEntry(version, bytes, found.at(-1)?.author))
-    }
-    this.rows += found.length
-    if (version !== upTo + 1) throw lacking(head, version)
+    this.#each(head, after, upTo, (version, bytes) => found.push(readEntry(version, bytes, found.at(-1)?.author)))
     return found
   }
 
   /** The same in one piece. */
   page(head: Head, after: Version, upTo: Version): Page {
     const first = Math.max(after, head.floor.version) + 1
-    const key = entryKey(head.number, first)
     const page = new PageOfRows(first, Math.max(0, upTo - first + 1))
-    for (let version = first; version <= upTo; version++) {
-      const bytes = this.#db.entries.glance(toVersion(key, version))
-      if (bytes === undefined) throw lacking(head, version)
-      page.add(bytes)
-    }
-    this.rows += page.count
+    this.#each(head, after, upTo, (_version, bytes) => page.add(bytes))
     return page.whole()
+  }
+
+  /** Rows of the entries in (after, upTo] that are kept, each overwritten by the next. @throws when one is not there */
+  #each({ number, floor }: Head, after: Version, upTo: Version, take: (version: Version, bytes: Buffer) => void): void {
+    const { entries } = this.#db
+    const first = Math.max(after, floor.version) + 1
+    if (first > upTo) return
+    const key = entryKey(number, first)
+    let version = first
+    for (const row of entries.pass(key, entryKey(number, upTo + 1)) ?? []) {
+      if (row.key !== version) break
+      take(version++, row.value)
+    }
+    // Where changes wait, each is asked for.
+    for (; version <= upTo; version++) {
+      const bytes = entries.glance(toVersion(key, version))
+      if (bytes === undefined) throw new Error(`the log of document ${number} lacks version ${version}`)
+      take(version, bytes)
+    }
+    this.rows += upTo - first + 1
   }
 
   /** The chain at a version from the floor to the head. */

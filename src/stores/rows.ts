@@ -58,6 +58,13 @@ export const toVersion = (key: Buffer, version: Version): Buffer => {
   return key
 }
 
+/** The number with which a key ends: an entry's version. Keys lie in bytes that are not their own. */
+export const lastNumber = (bytes: Uint8Array, end: number): number => {
+  let number = 0
+  for (let at = end - integerBytes; at < end; at++) number = number * 256 + bytes[at]!
+  return number
+}
+
 export const checkpointKey = (number: number): Buffer => pair(number, 0)
 
 export const authorKey = (number: number, author: AuthorId | ''): Buffer => {
