@@ -10,7 +10,8 @@ import { redisStore } from '../dist/stores/redis.js'
 const [, , place, beside] = process.argv
 const store =
   place === 'memory:' ? memoryStore() : place.startsWith('redis:') ? redisStore(place) : embeddedStore({ path: place })
-const server = await createServer({ store, logger: 'silent' })
+// Its clients are no people: they type a thousand keys a second, one after the other, and would be told to slow down.
+const server = await createServer({ store, logger: 'silent', limits: { messagesPerLine: 1_000_000, messagesPerUser: 1_000_000 } })
 const { url } = await server.listen(0)
 
 const http = createHttpServer()

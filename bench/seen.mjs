@@ -16,7 +16,10 @@ const many = 1_000_000
 const server = await createServer({
   store: memoryStore(),
   logger: pino({ level: 'silent' }, destination({ fd: openSync('/dev/null', 'w'), sync: true })),
-  limits: { handshakesPerAddress: many, handshakesPerSecond: many, strangersPerAddress: many, pingInterval: 600_000 },
+  limits: {
+    ...{ handshakesPerAddress: many, handshakesPerSecond: many, strangersPerAddress: many, pingInterval: 600_000 },
+    ...{ messagesPerLine: many, messagesPerUser: many }, // the bench's one writer types two thousand keys a second
+  },
   traceRatio: Number(process.argv[2] ?? 0.01),
 })
 const { url } = await server.listen(0)
