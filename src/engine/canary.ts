@@ -7,6 +7,7 @@ import { type Type, writeBody } from './entry.ts'
 import type { EngineOptions, Song, Step } from './face.ts'
 import type { Limits } from './limits.ts'
 import { isPrivate, privateMark } from './ports.ts'
+import type { Soon } from './soon.ts'
 
 /** Milliseconds that a step may take; where durability is looked for every half second it takes three or four. */
 const patience: { readonly [step in Step]: number } = {
@@ -25,7 +26,7 @@ export const limitsFor = (doc: DocId, limits: Limits): Limits =>
 
 export interface CanaryParts {
   readonly options: EngineOptions
-  readonly visit: <T>(doc: DocId, use: (document: LiveDocument) => Promise<T>) => Promise<T>
+  readonly visit: <T>(doc: DocId, use: (document: LiveDocument) => Promise<T>) => Soon<T>
 }
 
 export class Canary {

@@ -27,6 +27,7 @@ import { Meter } from './meter.ts'
 import { People } from './people.ts'
 import type { Announcement, Opened, PresenceNews } from './ports.ts'
 import { Sequencer, type SequencerIo, type Submission } from './sequencer.ts'
+import type { Soon } from './soon.ts'
 import { Writers } from './writers.ts'
 
 /** One connection in one document. */
@@ -143,6 +144,7 @@ export class LiveDocument {
   private readonly people: People
   /** Resolves when `people` are all that the board knows; null: nobody has asked yet. From then on its news keep them so. */
   private listed: Promise<void> | null = null
+  private isListed = false
   /** News that came while the list was on its way. */
   private overheard: PresenceNews[] | null = null
   /** Members who have shown themselves in this tick, and what they have said of themselves since. */
@@ -185,9 +187,13 @@ export class LiveDocument {
       if (this.sequencer === null) early.push(announcement)
       else this.guard('announcement', () => this.sequencer?.announced(announcement))
     }
-    await this.subscribed(store.log.subscribe(this.id, listen))
-    await this.subscribed(store.presence.subscribe(this.id, news => this.guard('presence', () => this.hear(news))))
-    await this.subscribed(store.signals.subscribe(this.id, said => this.guard('signal', () => this.signalled(said))))
+    await this.inTime(
+      Promise.all([
+        this.subscribed(store.log.subscribe(this.id, listen)),
+        this.subscribed(store.presence.subscribe(this.id, news => this.guard('presence', () => this.hear(news)))),
+        this.subscribed(store.signals.subscribe(this.id, said => this.guard('signal', () => this.signalled(said)))),
+      ]),
+    )
     const opened = await this.inTime(this.openLog())
     if (opened.replaced) throw new Error(replaced)
     const { types, limits, clock } = this.options
@@ -211,12 +217,11 @@ export class LiveDocument {
   }
 
   /** A subscription is called off with the document, also one that was granted too late. */
-  private async subscribed(granted: Promise<() => void>): Promise<void> {
-    granted.then(
-      stop => (this.closed ? stop() : this.unsubscribe.push(stop)),
-      () => undefined, // told to whoever awaits the same promise below
-    )
-    await this.inTime(granted)
+  private subscribed(granted: Promise<() => void>): Promise<void> {
+    return granted.then(stop => {
+      if (this.closed) stop()
+      else this.unsubscribe.push(stop)
+    })
   }
 
   get memberCount(): number {
@@ -317,9 +322,18 @@ export class LiveDocument {
   // ---- members
 
   /** Answers the join and from then on sends everything that happens. A refusal when the document cannot be joined so. */
-  async join(member: Member, message: Join, type: Type): Promise<Refusal | null> {
+  join(member: Member, message: Join, type: Type): Soon<Refusal | null> {
+    const { sequencer } = this
     const { position } = message
+    const { outlet } = member
     const since = this.ticks()
+    const known = this.isListed && sequencer?.open && (position === null || sequencer.holds(position))
+    if (!known || this.closed || (outlet.open && outlet.behind)) return this.joinLater(member, message, type, since)
+    return this.admit(sequencer, member, message, type, since)
+  }
+
+  private async joinLater(member: Member, message: Join, type: Type, since: number): Promise<Refusal | null> {
+    const { position } = message
     // Another node may have told the client what this one has not heard yet, be it a tail or another history.
     if (position !== null && !(await this.whenOpen(sequencer => sequencer.holds(position)))) await this.caughtUp()
     await this.everybodyListed()
@@ -1013,6 +1027,7 @@ export class LiveDocument {
       const now = this.options.clock.now()
       for (const appearance of listed) this.people.here(appearance, now)
       this.learn(overheard)
+      this.isListed = true
     } finally {
       this.overheard = null
     }

@@ -13,6 +13,7 @@ import { Canary, limitsFor } from './canary.ts'
 import { LiveDocument, type Member } from './document.ts'
 import type { CommitPage, Connection, Engine, EngineOptions, OpenDocument, Outlet, Song } from './face.ts'
 import { isPrivate } from './ports.ts'
+import { andThen, type Soon } from './soon.ts'
 
 export const createEngine = (options: EngineOptions): Engine => new Hub(options)
 
@@ -108,31 +109,47 @@ class Hub implements Engine {
   }
 
   /** The document, opened if it is not; it stays as long as `use` runs, and a while longer. */
-  async visit<T>(doc: DocId, use: (document: LiveDocument) => Promise<T>): Promise<T> {
-    let place = this.documents.get(doc)
-    if (place === undefined) {
-      const options = { ...this.options, limits: limitsFor(doc, this.options.limits) }
-      const document = new LiveDocument(doc, ++this.lastHandle as Handle, options)
-      place = { document, opened: document.open(), visitors: 0, evict: null }
-      this.documents.set(doc, place)
-    }
+  visit<T>(doc: DocId, use: (document: LiveDocument) => Soon<T>): Soon<T> {
+    const place = this.documents.get(doc) ?? this.open(doc)
     place.visitors++
     place.evict?.()
     place.evict = null
+    let answer: Soon<T> | null = null
     try {
-      await place.opened
-      return await use(place.document)
+      answer = place.isOpen ? use(place.document) : this.whenOpen(place, use)
+      return answer instanceof Promise ? answer.finally(() => this.visited(place)) : answer
+    } finally {
+      if (!(answer instanceof Promise)) this.visited(place)
+    }
+  }
+
+  private open(doc: DocId): Place {
+    const options = { ...this.options, limits: limitsFor(doc, this.options.limits) }
+    const document = new LiveDocument(doc, ++this.lastHandle as Handle, options)
+    const place = { document, opened: document.open(), isOpen: false, visitors: 0, evict: null }
+    this.documents.set(doc, place)
+    return place
+  }
+
+  private async whenOpen<T>(place: Place, use: (document: LiveDocument) => Soon<T>): Promise<T> {
+    const { document, opened } = place
+    try {
+      await opened
     } catch (error) {
       // What could not be opened is not kept: the next one tries anew.
-      if (!(await opens(place.opened)) && this.documents.get(doc) === place) {
-        this.documents.delete(doc)
-        place.document.close()
+      if (this.documents.get(document.id) === place) {
+        this.documents.delete(document.id)
+        document.close()
       }
       throw error
-    } finally {
-      place.visitors--
-      this.consider(place)
     }
+    place.isOpen = true
+    return use(document)
+  }
+
+  private visited(place: Place): void {
+    place.visitors--
+    this.consider(place)
   }
 
   /** Called when somebody has left: a document that nobody needs goes after a while. */
@@ -183,15 +200,11 @@ class Hub implements Engine {
 interface Place {
   readonly document: LiveDocument
   readonly opened: Promise<void>
+  /** Whether that has come true. */
+  isOpen: boolean
   visitors: number
   evict: (() => void) | null
 }
-
-const opens = (opened: Promise<void>): Promise<boolean> =>
-  opened.then(
-    () => true,
-    () => false,
-  )
 
 /** Bytes of a signal for which one is counted: the longer it is, the more it costs everybody. */
 const signalUnit = 1_024
@@ -220,6 +233,11 @@ class Stay implements Member {
   enters(document: LiveDocument, peer: PeerId): void {
     this.target = document
     this.peer = peer
+  }
+
+  /** It could not join, however far it has come. */
+  isOut(): void {
+    this.target?.leave(this)
   }
 
   get outlet(): Outlet {
@@ -277,14 +295,7 @@ class Conversation implements Connection {
     if (this.over) return
     switch (message.kind) {
       case 'join':
-        // Its failures are answers to the client; what is left over is a mistake of ours.
-        this.join(message).catch(error => {
-          if (this.over) return
-          this.forget(this.stayIn(message.doc))
-          this.options.observe({ kind: 'store-failed', doc: message.doc, call: 'join', error })
-          this.refuse(message.doc, null, null, refusal('unavailable'))
-        })
-        return
+        return this.join(message)
       case 'leave':
         return this.leave(message.handle)
       case 'submit': {
@@ -325,12 +336,10 @@ class Conversation implements Connection {
     return wait === 0 ? null : refusal('slow-down', `more than ${limit} signals a second`, wait)
   }
 
-  private async join(message: Join): Promise<void> {
+  private join(message: Join): void {
     const { doc } = message
-    const { limits, types, randomId } = this.options
-    const no = (why: Refusal) => {
-      this.refuse(doc, null, null, why)
-    }
+    const { limits, types } = this.options
+    const no = (why: Refusal) => this.refuse(doc, null, null, why)
     if (this.stayIn(doc) !== undefined) return no(refusal('already-joined', doc))
     if (this.finishing || !this.hub.accepting) return no(refusal('draining'))
     const { length } = this.stays
@@ -339,30 +348,38 @@ class Conversation implements Connection {
     const type = types.find(candidate => candidate.name === message.type)
     if (type === undefined) return no(refusal('unknown-type', message.type))
     const stay = new Stay(doc, this)
-    this.stays = this.stays.concat(stay) // not by push, which makes room for sixteen more
-    await this.ask(stay)
-    if (this.over) return
-    if (stay.right === 'none') {
+    this.stays = length === 0 ? [stay] : this.stays.concat(stay) // not by push, which makes room for sixteen more
+    // Its failures are answers to the client; what is left over is a mistake of ours.
+    const failed = (error: unknown): void => {
+      stay.isOut()
+      if (this.over) return
       this.forget(stay)
-      return no(refusal('forbidden', 'reading'))
+      this.options.observe({ kind: 'store-failed', doc, call: 'join', error })
+      no(refusal('unavailable'))
     }
-    await this.hub.visit(doc, async document => {
-      stay.enters(document, randomId() as PeerId)
-      const why = this.over ? null : await this.enters(document, stay, message, type)
-      if (why === null) return
+    const answered = (why: Refusal | null): void => {
+      if (why === null || this.over) return
       this.forget(stay)
       no(why)
-    })
+    }
+    try {
+      const answer = andThen(this.ask(stay), () => this.visit(stay, message, type))
+      if (answer instanceof Promise) void answer.then(answered).catch(failed)
+      else answered(answer)
+    } catch (error) {
+      failed(error)
+    }
   }
 
-  /** @throws what went wrong: then the client is not in, however far it has come */
-  private async enters(document: LiveDocument, stay: Stay, message: Join, type: AnyDocumentType): Promise<Refusal | null> {
-    try {
-      return await document.join(stay, message, type)
-    } catch (error) {
-      document.leave(stay)
-      throw error
-    }
+  /** Goes to the document with the right that it has. @throws what went wrong, however far the client has come */
+  private visit(stay: Stay, message: Join, type: AnyDocumentType): Soon<Refusal | null> {
+    if (this.over) return null
+    if (stay.right === 'none') return refusal('forbidden', 'reading')
+    return this.hub.visit(stay.doc, document => {
+      if (this.over) return null
+      stay.enters(document, this.options.randomId() as PeerId)
+      return document.join(stay, message, type)
+    })
   }
 
   private stayIn(doc: DocId): Stay | undefined {
@@ -410,10 +427,16 @@ class Conversation implements Connection {
       if (doc !== null && stay.doc !== doc) continue
       stay.asked++
       if (stay.asking) continue // it will see that it has to ask once more
-      this.ask(stay).catch(error => {
+      const failed = (error: unknown): void => {
         this.options.observe({ kind: 'store-failed', doc: stay.doc, call: 'authorize', error })
         this.grant(stay, null)
-      })
+      }
+      try {
+        const asking = this.ask(stay)
+        if (asking instanceof Promise) asking.catch(failed)
+      } catch (error) {
+        failed(error)
+      }
     }
   }
 
@@ -426,13 +449,20 @@ class Conversation implements Connection {
    * Finds out what the client may do. One question at a time, so that no answer overtakes a later one; each is heeded at once, and
    * the next asked if there has been reason meanwhile.
    */
-  private async ask(stay: Stay): Promise<void> {
+  private ask(stay: Stay): Soon<void> {
+    const { asked } = stay
+    const right = this.options.authorize(this.user, stay.doc, this.outlet)
+    return right instanceof Promise ? this.askUntil(stay, asked, right) : this.grant(stay, right)
+  }
+
+  private async askUntil(stay: Stay, before: number, answer: Soon<Right>): Promise<void> {
     stay.asking = true
     try {
-      for (let asked = -1; asked !== stay.asked && !this.over; ) {
+      for (let [asked, right] = [before, answer]; ; ) {
+        this.grant(stay, await right)
+        if (asked === stay.asked || this.over) return
         asked = stay.asked
-        const right = await this.options.authorize(this.user, stay.doc, this.outlet)
-        this.grant(stay, right)
+        right = this.options.authorize(this.user, stay.doc, this.outlet)
       }
     } finally {
       stay.asking = false

@@ -9,6 +9,7 @@ import type { Load } from './cadence.ts'
 import type { Observe } from './events.ts'
 import type { Limits } from './limits.ts'
 import type { Clock, Store } from './ports.ts'
+import type { Soon } from './soon.ts'
 
 /** One client's end of the line, opaque to the engine: the gateway made it and knows how to write to it. */
 export interface Outlet {
@@ -28,7 +29,7 @@ export interface EngineOptions {
   readonly types: readonly AnyDocumentType[]
   readonly limits: Limits
   /** What the client behind an outlet may do in a document now. May be slow; a rejection counts as `unavailable`. */
-  readonly authorize: (user: User, doc: DocId, outlet: Outlet) => Promise<Right>
+  readonly authorize: (user: User, doc: DocId, outlet: Outlet) => Soon<Right>
   /**
    * Sends one message to many: encode once. Called in order; for one outlet it must deliver in order. The same array means the same
    * readers; another one with the same in it is as good, but costs them a few bytes. Where there are too many to be

@@ -115,12 +115,17 @@ export class People {
   /** Those who are shown now: what a newcomer starts from. The next news goes on from there. */
   known(): PeerEntry[] {
     this.fill()
-    const known = [...this.shown].map(person => peerEntry(latest(person)))
-    const peers = new Set(known.map(({ peer }) => peer))
+    const known: PeerEntry[] = []
+    for (const person of this.shown) known.push(peerEntry(latest(person)))
     // Those whom only the newcomer knows, or only the others: whoever of them is shown at the next news is told of to everybody.
-    for (const peer of peers) if (!this.told.has(peer)) this.fresh.add(peer)
+    for (const { peer } of known) {
+      if (this.told.has(peer)) continue
+      this.fresh.add(peer)
+      this.told.add(peer)
+    }
+    if (this.told.size === known.length) return known
+    const peers = new Set(known.map(({ peer }) => peer))
     for (const peer of this.told) if (!peers.has(peer)) this.fresh.add(peer)
-    for (const peer of peers) this.told.add(peer)
     return known
   }
 
@@ -159,6 +164,6 @@ export class People {
 const latest = ({ appearances }: Person): Appearance => appearances.at(-1)!
 
 const same = (a: Appearance, b: Appearance): boolean =>
-  a.version === b.version && JSON.stringify(a.state) === JSON.stringify(b.state)
+  a === b || (a.version === b.version && JSON.stringify(a.state) === JSON.stringify(b.state))
 
 const peerEntry = ({ peer, user, author, version, state }: Appearance): PeerEntry => ({ peer, user, author, version, state })

@@ -4,6 +4,7 @@
 import type { Json } from '../ot/type.ts'
 import type { AuthorId, Chain, DocId, Epoch, PeerId, Position, Seq, Version } from '../protocol/ids.ts'
 import type { PresenceState, User } from '../protocol/messages.ts'
+import type { Soon } from './soon.ts'
 
 // ---- documents of the house's own
 
@@ -284,7 +285,7 @@ export interface Seats {
    * one at the same moment may both go without. Rejects while the store is away: the seat is then taken all the same, and counts once the
    * store is back.
    */
-  take(user: string, client: string, most: number): Promise<boolean>
+  take(user: string, client: string, most: number): Soon<boolean>
   /** Gives back the seat that this node holds. */
   leave(user: string, client: string): void
 }

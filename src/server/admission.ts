@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Server } from 'socket.io'
 import { take } from '../engine/bucket.ts'
 import type { Clock, Seats } from '../engine/ports.ts'
+import { andThen, type Soon } from '../engine/soon.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId } from '../protocol/ids.ts'
 import { addressOf } from './address.ts'
@@ -201,8 +202,8 @@ export class Admission {
   }
 
   /** Gives a line to a user who is known: from now on his own limits are what counts. A refusal when he has as many clients as he may. */
-  async seat(line: object, id: string, author: AuthorId): Promise<Refusal | null> {
-    const { seats, limits, clock, log, cut } = this.parts
+  seat(line: object, id: string, author: AuthorId): Soon<Refusal | null> {
+    const { seats, limits, clock, log } = this.parts
     const most = limits.connectionsPerUser
     const caller = this.of(line)
     if (caller === null) return refusal('internal') // it has gone: nobody hears this
@@ -231,20 +232,25 @@ export class Admission {
     caller.user = user!
     caller.author = author
     this.widen(caller)
-    let seated = true
-    try {
-      seated = await seats.take(id, author, most)
-    } catch (error) {
+    const uncounted = (error: unknown): boolean => {
       log.debug({ err: error }, 'the seats of users cannot be counted over all nodes now') // those of this node have been
+      return true
     }
+    const taken = seats.take(id, author, most)
+    return andThen(taken instanceof Promise ? taken.catch(uncounted) : taken, seated =>
+      this.seated(caller, user!, author, seated),
+    )
+  }
+
+  private seated(caller: Caller, user: User, author: AuthorId, seated: boolean): Refusal | null {
     if (!seated) {
       this.unseat(caller)
-      return tooMany(most)
+      return tooMany(this.parts.limits.connectionsPerUser)
     }
-    const own = linesOf(user!, author)
+    const own = linesOf(user, author)
     for (const oldest of own.slice(0, Math.max(0, own.length - linesOfClient))) {
       this.unseat(oldest)
-      cut(oldest.conn)
+      this.parts.cut(oldest.conn)
     }
     return null
   }

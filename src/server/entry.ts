@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'socket.io'
 import { Deadline } from '../engine/deadline.ts'
+import { andThen, type Soon } from '../engine/soon.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId } from '../protocol/ids.ts'
@@ -32,17 +33,24 @@ export class Entry {
    * Who stands behind a token; a refusal when nobody does or it cannot be found out in time. `author` names a guest where there is one.
    * @throws when the application vouches for somebody who is no User
    */
-  async whoIs(token: string | undefined, request: IncomingMessage | null, author: AuthorId | null): Promise<Bearer | Refusal> {
+  whoIs(token: string | undefined, request: IncomingMessage | null, author: AuthorId | null): Soon<Bearer | Refusal> {
     const { authenticate, log } = this.settings
     if (authenticate === null) return this.admit(guest(author))
-    let answer: Awaited<ReturnType<Authenticate>>
-    try {
-      const said = authenticate(token, request)
-      answer = isPromise(said) ? await this.authenticating.inTime(Promise.resolve(said)) : said
-    } catch (error) {
+    const failed = (error: unknown): Refusal => {
       log.error({ err: without(error, token) }, 'authenticate failed')
       return refusal('unavailable')
     }
+    let said: ReturnType<Authenticate>
+    try {
+      said = authenticate(token, request)
+    } catch (error) {
+      return failed(error)
+    }
+    if (!isPromise(said)) return this.vouchedFor(said)
+    return this.authenticating.inTime(Promise.resolve(said)).then(answer => this.vouchedFor(answer), failed)
+  }
+
+  private vouchedFor(answer: Awaited<ReturnType<Authenticate>>): Bearer | Refusal {
     if (answer === null || answer === undefined) return refusal('unauthenticated')
     if ('stranger' in answer) return refusal('unauthenticated', answer.stranger)
     return this.admit(soundBearer(answer))
@@ -91,13 +99,13 @@ export class Entry {
    * What he may do in a document now.
    * @throws when `authorize` does, gives no right, or takes longer than `authorizeTimeout`
    */
-  async rightOf(bearer: Bearer, doc: DocId): Promise<Right> {
+  rightOf(bearer: Bearer, doc: DocId): Soon<Right> {
     if (this.revocations.cap(bearer, doc) === 'none') return 'none'
-    const right = await this.granted(bearer, doc)
-    return lower(right, this.revocations.cap(bearer, doc)) // as it is after the answer, which may have taken its time
+    // As that is after the answer, which may have taken its time.
+    return andThen(this.granted(bearer, doc), right => lower(right, this.revocations.cap(bearer, doc)))
   }
 
-  private granted(bearer: Bearer, doc: DocId): Right | Promise<Right> {
+  private granted(bearer: Bearer, doc: DocId): Soon<Right> {
     const { authorize, clock, limits } = this.settings
     if (authorize === null) return bearer.documents === null ? 'write' : rightIn(bearer.documents, doc)
     return new Promise((resolve, reject) => {

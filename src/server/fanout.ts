@@ -365,11 +365,11 @@ export class Fanout implements House {
     return new Line({ name, form, author, conn, bearer }, this)
   }
 
-  /** Tells a client that it is in, first by a packet of Socket.IO's, and as whom. */
+  /** Tells a client that it is in, first by a packet of Socket.IO's, and as whom: with all that is said to it in this tick. */
   welcome(line: Line, packet: string | Uint8Array, welcome: Welcome): void {
     line.hold(typeof packet === 'string' ? textParcel(packet) : binaryParcel(packet))
     this.deliver([line], welcome)
-    line.release()
+    this.releaseSoon(line)
   }
 
   /** engine.io may hold back what is written to this one. */
@@ -382,15 +382,19 @@ export class Fanout implements House {
   }
 
   get tick(): number {
-    if (!this.ticking) {
-      this.ticking = true
-      process.nextTick(this.tickEnds)
-    }
+    this.endTick()
     return this.ticks
   }
 
   releaseSoon(line: Line): void {
+    this.endTick()
     this.soon.push(line)
+  }
+
+  private endTick(): void {
+    if (this.ticking) return
+    this.ticking = true
+    process.nextTick(this.tickEnds)
   }
 
   private readonly tickEnds = (): void => {

@@ -4,9 +4,10 @@
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http'
 import { type DefaultEventsMap, Server, type Socket } from 'socket.io'
 import type { Connection, Engine } from '../engine/index.ts'
+import { andThen, type Soon } from '../engine/soon.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
-import type { DocId } from '../protocol/ids.ts'
+import type { AuthorId, DocId } from '../protocol/ids.ts'
 import { readHello } from '../protocol/json.ts'
 import type { Authenticate, ClientLimits, ClientMessage, DocumentRequest, Refused, Welcome } from '../protocol/messages.ts'
 import { createParser, type Parser } from '../protocol/parser.ts'
@@ -212,7 +213,7 @@ export class Gateway {
           admission.comes(wire, wire.request!)
         },
         heard: (wire, bytes) => admission.hears(wire, bytes),
-        hello: (wire, auth) => void this.answerWire(form, wires, wire, auth),
+        hello: (wire, auth) => this.answerWire(form, wires, wire, auth),
         said: ({ talk }, event, content) => {
           if (talk?.line.open) this.heed(talk, event, content)
         },
@@ -325,10 +326,17 @@ export class Gateway {
   }
 
   /** The same on a line that goes past it. */
-  private async answerWire(form: Form, wires: Wires<Talk>, wire: Wire<Talk>, auth: unknown): Promise<void> {
+  private answerWire(form: Form, wires: Wires<Talk>, wire: Wire<Talk>, auth: unknown): void {
     const again = wire.stage !== 'silent'
     if (!again) wire.stage = 'greeting'
-    const answer = await this.visitOf(wire, auth, wire.request!, again)
+    // What comes in the same breath comes before the answer, here as there.
+    void breath.then(() => {
+      if (wire.readyState !== 'open') return undefined
+      return andThen(this.visitOf(wire, auth, wire.request!, again), answer => this.letIn(form, wires, wire, answer))
+    })
+  }
+
+  private letIn(form: Form, wires: Wires<Talk>, wire: Wire<Talk>, answer: Visit | Refusal): void {
     if (wire.readyState !== 'open') return
     try {
       if ('code' in answer) {
@@ -344,18 +352,26 @@ export class Gateway {
   }
 
   /** Reads a hello and finds out who says it. `again`: the line has said one before. */
-  private async visitOf(conn: Conn, auth: unknown, request: IncomingMessage, again: boolean): Promise<Visit | Refusal> {
-    const answer = await (again ? saidBefore : this.find(conn, auth, request)).catch(error => {
+  private visitOf(conn: Conn, auth: unknown, request: IncomingMessage, again: boolean): Soon<Visit | Refusal> {
+    const found = (answer: Visit | Refusal): Visit | Refusal => {
+      if ('welcome' in answer || conn.readyState !== 'open') return answer
+      this.tally.refusals[answer.code]++
+      this.settings.log.debug({ code: answer.code }, 'hello refused')
+      return answer
+    }
+    const failed = (error: unknown): Visit | Refusal => {
       this.settings.log.error({ err: error }, 'a hello could not be answered')
-      return refusal('internal')
-    })
-    if ('welcome' in answer || conn.readyState !== 'open') return answer
-    this.tally.refusals[answer.code]++
-    this.settings.log.debug({ code: answer.code }, 'hello refused')
-    return answer
+      return found(refusal('internal'))
+    }
+    try {
+      const answer = again ? refusal('malformed', 'this connection has said hello before') : this.find(conn, auth, request)
+      return answer instanceof Promise ? answer.then(found).catch(failed) : found(answer)
+    } catch (error) {
+      return failed(error)
+    }
   }
 
-  private async find(conn: Conn, auth: unknown, request: IncomingMessage): Promise<Visit | Refusal> {
+  private find(conn: Conn, auth: unknown, request: IncomingMessage): Soon<Visit | Refusal> {
     if (this.draining) return refusal('draining')
     const hello = readHello(auth)
     if (!hello.ok) return hello.refusal
@@ -363,16 +379,20 @@ export class Gateway {
     const agreed = negotiate(protocol)
     if (typeof agreed !== 'number') return agreed
     const author = authorOf(key)
-    const bearer = await this.entry.whoIs(token, request, author)
-    if ('code' in bearer) return bearer
-    const { user } = bearer
-    const full = await this.admission.seat(conn, user.id, author)
-    if (full !== null) return full
+    return andThen(this.entry.whoIs(token, request, author), bearer =>
+      'code' in bearer
+        ? bearer
+        : andThen(this.admission.seat(conn, bearer.user.id, author), full => full ?? this.visitor(agreed, author, bearer)),
+    )
+  }
+
+  private visitor(protocol: number, author: AuthorId, bearer: Bearer): Visit | Refusal {
     if (this.draining) return refusal('draining') // since it was asked who this is
     const { limits } = this
     const { spread } = this.crowd
+    const { user } = bearer
     const expiresIn = this.expiresIn(bearer)
-    return { welcome: { kind: 'welcome', protocol: agreed, author, user, expiresIn, limits, spread }, bearer, talk: null }
+    return { welcome: { kind: 'welcome', protocol, author, user, expiresIn, limits, spread }, bearer, talk: null }
   }
 
   private welcomeSocket(form: Form, inlet: Inlet<Talk> | null, socket: IoSocket): void {
@@ -420,7 +440,8 @@ export class Gateway {
     }
     this.talks.add(talk)
     this.tally.welcomed++
-    this.settings.log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')
+    const { log } = this.settings
+    if (log.isLevelEnabled('info')) log.info({ ...this.whose(talk), author: welcome.author, form }, 'connected')
     this.crowd.outgrown(this.talks.size)
     return talk
   }
@@ -591,15 +612,19 @@ export class Gateway {
     this.admission.sweep()
     this.pings.turn()
     let [held, behind] = [0, 0]
-    this.slow = [...this.talks].filter(talk => {
-      const { behind } = talk.line
-      const before = talk.behind
-      talk.behind = behind
-      return before && behind
-    })
-    for (const talk of [...this.talks]) {
+    const { spread } = this.crowd
+    const slow: Talk[] = []
+    const toTell: Talk[] = []
+    for (const talk of this.talks) {
+      const wasBehind = talk.behind
+      talk.behind = talk.line.behind
       held += talk.line.held
-      if (talk.line.behind) behind++
+      if (talk.behind) {
+        behind++
+        if (wasBehind) slow.push(talk)
+      }
+      // The others hear it with their ping, in one write.
+      if (talk.told !== spread && !(talk.line.conn instanceof Wire)) toTell.push(talk)
       if (talk.line.stands() * sweeping > stuckTime) {
         this.tally.cuts.stuck++
         this.settings.log.info(this.whose(talk), 'a connection is cut: it has read nothing for too long')
@@ -614,9 +639,9 @@ export class Gateway {
         this.refuse(talk, { ...nothing, refusal: refusal('unauthenticated', 'the token has expired: bring another one') })
       }
     }
+    this.slow = slow
     Object.assign(this.tally, { heldBytes: held, behind })
-    // The others hear it with their ping, in one write.
-    this.tellSpread([...this.talks].filter(({ told, line }) => told !== this.crowd.spread && !(line.conn instanceof Wire)))
+    this.tellSpread(toTell)
   }
 
   /** Tells why, and is done with a client, whether it reads that or not. */
@@ -671,7 +696,7 @@ const seen = ({ line, connection, caller }: Talk): Seen => ({
   behind: line.behind,
 })
 
-const saidBefore = Promise.resolve(refusal('malformed', 'this connection has said hello before'))
+const breath = Promise.resolve()
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 

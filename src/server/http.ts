@@ -105,7 +105,7 @@ export const httpSide = async ({
     if ('code' in who) throw new Stop(who)
     const much = settings.authenticate === null ? null : reading.by(who.user.id) // guests are nobody
     if (much !== null) throw new Stop(much)
-    const right = await attempt(log, 'authorize', () => entry.rightOf(who, id))
+    const right = await attempt(log, 'authorize', async () => entry.rightOf(who, id))
     if (right === 'none') throw new Stop(refusal('forbidden', 'reading'))
     return { id, reading }
   }

@@ -34,7 +34,7 @@ export const localSeats = (benches: Benches = new Map()): LocalSeats => {
     else benches.delete(user)
   }
   return {
-    async take(user, client, most) {
+    take(user, client, most) {
       const first = benches.get(user) ?? null
       let taken = 0
       for (let sitting = first; sitting !== null; sitting = sitting.next) {

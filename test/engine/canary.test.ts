@@ -31,7 +31,7 @@ const world = (
       randomId: () => `id${++last}`.padEnd(16, '_'),
       types: [type],
       limits: defaultLimits,
-      authorize: async () => 'write',
+      authorize: () => 'write',
       deliver: () => {},
       observe: event => events.push(event),
     })

@@ -78,7 +78,7 @@ describe('[P6] the right of somebody who is in', () => {
   test('is asked for anew where it was asked about, and for one document alone where that is named', async () => {
     const asked: string[] = []
     const here = place({
-      authorize: async (_, doc) => {
+      authorize: async (_, doc): Promise<Right> => {
         asked.push(doc)
         return 'write'
       },

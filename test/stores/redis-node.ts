@@ -13,6 +13,6 @@ for (const peer of peers) {
     version: 0,
     state: {},
   })
-  store.seats.take('ann', peer, 1_000).catch(() => {}) // it is said again
+  Promise.resolve(store.seats.take('ann', peer, 1_000)).catch(() => {}) // it is said again
 }
 process.on('SIGTERM', () => void store.close().then(() => process.exit(0)))
