@@ -1,10 +1,10 @@
-// A thread of `inkwell verify`: it makes one of the two checks of the documents of which it is told.
+// The thread of `inkwell verify`: it checks the links of the documents of which it is told.
 // Invariant: it answers each page once it is through with it, and each document's end with what was found.
 
 import { parentPort } from 'node:worker_threads'
 import type { Check } from '../engine/verification.ts'
 import { unreachable } from '../protocol/unreachable.ts'
-import { type Answer, checks, type Told } from './checking.ts'
+import { type Answer, linkCheck, type Told } from './checking.ts'
 
 const port = parentPort!
 const open = new Map<number, Check>()
@@ -15,7 +15,7 @@ port.on('messageerror', error => {
 })
 port.on('message', (told: Told) => {
   const { id } = told
-  if (told.kind === 'begin') return void open.set(id, checks[told.check](told.about, told.checkpoint))
+  if (told.kind === 'begin') return void open.set(id, linkCheck(told.about))
   const check = open.get(id)!
   switch (told.kind) {
     case 'page':

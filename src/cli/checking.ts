@@ -1,4 +1,5 @@
-// The two checks of a document, of its links and of its text: in this thread or, where there is much to check, each in one of its own.
+// The two checks of a document, of its links and of its text: in this thread or, where there is much to check, that of the links in one
+// of its own: it takes about as long as reading and the text together, and more than two threads are slower on two cores.
 // Invariant: both ways find the same. Whoever reads waits for whoever checks, so that some pages are in memory and not a history.
 
 import { existsSync } from 'node:fs'
@@ -9,7 +10,7 @@ import type { About, Checkpoint, Page } from '../engine/ports.ts'
 import { type Check, type Findings, LinkCheck, TextCheck, together } from '../engine/verification.ts'
 import { servedText } from '../ot/served.ts'
 import type { Version } from '../protocol/ids.ts'
-import { link } from '../stores/chain.ts'
+import { follows } from '../stores/chain.ts'
 
 /** One document’s. */
 export interface Checking {
@@ -24,29 +25,19 @@ export interface Checkers {
   close(): Promise<void>
 }
 
-export const checks = {
-  links: (about: About, _checkpoint: Checkpoint | null): Check => new LinkCheck(about, link),
-  text: (about: About, checkpoint: Checkpoint | null): Check => new TextCheck([servedText], about, checkpoint),
-}
+export const linkCheck = (about: About): Check => new LinkCheck(about, follows)
+const textCheck = (about: About, checkpoint: Checkpoint | null): Check => new TextCheck([servedText], about, checkpoint)
 
-type CheckKind = keyof typeof checks
-
-/** What a thread is told; it says when it has been through a page, and what it found. `id` numbers the documents. */
+/** What the thread is told; it says when it has been through a page, and what it found. `id` numbers the documents. */
 export type Told =
-  | {
-      readonly id: number
-      readonly kind: 'begin'
-      readonly check: CheckKind
-      readonly about: About
-      readonly checkpoint: Checkpoint | null
-    }
+  | { readonly id: number; readonly kind: 'begin'; readonly about: About }
   | { readonly id: number; readonly kind: 'page'; readonly page: Page }
   | { readonly id: number; readonly kind: 'gap'; readonly gap: readonly [Version, Version, string] }
   | { readonly id: number; readonly kind: 'end' }
 export type Answer = { readonly kind: 'taken' } | { readonly kind: 'found'; readonly id: number; readonly findings: Findings }
 
 const here = (about: About, checkpoint: Checkpoint | null): Checking => {
-  const [links, text] = [checks.links(about, checkpoint), checks.text(about, checkpoint)]
+  const [links, text] = [linkCheck(about), textCheck(about, checkpoint)]
   return {
     async take(page) {
       links.take(page)
@@ -62,9 +53,8 @@ const here = (about: About, checkpoint: Checkpoint | null): Checking => {
 
 /** Runs from dist alone: a source cannot be started as a thread. */
 const program = fileURLToPath(new URL('./check-thread.js', import.meta.url))
-const young = 192 // MiB for what does not live long: what a replay holds of a history would be copied again and again in less
 const pagesUnderWay = 4
-const longestPage = 16_777_216 // characters of bodies: entries may be a megabyte each
+const longestPage = 16_777_216 // bytes of bodies: entries may be a megabyte each
 
 class Thread {
   readonly #worker: Worker
@@ -74,7 +64,7 @@ class Thread {
   #failed: Error | null = null
 
   constructor() {
-    this.#worker = new Worker(program, { resourceLimits: { maxYoungGenerationSizeMb: young } })
+    this.#worker = new Worker(program)
     this.#worker.on('message', (answer: Answer) => {
       if (answer.kind === 'taken') {
         this.#underWay--
@@ -125,54 +115,49 @@ class Thread {
   }
 }
 
-const worthThreads = 50_000 // commits: fewer are checked before the threads have started
+const worthThread = 50_000 // commits: fewer are checked before the thread has started
 
 /** Checks in this thread until there is more to do. */
 export const checkers = (): Checkers => {
-  let threads: { readonly [kind in CheckKind]: Thread } | null = null
+  let links: Thread | null = null
   let closed = false
   let [documents, commits] = [0, 0]
-  const apart = ({ links, text }: NonNullable<typeof threads>, about: About, checkpoint: Checkpoint | null): Checking => {
+  const apart = (links: Thread, about: About, checkpoint: Checkpoint | null): Checking => {
     const id = documents++
-    links.tell({ id, kind: 'begin', check: 'links', about, checkpoint: null })
-    text.tell({ id, kind: 'begin', check: 'text', about, checkpoint })
-    const both = (told: Told): void => {
-      links.tell(told)
-      text.tell(told)
-    }
+    const text = textCheck(about, checkpoint)
+    links.tell({ id, kind: 'begin', about })
     return {
       async take(page) {
         for (const part of partsOf(page)) {
-          both({ id, kind: 'page', page: part })
+          links.tell({ id, kind: 'page', page: part })
+          text.take(part)
           await links.room()
-          await text.room()
         }
       },
-      gap: (...gap) => both({ id, kind: 'gap', gap }),
-      async end() {
-        const [one, other] = await Promise.all([links.found(id), text.found(id)])
-        return together(one, other)
+      gap(...gap) {
+        links.tell({ id, kind: 'gap', gap })
+        text.gap(...gap)
       },
+      end: async () => together(await links.found(id), text.end()),
     }
   }
   return {
     begin(about, checkpoint) {
       if (closed) throw new Error('nothing is checked any more')
       commits += about.version - about.floor.version
-      if (threads === null && commits >= worthThreads && existsSync(program))
-        threads = { links: new Thread(), text: new Thread() }
-      return threads === null ? here(about, checkpoint) : apart(threads, about, checkpoint)
+      if (links === null && commits >= worthThread && existsSync(program)) links = new Thread()
+      return links === null ? here(about, checkpoint) : apart(links, about, checkpoint)
     },
     async close() {
       closed = true
-      await Promise.all([threads?.links.close(), threads?.text.close()])
+      await links?.close()
     },
   }
 }
 
 /** Pages of such a length that some of them under way take no more memory than they should. */
 function* partsOf(page: Page): Generator<Page> {
-  if (page.bodies.all.length < longestPage) return yield page
+  if (page.bodies.bytes.length < longestPage) return yield page
   let first = 0
   for (let i = 1; i <= countOf(page); i++) {
     const start = startOf(page.bodies, first)

@@ -5,7 +5,7 @@ import type { Hand } from '../ot/type.ts'
 import { type Chain, emptyChain, type Version } from '../protocol/ids.ts'
 import { readState } from './checkpoint.ts'
 import { type Commit, type Commits, derive, readBody, Strokes, type Type } from './entry.ts'
-import { chainAt, countOf, entryAt, startOf } from './page.ts'
+import { chainAt, countOf, entryAt, startOf, stringsOf } from './page.ts'
 import type { Checkpoint, Page } from './ports.ts'
 
 const atOnce = 10_000 // ops applied in one go
@@ -76,6 +76,8 @@ export class Past implements Commits {
   private hand: Hand<unknown, unknown> | null = null
   private readonly stretches: Stretch[] = []
   private readonly strokes = new Strokes()
+  /** The bodies of the page that is being taken. */
+  private bodies: { readonly of: Page; readonly all: string; readonly ends: Uint32Array } | null = null
   private readonly types: readonly Type[]
 
   /** @throws when the checkpoint cannot be read */
@@ -141,8 +143,10 @@ export class Past implements Commits {
   }
 
   /** What is typed on the version before it has nothing to be carried over, and need not become an op. */
-  private isTyped({ bodies }: Page, i: number): boolean {
+  private isTyped(page: Page, i: number): boolean {
     const { hand, strokes } = this
+    if (this.bodies?.of !== page) this.bodies = { of: page, ...stringsOf(page.bodies) }
+    const { bodies } = this
     if (hand === null || !strokes.read(bodies.all, startOf(bodies, i), bodies.ends[i]!) || strokes.base !== this.head)
       return false
     return hand.types(strokes.skip, strokes.inserted, strokes.deleted)

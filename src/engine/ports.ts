@@ -29,10 +29,12 @@ export interface Entry extends NewEntry {
   readonly chain: Chain
 }
 
-/** Texts one behind the other, and where each ends. */
+/** Texts as UTF-8, one behind the other, and where each ends. */
 export interface Texts {
-  readonly all: string
-  readonly ends: Float64Array
+  readonly bytes: Uint8Array
+  readonly ends: Uint32Array
+  /** All of it is ASCII. */
+  readonly isPlain: boolean
 }
 
 /** Entries in one piece: see engine/page. */

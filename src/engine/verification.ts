@@ -1,12 +1,12 @@
 // Whether a document in a store is what its log says: every entry where it belongs, and the checkpoint what replaying gives.
 // Invariant: it only reads; a fault is told once, by the version at which it shows.
 
-import type { AuthorId, Chain, Seq, Version } from '../protocol/ids.ts'
+import { type AuthorId, type Chain, emptyChain, type Seq, type Version } from '../protocol/ids.ts'
 import { readState, type State } from './checkpoint.ts'
 import { type Commit, readBody, type Type } from './entry.ts'
-import { authorAt, bodyAt, chainAt, entryAt } from './page.ts'
+import { authorAt, chainAt, entryAt } from './page.ts'
 import { Past } from './past.ts'
-import type { About, Checkpoint, Entry, NewEntry, Page } from './ports.ts'
+import type { About, Checkpoint, Entry, Page } from './ports.ts'
 
 export interface Flaw {
   readonly version: Version
@@ -71,15 +71,15 @@ const rowsOf = ({ authors }: Page, known: Map<AuthorId, Row>): readonly Row[] =>
 export class LinkCheck implements Check {
   private readonly faults = new Faults()
   private readonly about: About
-  private readonly link: (previous: Chain, entry: NewEntry) => Chain
+  private readonly follows: (page: Page, i: number, before: Chain) => boolean
   private version: Version
   private chain: Chain | null
   private readonly seqs = new Map<AuthorId, Row>()
 
-  /** @param link the chain after an entry */
-  constructor(about: About, link: (previous: Chain, entry: NewEntry) => Chain) {
+  /** @param follows whether the chain of that one of a page follows from the one before it; `before` is that of its first */
+  constructor(about: About, follows: (page: Page, i: number, before: Chain) => boolean) {
     this.about = about
-    this.link = link
+    this.follows = follows
     this.version = about.floor.version
     this.chain = about.floor.chain
     const { version, horizon, floor, durable } = about
@@ -91,17 +91,18 @@ export class LinkCheck implements Check {
   take(page: Page): void {
     const { versions, seqs } = page
     const rows = rowsOf(page, this.seqs)
+    const before = this.chain
     for (let i = 0; i < versions.length; i++) {
-      const [version, seq, chain, author] = [versions[i]!, seqs[i]!, chainAt(page, i), authorAt(page, i)]
+      const [version, seq] = [versions[i]!, seqs[i]!]
       if (version !== this.version + 1) this.faults.tell(version, `comes after ${this.version}`)
-      if (this.chain !== null && this.link(this.chain, { author, seq, body: bodyAt(page, i) }) !== chain)
+      if ((i > 0 || before !== null) && !this.follows(page, i, before ?? emptyChain))
         this.faults.tell(version, 'is not what was written: its chain does not follow from the one before')
       const row = rows[page.whose[i]!]!
       if (seq > row.last) row.last = seq
-      else this.faults.tell(version, `is edit ${seq} of ${author}, and edit ${row.last} is in before: it is doubled`)
+      else this.faults.tell(version, `is edit ${seq} of ${authorAt(page, i)}, and edit ${row.last} is in before: it is doubled`)
       this.version = version
-      this.chain = chain
     }
+    if (versions.length > 0) this.chain = chainAt(page, versions.length - 1)
   }
 
   gap(from: Version, to: Version, why: string): void {

@@ -1,8 +1,7 @@
 // How the embedded store spells its rows as bytes.
 // Invariant: keys sort as their meaning does (by document, then by version or author), and what is encoded decodes to the same value.
 
-import { textsOf } from '../engine/page.ts'
-import type { Checkpoint, Entry, Page, Texts } from '../engine/ports.ts'
+import type { Checkpoint, Entry, Page } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
 
 /** What is known of a document without reading its entries. `number` stands for its id in keys, which are therefore short. */
@@ -135,19 +134,20 @@ export class PageOfRows {
   readonly #authors: AuthorId[] = []
   readonly #numbers = new Map<AuthorId, number>()
   readonly #whose: Uint32Array
-  readonly #chains: Buffer
-  readonly #ends: Float64Array
-  #bodies = Buffer.allocUnsafe(pageBytes)
+  readonly #chains: Uint8Array
+  readonly #ends: Uint32Array
+  #bodies: Uint8Array
   #end = 0
-  /** All bits of all bodies: below 0x80 they are plain ASCII, and need no decoding. */
+  /** All bits of all bodies: below 0x80 they are plain ASCII. */
   #bits = 0
 
   constructor(first: Version, most: number) {
     this.#first = first
     this.#seqs = new Float64Array(most)
     this.#whose = new Uint32Array(most)
-    this.#chains = Buffer.allocUnsafe(most * chainBytes)
-    this.#ends = new Float64Array(most)
+    this.#chains = new Uint8Array(most * 2 * chainBytes)
+    this.#ends = new Uint32Array(most)
+    this.#bodies = new Uint8Array(Math.min(most, pageEntries) * entryRoom)
   }
 
   /** Reads all that it needs of it now. @throws RangeError when there is no room for it: fewer are to be asked for */
@@ -155,7 +155,11 @@ export class PageOfRows {
     const i = this.count++
     const chains = this.#chains
     this.#seqs[i] = bytes.readUIntBE(0, integerBytes)
-    for (let at = 0; at < chainBytes; at++) chains[i * chainBytes + at] = bytes[integerBytes + at]!
+    for (let at = 0, to = i * 2 * chainBytes; at < chainBytes; at++) {
+      const byte = bytes[integerBytes + at]!
+      chains[to++] = hexadecimal[byte >> 4]!
+      chains[to++] = hexadecimal[byte & 15]!
+    }
     const bodyAt = entryFixed + bytes.readUInt16BE(integerBytes + chainBytes)
     this.#whose[i] = this.#authorIn(bytes, bodyAt, i === 0 ? 0 : this.#whose[i - 1]!)
     const length = bytes.length - bodyAt
@@ -176,7 +180,7 @@ export class PageOfRows {
   whole(): Page {
     const { count } = this
     const versions = new Float64Array(count)
-    const chainEnds = new Float64Array(count)
+    const chainEnds = new Uint32Array(count)
     for (let i = 0; i < count; i++) {
       versions[i] = this.#first + i
       chainEnds[i] = (i + 1) * 2 * chainBytes
@@ -186,8 +190,8 @@ export class PageOfRows {
       seqs: this.#seqs.subarray(0, count),
       authors: this.#authors,
       whose: this.#whose.subarray(0, count),
-      chains: { all: this.#chains.toString('hex', 0, count * chainBytes), ends: chainEnds },
-      bodies: this.#texts(),
+      chains: { bytes: this.#chains.subarray(0, count * 2 * chainBytes), ends: chainEnds, isPlain: true },
+      bodies: { bytes: this.#bodies.subarray(0, this.#end), ends: this.#ends.subarray(0, count), isPlain: this.#bits < 0x80 },
     }
   }
 
@@ -202,20 +206,17 @@ export class PageOfRows {
   }
 
   #grow(more: number): void {
-    const wider = Buffer.allocUnsafe(2 * (this.#bodies.length + more))
-    this.#bodies.copy(wider, 0, 0, this.#end)
+    const wider = new Uint8Array(2 * (this.#bodies.length + more))
+    wider.set(this.#bodies.subarray(0, this.#end))
     this.#bodies = wider
-  }
-
-  #texts(): Texts {
-    const ends = this.#ends.subarray(0, this.count)
-    if (this.#bits < 0x80) return { all: this.#bodies.toString('latin1', 0, this.#end), ends }
-    return textsOf(Array.from(ends, (end, i) => this.#bodies.toString('utf8', i === 0 ? 0 : ends[i - 1], end)))
   }
 }
 
+const hexadecimal = Buffer.from('0123456789abcdef')
+
 const longestPage = 134_217_728 // bytes of bodies: they become one string, of which there may be half a billion units
-const pageBytes = 524_288 // of bodies at first: some thousand keystrokes
+const pageEntries = 8_192 // for so many there is room at first
+const entryRoom = 80 // bytes: a keystroke's body, and then some
 
 export const headBytes = (head: Head): Buffer =>
   Buffer.from(
