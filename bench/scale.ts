@@ -352,18 +352,29 @@ const quiet = busyOrQuiet(1, ({ cpu, p50, p99, p999, up, down }) => [
 const steps = [50, 100, 150, 200, 300, 400, 600, 800, 1_000, 1_200, 1_600, 2_000] as const
 const held = 250 // ms
 
+/** Where the search begins: what is far below what anybody holds tells nothing. */
+const firstStep = (who: Who): number => steps.indexOf(who === 'inkwell' ? 800 : 100)
+
 /** The most writers of one document with everything delivered and p99 below `held`, and what there is past that. */
 const hottest = async (who: Who, seconds: number): Promise<{ most: number; reached: number; beyond: number[] }> => {
-  let most = 0
-  let reached = 0
-  const beyond: number[] = []
-  for (const writers of steps) {
+  const at = async (writers: number): Promise<{ holds: boolean; reached: number }> => {
     const { outcome } = await ran(who, { documents: 1, writers, rate: 2, seconds, warmUp: 4, drain: 5 })
     const { delivery, deliveries, wanted, deliveriesPerSecond } = outcome.median
-    if (delivery.p99 < held && deliveries >= 0.99 * wanted) {
-      most = writers
-      reached = deliveriesPerSecond
-    } else if (beyond.push(deliveriesPerSecond) === 2) break
+    return { holds: delivery.p99 < held && deliveries >= 0.99 * wanted, reached: deliveriesPerSecond }
+  }
+  let [most, reached] = [0, 0]
+  const beyond: number[] = []
+  const first = firstStep(who)
+  for (const writers of steps.slice(first)) {
+    const there = await at(writers)
+    if (there.holds) [most, reached] = [writers, there.reached]
+    else if (beyond.push(there.reached) === 2) break
+  }
+  for (const writers of most === 0 ? steps.slice(0, first).toReversed() : []) {
+    const there = await at(writers)
+    if (!there.holds) continue
+    ;[most, reached] = [writers, there.reached]
+    break
   }
   return { most, reached, beyond }
 }
