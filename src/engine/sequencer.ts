@@ -740,11 +740,11 @@ export class Sequencer {
     if (this.saving.kind !== 'no' || this.reopening || this.type === null) return false
     const commits = this.head - this.savedVersion
     if (commits <= 0) return false
-    // A large text is not written again for a handful of edits: its cost is shared by edits of an eighth of its length. Nor is a long
-    // history: by a quarter of it.
+    // A large text is not written again for a handful of edits: its cost is shared by edits of a quarter of its length. Nor is a long
+    // history: by a quarter of it, too.
     const long = this.head - this.horizon - recentCommits
     return (
-      (commits >= checkpointCommits && commits * 4 >= long && this.bytesSinceSaved * 8 >= this.type.size(this.value)) ||
+      (commits >= checkpointCommits && commits * 4 >= long && this.bytesSinceSaved * 4 >= this.type.size(this.value)) ||
       this.bytesSinceSaved >= checkpointBytes
     )
   }

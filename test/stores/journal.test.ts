@@ -3,11 +3,12 @@
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/stores/embedded-database.ts'
 import { openDatabase } from '../../src/stores/embedded-database.ts'
 import type { JournalRecord } from '../../src/stores/journal.ts'
-import { Journal, readJournal } from '../../src/stores/journal.ts'
+import { checksum, Journal, readJournal, slowChecksum } from '../../src/stores/journal.ts'
 
 const house = mkdtempSync(join(tmpdir(), 'inkwell-journal-'))
 afterAll(() => rmSync(house, { recursive: true }))
@@ -131,5 +132,14 @@ describe('a journal', () => {
     }
     expect(seen.size).toBeGreaterThan(1)
     await db.close()
+  })
+
+  it('is read by every Node: the checksum of one that has none of its own is the same', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), bytes => {
+        expect(slowChecksum(Buffer.from(bytes))).toBe(checksum(Buffer.from(bytes)))
+      }),
+    )
+    expect(slowChecksum(Buffer.from('123456789'))).toBe(0xcbf43926) // the check value of CRC-32
   })
 })
