@@ -1,8 +1,12 @@
 // The file of an export: lines that each say whether they are whole.
 // Invariant: what is read is what was written; a line that is not, and a file that ends before its end, are told by their place.
 
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import type { Beginning, Part, Stretch, Void } from './parts.ts'
+import { chainAt, countOf, startOf } from '../engine/page.ts'
+import type { Page } from '../engine/ports.ts'
+import { putAscii, putBytes, putNumber } from '../stores/digits.ts'
+import { type Beginning, cutsOf, type Part, type Stretch, stretchOf, type Void } from './parts.ts'
 
 // Each line: 16 hexadecimal digits of the SHA-1 of what follows the space, then JSON.
 //   {"inkwell":"export","format":1,"time":"…"}                                 the first line
@@ -21,11 +25,76 @@ export type Line =
   | { readonly end: string }
   | { readonly end: { readonly documents: number } }
 
-const sumOf = (json: string): string => createHash('sha1').update(json).digest('hex').slice(0, digits)
+const sumOf = (json: string | Uint8Array): string => createHash('sha1').update(json).digest('hex').slice(0, digits)
 
 export const lineOf = (line: Line): string => {
   const json = JSON.stringify(line)
   return `${sumOf(json)} ${json}\n`
+}
+
+const [quote, backslash, comma, close] = [0x22, 0x5c, 0x2c, 0x5d]
+const around = 48 // bytes of an entry besides its body: author, seq, quotes
+
+/** What `lineOf` would make of the stretches of a page, put together from its bytes: most of an export is that. */
+export const linesOfPage = (page: Page): Uint8Array => {
+  const { versions, seqs, whose, bodies } = page
+  const authors = page.authors.map(author => Uint8Array.from(Buffer.from(`[${JSON.stringify(author)},`)))
+  let bytes = new Uint8Array(bodies.bytes.length + around * countOf(page) + 1_024)
+  let at = 0
+  for (const [first, end] of cutsOf(page)) {
+    const start = at
+    const head = Buffer.from(`{"from":${versions[first]! - 1},"chain":${JSON.stringify(chainAt(page, end - 1))},"entries":[`)
+    bytes = withRoom(bytes, at, digits + 1 + head.length)
+    bytes.set(head, at + digits + 1)
+    at += digits + 1 + head.length
+    let isSimple = true
+    for (let i = first; i < end; i++) {
+      const author = authors[whose[i]!]!
+      const [from, to] = [startOf(bodies, i), bodies.ends[i]!]
+      bytes = withRoom(bytes, at, author.length + 2 * (to - from) + around)
+      if (i > first) bytes[at++] = comma
+      at = putBytes(bytes, at, author, 0, author.length)
+      at = putNumber(bytes, at, seqs[i]!)
+      bytes[at++] = comma
+      bytes[at++] = quote
+      at = putEscaped(bytes, at, bodies.bytes, from, to)
+      isSimple = at >= 0 && Number.isFinite(seqs[i]!)
+      if (!isSimple) break
+      bytes[at++] = quote
+      bytes[at++] = close
+    }
+    if (!isSimple || !(bodies.isPlain || isUtf8(bytes.subarray(start + digits + 1, at)))) {
+      const line = Buffer.from(lineOf(stretchOf(page, first, end)))
+      bytes = withRoom(bytes, start, line.length)
+      bytes.set(line, start)
+      at = start + line.length
+      continue
+    }
+    bytes = withRoom(bytes, at, 3)
+    at = putAscii(bytes, at, ']}')
+    putAscii(bytes, start, `${sumOf(bytes.subarray(start + digits + 1, at))} `)
+    at = putAscii(bytes, at, '\n')
+  }
+  return bytes.subarray(0, at)
+}
+
+/** Text within quotes of JSON; -1: some of it is spelled in more than a backslash. */
+const putEscaped = (bytes: Uint8Array, at: number, text: Uint8Array, from: number, to: number): number => {
+  for (let place = from; place < to; place++) {
+    const byte = text[place]!
+    if (byte < 0x20) return -1
+    if (byte === quote || byte === backslash) bytes[at++] = backslash
+    bytes[at++] = byte
+  }
+  return at
+}
+
+/** The bytes up to here, in as many as are needed for some more. */
+const withRoom = (bytes: Uint8Array<ArrayBuffer>, upTo: number, more: number): Uint8Array<ArrayBuffer> => {
+  if (upTo + more <= bytes.length) return bytes
+  const wider = new Uint8Array(2 * (upTo + more))
+  wider.set(bytes.subarray(0, upTo))
+  return wider
 }
 
 export const firstLine = (now: number): Line => ({ inkwell: 'export', format, time: new Date(now).toISOString() })

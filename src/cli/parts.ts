@@ -2,7 +2,7 @@
 // Invariant: what arrives has the epoch, versions and chains that it had; a document is there as a whole, or cannot be opened yet.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { authorAt, bodyAt, chainAt } from '../engine/page.ts'
+import { authorAt, bodyAt, chainAt, countOf, startOf } from '../engine/page.ts'
 import type { Checkpoint, Page } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
 import { link } from '../stores/chain.ts'
@@ -40,6 +40,20 @@ const attempts = 5
 
 /** A document as it is now, or its entries from a version on. Nothing when nobody has written to it. @throws when it is damaged */
 export async function* partsOf(records: Records, doc: DocId, known: Version | null = null): AsyncGenerator<Part> {
+  for await (const piece of piecesOf(records, doc, known)) {
+    if (!isPage(piece)) yield piece
+    else for (const [first, end] of cutsOf(piece)) yield stretchOf(piece, first, end)
+  }
+}
+
+export const isPage = (piece: Beginning | Page | Void): piece is Page => 'versions' in piece
+
+/** The same, its entries as they were read. */
+export async function* piecesOf(
+  records: Records,
+  doc: DocId,
+  known: Version | null = null,
+): AsyncGenerator<Beginning | Page | Void> {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const about = await records.about(doc)
     if (about === null || about.version === 0) return
@@ -58,8 +72,8 @@ export async function* partsOf(records: Records, doc: DocId, known: Version | nu
       const page = await somePageAt(records, doc, at, Math.min(pageLength, end.version - at))
       whole = page.versions[0] === at + 1
       if (!whole) break
-      yield* stretchesOf(page)
       at = page.versions.at(-1)!
+      yield page
     }
     if (whole) return
     yield { void: doc }
@@ -67,20 +81,25 @@ export async function* partsOf(records: Records, doc: DocId, known: Version | nu
   throw new Error(`the log of ${JSON.stringify(doc)} is trimmed faster than it can be read`)
 }
 
-function* stretchesOf(page: Page): Generator<Stretch> {
-  const { versions, seqs } = page
-  let [from, entries, bytes] = [versions[0]! - 1, [] as [AuthorId, Seq, string][], 0]
-  for (let i = 0; i < versions.length; i++) {
-    const body = bodyAt(page, i)
-    bytes += body.length
-    entries.push([authorAt(page, i), seqs[i]!, body])
-    if (i + 1 < versions.length && entries.length < atOnce.entries && bytes < atOnce.bytes) continue
-    yield { from, chain: chainAt(page, i), entries }
-    from = versions[i]!
-    entries = []
-    bytes = 0
+/** Where the stretches of a page begin and end. */
+export function* cutsOf(page: Page): Generator<readonly [first: number, end: number]> {
+  const count = countOf(page)
+  for (let first = 0, end = 1; end <= count; end++) {
+    const bytes = page.bodies.ends[end - 1]! - startOf(page.bodies, first)
+    if (end < count && end - first < atOnce.entries && bytes < atOnce.bytes) continue
+    yield [first, end]
+    first = end
   }
 }
+
+export const stretchOf = (page: Page, first: number, end: number): Stretch => ({
+  from: page.versions[first]! - 1,
+  chain: chainAt(page, end - 1),
+  entries: Array.from({ length: end - first }, (_, i) => {
+    const at = first + i
+    return [authorAt(page, at), page.seqs[at]!, bodyAt(page, at)]
+  }),
+})
 
 /** Authors whose last edit lies at or below the floor: nothing else in the log tells their numbers. */
 const authorsBelow = (floor: Version, checkpoint: Checkpoint | null) => {

@@ -6,29 +6,31 @@ import { open, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { DocId } from '../protocol/ids.ts'
 import { type Command, reaching } from './command.ts'
-import { firstLine, isBeginning, isStretch, isVoid, lineOf, linesOf } from './exchange.ts'
+import { firstLine, isBeginning, isStretch, isVoid, lineOf, linesOf, linesOfPage } from './exchange.ts'
 import { docWord } from './look.ts'
-import { Planting, partsOf } from './parts.ts'
+import { isPage, Planting, piecesOf } from './parts.ts'
 import { type Out, Progress, shown, sizeOf } from './print.ts'
 import { ask, everyDocument, type Records, reachSettings, withRecords, withStore } from './reach.ts'
 import { switched, word } from './words.ts'
 
 /** Where an export goes. */
 interface Sink {
-  write(text: string): Promise<void>
+  write(what: string | Uint8Array): Promise<void>
   end(): Promise<void>
 }
 
-const atOnce = 1_048_576 // characters that are written in one go
+const atOnce = { read: 1_048_576, written: 262_144 } // bytes that are read of a file, or written, in one go: some thousand entries
 
 /** A file, or what follows of one that was broken off. @throws when it is there and is not to be gone on with */
 const fileSink = async (path: string, keep: number): Promise<Sink> => {
   const file = await open(path, keep > 0 ? 'r+' : 'wx')
   await file.truncate(keep)
-  let [at, waiting] = [keep, '']
+  let at = keep
+  let waiting: Uint8Array[] = []
+  let length = 0
   /** What is on its way to the disk, while the next is read from the store. */
   let writing: Promise<void> = Promise.resolve()
-  const put = async (bytes: Buffer): Promise<void> => {
+  const put = async (bytes: Uint8Array): Promise<void> => {
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at)
       done += bytesWritten
@@ -37,15 +39,17 @@ const fileSink = async (path: string, keep: number): Promise<Sink> => {
   }
   const flush = async (): Promise<void> => {
     await writing
-    const bytes = Buffer.from(waiting)
-    waiting = ''
-    writing = put(bytes)
+    writing = put(waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting))
+    waiting = []
+    length = 0
     writing.catch(() => {}) // told to whoever flushes next
   }
   return {
-    async write(text) {
-      waiting += text
-      if (waiting.length >= atOnce) await flush()
+    async write(what) {
+      const bytes = typeof what === 'string' ? Buffer.from(what) : what
+      waiting.push(bytes)
+      length += bytes.length
+      if (length >= atOnce.written) await flush()
     },
     async end() {
       try {
@@ -59,7 +63,7 @@ const fileSink = async (path: string, keep: number): Promise<Sink> => {
   }
 }
 
-const outSink = (out: Out): Sink => ({ write: text => out.write(text), end: async () => {} })
+const outSink = (out: Out): Sink => ({ write: what => out.write(what), end: async () => {} })
 
 /** How far a file that was broken off goes: to the end of its last whole document. Null: it came to its end. */
 const brokenOff = async (
@@ -84,10 +88,10 @@ const brokenOff = async (
 
 const exported = async (records: Records, doc: DocId, sink: Sink, wrote: (bytes: number) => void): Promise<boolean> => {
   let any = false
-  for await (const part of partsOf(records, doc)) {
-    const text = lineOf(part)
-    await sink.write(text)
-    wrote(text.length)
+  for await (const piece of piecesOf(records, doc)) {
+    const lines = isPage(piece) ? linesOfPage(piece) : lineOf(piece)
+    await sink.write(lines)
+    wrote(lines.length)
     any = true
   }
   if (any) await sink.write(lineOf({ end: doc }))
@@ -98,7 +102,7 @@ const exported = async (records: Records, doc: DocId, sink: Sink, wrote: (bytes:
 const sourceOf = async (path: string): Promise<{ readonly chunks: AsyncIterable<Uint8Array>; readonly bytes: number | null }> =>
   path === '-'
     ? { chunks: process.stdin as AsyncIterable<Uint8Array>, bytes: null }
-    : { chunks: createReadStream(path, { highWaterMark: atOnce }), bytes: (await stat(path)).size }
+    : { chunks: createReadStream(path, { highWaterMark: atOnce.read }), bytes: (await stat(path)).size }
 
 export const transferCommands = {
   export: reaching(

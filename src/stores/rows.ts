@@ -126,6 +126,17 @@ export const readEntry = (version: Version, bytes: Buffer, known: AuthorId | '' 
   }
 }
 
+/** Answers all bits of the bytes that it copies. */
+const copied = (from: Uint8Array, at: number, length: number, to: Uint8Array, place: number): number => {
+  let bits = 0
+  for (let i = 0; i < length; i++) {
+    const byte = from[at + i]!
+    bits |= byte
+    to[place + i] = byte
+  }
+  return bits
+}
+
 /** Rows of entries, one version after the other, on their way into a page. */
 export class PageOfRows {
   count = 0
@@ -166,15 +177,8 @@ export class PageOfRows {
     if (this.#end + length > longestPage)
       throw new RangeError(`a page of more than ${longestPage} bytes of entries: ask for fewer`)
     if (this.#end + length > this.#bodies.length) this.#grow(length)
-    const bodies = this.#bodies
-    let [end, bits] = [this.#end, this.#bits]
-    for (let at = bodyAt; at < bodyAt + length; at++) {
-      const byte = bytes[at]!
-      bits |= byte
-      bodies[end++] = byte
-    }
-    this.#bits = bits
-    this.#end = this.#ends[i] = end
+    this.#bits |= copied(bytes, bodyAt, length, this.#bodies, this.#end)
+    this.#end = this.#ends[i] = this.#end + length
   }
 
   whole(): Page {
