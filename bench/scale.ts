@@ -256,7 +256,9 @@ const idle: Case = async ({ rounds, many }) => {
 const uncompiled = 14_000
 
 const rooms: Case = async ({ rounds, seconds, many }) => {
-  const load = { documents: many / 10, writers: 10, rate: 1_000 / many, seconds, warmUp: uncompiled / 1_000 }
+  const rate = 1_000 / many
+  const whole = (time: number): number => Math.ceil(time * rate) / rate // in which each has typed as often
+  const load = { documents: many / 10, writers: 10, rate, seconds: whole(seconds), warmUp: whole(uncompiled / 1_000) }
   const all = await turns(['inkwell', 'socketio'] as const, rounds, who => ran(who, load))
   const p99 = beside(all, runs => middle(runs, ({ delivery }) => delivery.p99))
   return [

@@ -149,14 +149,14 @@ export class Crowd {
     for (const [seat, name] of names) this.names.set(name, seat)
   }
 
-  /** Types from `start` on; resolves when everything typed here is in the history, or the time for it is over. */
+  /** Types from `start` on; resolves after the last round, when everything typed here is in the history or the time for it is over. */
   async type(start: number): Promise<void> {
     const { plan } = this.share
     this.start = start
     const writers = this.clients
       .filter(({ seat }) => seat.writes)
       .sort((a, b) => this.phases[a.seat.index]! - this.phases[b.seat.index]!)
-    this.watchRounds()
+    const measured = this.watchRounds()
     await new Promise<void>(resolve => {
       const all = writers.length * typed(plan)
       let done = 0
@@ -189,6 +189,7 @@ export class Crowd {
       }
       look()
     })
+    if (!this.stopped) await measured
   }
 
   stop(): Count {
@@ -205,21 +206,24 @@ export class Crowd {
     return pending
   }
 
-  /** What is counted by the clock, from the beginning of each round to its end. */
-  private watchRounds(): void {
+  /** What is counted by the clock, from the beginning of each round to its end; resolves at the last one's. */
+  private watchRounds(): Promise<unknown> {
     const { plan } = this.share
-    for (const [i, round] of this.rounds.entries()) {
-      let before = this.meters()
-      const begins = this.start + (plan.warmUp + i * plan.seconds) * 1_000 - now()
-      setTimeout(() => (before = this.meters()), begins)
-      setTimeout(
-        () => {
-          const after = this.meters()
-          for (const meter of Object.keys(after) as (keyof Meters)[]) round[meter] = after[meter] - before[meter]
-        },
-        begins + plan.seconds * 1_000,
-      )
-    }
+    return Promise.all(
+      this.rounds.map((round, i) => {
+        let before = this.meters()
+        const begins = this.start + (plan.warmUp + i * plan.seconds) * 1_000 - now()
+        setTimeout(() => (before = this.meters()), begins)
+        return new Promise<void>(resolve => {
+          const ends = (): void => {
+            const after = this.meters()
+            for (const meter of Object.keys(after) as (keyof Meters)[]) round[meter] = after[meter] - before[meter]
+            resolve()
+          }
+          setTimeout(ends, begins + plan.seconds * 1_000)
+        })
+      }),
+    )
   }
 
   private meters(): Meters {

@@ -59,6 +59,16 @@ it('[P7] what is refused and goes on, and who is refused and does not, are told 
   expect(hasty.code).toBe(0)
 })
 
+it('[P7] where a key comes more seldom than a round, what is counted by the clock is counted to the last round’s end', async () => {
+  const { outcome } = await load(await serving(), '--documents', '2', '--writers', '8', '--rate', '0.5')
+  expect(outcome.rounds.reduce((sum, { typed }) => sum + typed, 0)).toBeLessThan(2 * 8 * 2)
+  for (const { deliveries, deliveriesPerSecond, generator } of outcome.rounds) {
+    expect(deliveries).toBeGreaterThan(0)
+    expect(deliveriesPerSecond).toBeGreaterThan(0)
+    expect(generator.cores).toBeGreaterThan(0)
+  }
+})
+
 it('every fault of its arguments is told at once', () => {
   expect(loadOf(['ftp://nowhere', 'http://here'], { writers: 'many', rounds: '0' }, {})).toEqual([
     '--writers: must be a whole number from 0 to 100,000',
