@@ -5,10 +5,12 @@ import type { TextOp } from '../ot/op.ts'
 import type { Text } from '../ot/rope.ts'
 import { textType } from '../ot/text.ts'
 import type { DocumentType } from '../ot/type.ts'
+import { joinsAhead, serverBounds } from '../protocol/bounds.ts'
+import { letters } from '../protocol/bytes.ts'
 import { refusal } from '../protocol/errors.ts'
 import { docId, keyOf } from '../protocol/fields.ts'
 import type { AuthorId, ClientKey, DocId, Seq } from '../protocol/ids.ts'
-import type { ClientLimits, Hello, ServerMessage, User } from '../protocol/messages.ts'
+import type { Hello, Joined, ServerMessage, User } from '../protocol/messages.ts'
 import { unreachable } from '../protocol/unreachable.ts'
 import { protocolVersions } from '../protocol/version.ts'
 import { type Clock, inTime, systemClock } from './clock.ts'
@@ -109,7 +111,7 @@ const sendWithin = 60_000
 /** Documents with unsent edits that are opened at once without having been asked for: well below what a server lets a connection join (64). */
 const sentAtOnce = 16
 
-const noAttempt = 'no attempt has come to an end'
+const noAttempt = 'no attempt has ended'
 
 /** A pen and the storage that it lies in. */
 interface Home {
@@ -125,6 +127,8 @@ class LiveClient implements Client {
   private readonly random: () => number
   private readonly events = new Emitter<ClientEvents>()
   private readonly documents = new Map<DocId, LiveDocument<unknown, unknown>>()
+  /** Those that the last hello has asked for: what it said is not said again. */
+  private readonly asked = new Set<DocId>()
   /** Those on their way out of the storage. Before that is open, the pen is chosen by them. */
   private readonly starting = new Map<DocId, Promise<LiveDocument<unknown, unknown>>>()
   /** Those that nobody has asked for: they are open until what they hold is safe. */
@@ -151,7 +155,7 @@ class LiveClient implements Client {
   private readonly renewal: Renewal | null
   /** Null while there is no line. */
   private author: AuthorId | null = null
-  private limits: ClientLimits | null = null
+  private limits: ReturnType<DocumentPort['limits']> = serverBounds
   private closing: Promise<void> | null = null
   private endedBy: InkwellError | null = null
   /** There is no line, and the last attempt has failed. */
@@ -187,7 +191,15 @@ class LiveClient implements Client {
       key: (await this.home)?.pen.key ?? key,
       ...(token === undefined ? {} : { token: await token() }),
     })
-    const dial = socketIo({ url, hello, transports, path, random })
+    const joins = () => {
+      this.asked.clear()
+      const open = this.author === null ? this.all.slice(0, joinsAhead) : [] // beside a line they go on there
+      return open.map(({ id: doc, type, session }) => {
+        this.asked.add(doc)
+        return { doc, type: type.name, position: session.position }
+      })
+    }
+    const dial = socketIo({ url, hello, joins, transports, path, random })
     const transport = options.transport ?? lastingLine({ dial, renewable: token !== undefined, clock, random, surroundings })
     this.outage(noAttempt)
     this.renewal =
@@ -247,7 +259,9 @@ class LiveClient implements Client {
       clock: this.clock,
       random: this.random,
       limits: () => this.limits,
-      send: message => this.line.send(message),
+      send: message => {
+        if (message.kind !== 'join' || !this.asked.delete(id)) this.line.send(message)
+      },
       closed: (last, end) => this.closed(id, last, end, pen),
       drafts: this.book,
       draftId: newKey,
@@ -486,6 +500,9 @@ class LiveClient implements Client {
       this.events.emit('error', new InkwellError(message.refusal))
       return
     }
+    // It has been closed since the hello.
+    if (this.asked.delete((message as Joined).doc) && message.kind === 'joined')
+      this.line.send({ kind: 'leave', handle: message.handle })
     for (const document of this.all) document.receive(message) // a session passes by what is not for it
   }
 
@@ -506,9 +523,8 @@ const moveOut = async ({ storage, pen }: Home): Promise<void> => {
   await storage.close()
 }
 
-/** 128 bits of chance. */
+/** 132 bits of chance. */
 const newKey = (): ClientKey => {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  const base64 = btoa(String.fromCharCode(...bytes))
-  return keyOf(base64.replaceAll('+', '-').replaceAll('/', '_').slice(0, 22))
+  const bytes = crypto.getRandomValues(new Uint8Array(22))
+  return Array.from(bytes, byte => letters[byte & 63]).join('') as ClientKey
 }

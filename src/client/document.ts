@@ -246,8 +246,8 @@ export interface DocumentPort {
   readonly clock: Clock
   /** From 0 up to, not including, 1. */
   readonly random: () => number
-  /** What the server takes; null before the first welcome. */
-  limits(): ClientLimits | null
+  /** What the server takes; before the first welcome, what servers take as a rule. */
+  limits(): Omit<ClientLimits, 'documentLength'>
   send(message: DocumentRequest): void
   /** The document has come to its end; `last` is the highest number that no edit to come may have. */
   closed(last: Seq, end: DocumentEnd): void
@@ -557,8 +557,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
   /** A line is there. */
   up(author: AuthorId): void {
     this.keeper?.line()
-    const limits = this.port.limits()
-    this.dispatch(limits === null ? { kind: 'up', author } : { kind: 'up', author, limits })
+    this.dispatch({ kind: 'up', author, limits: this.port.limits() })
   }
 
   down(): void {
@@ -861,7 +860,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   /** A submission that the server would not even read, and cut the line for, is refused here: else it would be sent for ever. */
   private send(message: DocumentRequest): void {
-    const { messageBytes } = this.port.limits() ?? serverBounds
+    const { messageBytes } = this.port.limits()
     if (message.kind !== 'submit' || fits(message.op, messageBytes)) return (this.keeper ?? this.port).send(message)
     const { handle, seq } = message
     const why = refusal('message-too-large', `the limit is ${messageBytes} bytes`)
@@ -897,7 +896,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   private appear(state: PresenceState): void {
     if (this.session.link.kind === 'closed') return
-    const { presenceBytes } = this.port.limits() ?? serverBounds
+    const { presenceBytes } = this.port.limits()
     const bytes = sizeOfState(state)
     if (bytes > presenceBytes)
       throw new InkwellError(refusal('presence-too-large', `${bytes} bytes, the limit is ${presenceBytes}`))
@@ -952,8 +951,7 @@ export class LiveDocument<S, O> implements Document<S, O> {
 
   signal(name: string, payload: Json = null): boolean {
     const { link } = this.session
-    const signalBytes = this.port.limits()?.signalBytes ?? serverBounds.signalBytes
-    const bounds = { ...serverBounds, signalBytes }
+    const bounds = { ...serverBounds, ...this.port.limits() }
     parsed(() => signalPayload(payload, measure(payload, bounds, 'the payload of the signal'), bounds))
     const said = { name: parsed(() => signalName(name)), payload: structuredClone(payload) }
     if (link.kind !== 'live') return false

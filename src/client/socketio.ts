@@ -13,6 +13,8 @@ export interface SocketIoOptions {
   readonly url: string
   /** Asked anew for every call, once the server is there, so that a token may be fresh. */
   readonly hello: () => Promise<Hello>
+  /** Asked when that is said. */
+  readonly joins: () => readonly object[]
   readonly transports: readonly ('websocket' | 'polling')[]
   readonly path: string
   /** From 0 up to, not including, 1. */
@@ -24,7 +26,7 @@ const isMessage = (kind: string, _: unknown): _ is ServerMessage =>
   Object.hasOwn(opcodes, kind) && opcodes[kind as ServerMessage['kind']] > opcodes.welcome
 
 export const socketIo =
-  ({ url, hello, transports, path, random }: SocketIoOptions): Dial =>
+  ({ url, hello, joins, transports, path, random }: SocketIoOptions): Dial =>
   (listen): Call => {
     let over = false
     let written = 0
@@ -54,9 +56,9 @@ export const socketIo =
     const greet = (give: (hello: object) => void): void => {
       hello().then(
         said => {
-          if (!over) give(said)
+          if (!over) give({ ...said, joins: joins() })
         },
-        error => end(`no token: ${error instanceof Error ? error.message : String(error)}`, null),
+        error => end(`no token: ${error?.message ?? error}`, null),
       )
     }
     const socket = manager.socket('/', { auth: greet })

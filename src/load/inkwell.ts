@@ -8,7 +8,7 @@ import { clientBounds } from '../protocol/bounds.ts'
 import { decodeServerMessage, encodeClientFrame, opcodes } from '../protocol/codec.ts'
 import type { Refusal } from '../protocol/errors.ts'
 import type { ClientKey, DocId, Epoch, Handle, PositionInEpoch } from '../protocol/ids.ts'
-import type { ClientMessage, Hello, Joined, Refused, WireCommit } from '../protocol/messages.ts'
+import type { ClientMessage, Hello, Join, Joined, Refused, WireCommit } from '../protocol/messages.ts'
 import { clientParser, type Packet } from '../protocol/parser.ts'
 import { lettersFrom, missing } from './schedule.ts'
 import type { Ear, Ledger, Seat, Talk, Tongue, Wire } from './tongue.ts'
@@ -84,7 +84,7 @@ class InkwellTalk implements Talk {
     switch (message.kind) {
       case 'welcome':
         this.author = message.author
-        return this.join()
+        return // it has asked to join with its hello, as a client does
       case 'joined':
         return this.joined(message)
       case 'refused':
@@ -109,7 +109,9 @@ class InkwellTalk implements Talk {
     const type = bytes[0]
     if (type === 0x32) this.wire.send('3')
     if (type !== 0x30) return
-    const hello: Hello = { protocol: [1, 1], key: this.key, ...(this.seat.token === null ? {} : { token: this.seat.token }) }
+    const { token } = this.seat
+    const { kind: _, ...join } = this.asking
+    const hello: Hello = { protocol: [1, 1], key: this.key, ...(token === null ? {} : { token }), joins: [join] }
     this.wire.send(encoder.encode({ type: 0, nsp: '/', data: hello })[0]!)
   }
 
@@ -132,12 +134,12 @@ class InkwellTalk implements Talk {
   }
 
   private join(): void {
-    this.say({
-      kind: 'join',
-      doc: this.seat.document as DocId,
-      type: 'text',
-      position: this.position && { epoch: this.epoch, ...this.position },
-    })
+    this.say(this.asking)
+  }
+
+  private get asking(): Join {
+    const { epoch, position } = this
+    return { kind: 'join', doc: this.seat.document as DocId, type: 'text', position: position && { epoch, ...position } }
   }
 
   private joined({ handle, content, right }: Joined): void {

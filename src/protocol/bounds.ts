@@ -30,6 +30,9 @@ export interface Bounds {
 /** So many values cost as much as one with a key: a property with a name of its own takes a microsecond, whoever parses it. */
 export const keyed = 8
 
+/** Joins in a hello: so many, each as long as it may be, and a token are still a message that a server takes of a stranger. */
+export const joinsAhead = 8
+
 /** What a server accepts of a client. */
 export const serverBounds: Bounds = {
   messageBytes: 1_048_576, // a pasted book; more than one submission at a time is never waiting in one frame

@@ -15,10 +15,9 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 // Six bits a character, the alphabet of base64url.
-const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+export const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 const sextet = new Uint8Array(128).fill(255)
 for (let i = 0; i < 64; i++) sextet[letters.charCodeAt(i)] = i
-const letterCode = Uint8Array.from(letters, letter => letter.charCodeAt(0))
 const pairs: string[] = [] // two letters for every twelve bits: eight steps for an author
 for (const a of letters) for (const b of letters) pairs.push(a + b)
 const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
@@ -229,12 +228,11 @@ export class Reader {
     }
     if (left === 0) return text
     let rest = 0
-    const size = left === 1 ? 1 : left === 2 ? 2 : 3
-    for (let i = 0; i < size; i++) rest = (rest << 8) | this.bytes[this.at++]!
-    const spare = size * 8 - left * 6
+    for (let i = 0; i < left; i++) rest = (rest << 8) | this.bytes[this.at++]! // as many bytes as letters
+    const spare = left * 2
     if ((rest & ((1 << spare) - 1)) !== 0) broken(`${what} has bits beyond its end`)
     rest >>= spare
-    for (let i = left - 1; i >= 0; i--) text += String.fromCharCode(letterCode[(rest >> (6 * i)) & 63]!)
+    for (let i = left - 1; i >= 0; i--) text += letters[(rest >> (6 * i)) & 63]!
     return text
   }
 

@@ -10,7 +10,7 @@
 // refused, so that a client in another language may send its own besides ours.
 
 import type { Json } from '../ot/type.ts'
-import { type Bounds, clientBounds, serverBounds } from './bounds.ts'
+import { type Bounds, clientBounds, joinsAhead, serverBounds } from './bounds.ts'
 import { type Refusal, refusal } from './errors.ts'
 import {
   type About,
@@ -387,10 +387,14 @@ export const readHello = (
     const agreed = negotiate(range, versions)
     if (typeof agreed !== 'number') return { ok: false, refusal: agreed, broken: false, ...nothing }
     const token = own(fields, 'token')
+    const joins = own(fields, 'joins')
+    if (joins !== undefined && !(Array.isArray(joins) && joins.length <= joinsAhead))
+      return refuse('malformed', `joins must be a list of at most ${joinsAhead}`)
     const message: Hello = {
       protocol: range,
       key: keyOf(own(fields, 'key')),
       ...(token === undefined ? {} : { token: tokenOf(token, bounds) }),
+      ...(joins === undefined ? {} : { joins }),
     }
     return { ok: true, message }
   } catch (fault) {

@@ -50,6 +50,8 @@ export interface Hello {
   readonly protocol: readonly [min: number, max: number]
   readonly key: ClientKey
   readonly token?: string
+  /** Each is read as a `join` once the hello is answered; at most `joinsAhead`. */
+  readonly joins?: readonly unknown[]
 }
 
 export interface Welcome {

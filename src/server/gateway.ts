@@ -8,9 +8,9 @@ import { andThen, type Soon } from '../engine/soon.ts'
 import { serverBounds } from '../protocol/bounds.ts'
 import { type Refusal, refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId } from '../protocol/ids.ts'
-import { readHello } from '../protocol/json.ts'
+import { readClientMessage, readHello } from '../protocol/json.ts'
 import type { Authenticate, ClientLimits, ClientMessage, DocumentRequest, Refused, Welcome } from '../protocol/messages.ts'
-import { createParser, type Parser } from '../protocol/parser.ts'
+import { createParser, type Parser, refusedOf } from '../protocol/parser.ts'
 import { negotiate } from '../protocol/version.ts'
 import type { Admission, Caller } from './admission.ts'
 import type { Fault } from './checks.ts'
@@ -32,6 +32,8 @@ interface Visit {
   /** Null once it has been said. */
   welcome: Welcome | null
   readonly bearer: Bearer
+  /** Said with the hello, until they are heeded. */
+  joins: readonly unknown[]
   talk: Talk | null
 }
 
@@ -344,7 +346,9 @@ export class Gateway {
         return wire.close()
       }
       wire.talk = this.welcome(form, wire, answer, null, wires.admit(wire))
-      if (wire.talk !== null) this.lookAgain(wire.talk)
+      if (wire.talk === null) return
+      this.lookAgain(wire.talk)
+      this.joinAhead(wire.talk, answer)
     } catch (error) {
       this.settings.log.error({ err: error }, 'a connection could not be welcomed')
       wire.close()
@@ -375,24 +379,24 @@ export class Gateway {
     if (this.draining) return refusal('draining')
     const hello = readHello(auth)
     if (!hello.ok) return hello.refusal
-    const { key, token, protocol } = hello.message
+    const { key, token, protocol, joins = none } = hello.message
     const agreed = negotiate(protocol)
     if (typeof agreed !== 'number') return agreed
     const author = authorOf(key)
     return andThen(this.entry.whoIs(token, request, author), bearer =>
       'code' in bearer
         ? bearer
-        : andThen(this.admission.seat(conn, bearer.user.id, author), full => full ?? this.visitor(agreed, author, bearer)),
+        : andThen(this.admission.seat(conn, bearer.user.id, author), full => full ?? this.visitor(agreed, author, bearer, joins)),
     )
   }
 
-  private visitor(protocol: number, author: AuthorId, bearer: Bearer): Visit | Refusal {
+  private visitor(protocol: number, author: AuthorId, bearer: Bearer, joins: Visit['joins']): Visit | Refusal {
     if (this.draining) return refusal('draining') // since it was asked who this is
     const { limits } = this
     const { spread } = this.crowd
     const { user } = bearer
     const expiresIn = this.expiresIn(bearer)
-    return { welcome: { kind: 'welcome', protocol, author, user, expiresIn, limits, spread }, bearer, talk: null }
+    return { welcome: { kind: 'welcome', protocol, author, user, expiresIn, limits, spread }, bearer, joins, talk: null }
   }
 
   private welcomeSocket(form: Form, inlet: Inlet<Talk> | null, socket: IoSocket): void {
@@ -407,6 +411,19 @@ export class Gateway {
     socket.on('disconnect', this.gone)
     settle(socket, inlet !== null)
     this.lookAgain(talk)
+    this.joinAhead(talk, socket.data)
+  }
+
+  /** What has been said with the hello is heeded as if each had come right behind it. */
+  private joinAhead(talk: Talk, visit: Visit): void {
+    const { joins } = visit
+    visit.joins = none
+    for (const join of joins) {
+      if (!talk.line.open) return
+      const read = readClientMessage('join', join)
+      if (read.ok) this.heardDirectly(talk, 'join', read.message, 0)
+      else this.heardDirectly(talk, 'refused', refusedOf(read), 0)
+    }
   }
 
   /**
@@ -697,6 +714,8 @@ const seen = ({ line, connection, caller }: Talk): Seen => ({
 })
 
 const breath = Promise.resolve()
+
+const none: Visit['joins'] = []
 
 const nothing = { kind: 'refused', doc: null, handle: null, seq: null } as const
 

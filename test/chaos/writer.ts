@@ -184,7 +184,7 @@ export class Writer {
   #overheard(url: string, random: () => number): Transport {
     const key = crypto.randomUUID().replaceAll('-', '').slice(0, 22) as ClientKey
     const hello = async () => ({ protocol: [1, 1] as const, key })
-    const dial = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random })
+    const dial = socketIo({ url, hello, joins: () => [], transports: ['websocket'], path: '/socket.io/', random })
     const handles = new Map<number, string>()
     return listen => {
       const line = lastingLine({ dial, renewable: false, clock: systemClock, random, surroundings })(event => {

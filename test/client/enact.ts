@@ -90,7 +90,7 @@ class HeldLine {
       const key = crypto.randomUUID().replaceAll('-', '').slice(0, 22) as ClientKey
       const hello = async () => ({ protocol: [1, 1] as const, key })
       const { random } = Math
-      const dial = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random })
+      const dial = socketIo({ url, hello, joins: () => [], transports: ['websocket'], path: '/socket.io/', random })
       const line = lastingLine({ dial, renewable: false, clock: systemClock, random, surroundings })(event => {
         if (!this.held) return listen(event)
         if (event.kind !== 'message') throw new Error(`the line is ${event.kind} in the middle of the session`)

@@ -62,7 +62,7 @@ it('[P7] nobody is told of a line that is not wanted: paused, closed, or refused
   expect(paused.heard).toEqual([])
   paused.client.resume()
   paused.clock.pass(10_000)
-  expect(paused.heard).toEqual(['unreachable, retry: no attempt has come to an end'])
+  expect(paused.heard).toEqual(['unreachable, retry: no attempt has ended'])
 
   const closed = client()
   await closed.client.close()

@@ -87,7 +87,7 @@ class Watched {
     let attempts = 0
     const hello = async () => ({ protocol: [1, 1] as const, key: 'k'.repeat(22) as ClientKey, token: `token ${++attempts}` })
     const { renewable = true, random = () => 0.5 } = options
-    const dial = socketIo({ url, hello, transports: ['websocket'], path: '/socket.io/', random, ...options })
+    const dial = socketIo({ url, hello, joins: () => [], transports: ['websocket'], path: '/socket.io/', random, ...options })
     const surroundings = { onWake: () => () => {}, onLeave: () => () => {} }
     this.line = lastingLine({ dial, renewable, clock: this.clock, random, surroundings })(event => {
       this.events.push(event)

@@ -281,7 +281,12 @@ export const hello: fc.Arbitrary<Hello> = fc
     protocol: fc.constant([1, 1] as [number, number]),
     key: nameOf(22, 22) as fc.Arbitrary<ClientKey>,
     token: optional(textOf(200)),
+    joins: optional(fc.array(json, { maxLength: 8 })),
   })
-  .map(({ token, ...rest }) => (token === undefined ? rest : { ...rest, token }))
+  .map(({ token, joins, ...rest }) => ({
+    ...rest,
+    ...(token === undefined ? {} : { token }),
+    ...(joins === undefined ? {} : { joins }),
+  }))
 
 export { json as anyJson }

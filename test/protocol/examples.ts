@@ -41,6 +41,14 @@ export const hellos: readonly Example<Hello>[] = [
     message: { protocol: [1, 1], key: 'c3VwZXItc2VjcmV0LWtleQ' as ClientKey, token: 'eyJhbGciOiJFUzI1NiJ9' },
   },
   { name: 'anonymous', message: { protocol: [1, 1], key: 'c3VwZXItc2VjcmV0LWtleQ' as ClientKey } },
+  {
+    name: 'that asks for a document',
+    message: {
+      protocol: [1, 1],
+      key: 'c3VwZXItc2VjcmV0LWtleQ' as ClientKey,
+      joins: [{ doc: 'meeting-notes', type: 'text', position: null }],
+    },
+  },
 ]
 
 export const fromClient: readonly Example<ClientMessage>[] = [

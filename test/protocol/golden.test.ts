@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: '4adc414ffdb7acd4745b3f96d52400a99991470e23b6914760e0d37e51e4cbcd',
+  1: '3a6b734de7b994b4774f21de46aa785ae8771c94027d1a983abad2605c6e9b5e',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

@@ -19,6 +19,7 @@ const packet = (of: { type: number; nsp?: string; data?: unknown; id?: number })
 
 const hello = { protocol: [1, 1], key: 'k'.repeat(22) }
 const enters = packet({ type: 0, data: hello })
+const asked = { doc: 'notes', type: 'text', position: null }
 const join = frame(2, encodeClientFrame({ kind: 'join', doc: 'notes' as DocId, type: 'text', position: null }))
 
 /** What is sent, piece by piece, each once the one before it has been answered. Null: the line is closed by the peer. */
@@ -56,6 +57,11 @@ const scripts: Readonly<Record<string, Script>> = {
   'sends a message that is too long': [enters, frame(2, Buffer.alloc(1_048_577, 0x81))],
   'sends one that is far too long': [enters, frame(2, Buffer.alloc(1_200_000, 0x81))],
   'sends a frame that is not masked': [enters, frame(2, 'x', { mask: false })],
+  'asks for documents with its hello, and for some that are none': [
+    packet({ type: 0, data: { ...hello, joins: [asked, 7, { ...asked, doc: '' }, asked, { ...asked, doc: 'more' }] } }),
+    join,
+  ],
+  'asks for more with its hello than it may': [packet({ type: 0, data: { ...hello, joins: Array(9).fill(asked) } })],
   'says everything in one breath': [Buffer.concat([enters, join])],
 }
 
