@@ -3,7 +3,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import { chainAt, countOf, startOf } from '../engine/page.ts'
+import { chainAt, startOf } from '../engine/page.ts'
 import type { Page } from '../engine/ports.ts'
 import { putAscii, putBytes, putNumber } from '../stores/digits.ts'
 import { type Beginning, cutsOf, type Part, type Stretch, stretchOf, type Void } from './parts.ts'
@@ -35,46 +35,40 @@ export const lineOf = (line: Line): string => {
 const [quote, backslash, comma, close] = [0x22, 0x5c, 0x2c, 0x5d]
 const around = 48 // bytes of an entry besides its body: author, seq, quotes
 
-/** What `lineOf` would make of the stretches of a page, put together from its bytes: most of an export is that. */
-export const linesOfPage = (page: Page): Uint8Array => {
-  const { versions, seqs, whose, bodies } = page
+/** What `lineOf` would make of each stretch of a page, put together from its bytes: most of an export is that. */
+export function* linesOfPage(page: Page): Generator<Uint8Array> {
   const authors = page.authors.map(author => Uint8Array.from(Buffer.from(`[${JSON.stringify(author)},`)))
-  let bytes = new Uint8Array(bodies.bytes.length + around * countOf(page) + 1_024)
-  let at = 0
-  for (const [first, end] of cutsOf(page)) {
-    const start = at
-    const head = Buffer.from(`{"from":${versions[first]! - 1},"chain":${JSON.stringify(chainAt(page, end - 1))},"entries":[`)
-    bytes = withRoom(bytes, at, digits + 1 + head.length)
-    bytes.set(head, at + digits + 1)
-    at += digits + 1 + head.length
-    let isSimple = true
-    for (let i = first; i < end; i++) {
-      const author = authors[whose[i]!]!
-      const [from, to] = [startOf(bodies, i), bodies.ends[i]!]
-      bytes = withRoom(bytes, at, author.length + 2 * (to - from) + around)
-      if (i > first) bytes[at++] = comma
-      at = putBytes(bytes, at, author, 0, author.length)
-      at = putNumber(bytes, at, seqs[i]!)
-      bytes[at++] = comma
-      bytes[at++] = quote
-      at = putEscaped(bytes, at, bodies.bytes, from, to)
-      isSimple = at >= 0 && Number.isFinite(seqs[i]!)
-      if (!isSimple) break
-      bytes[at++] = quote
-      bytes[at++] = close
-    }
-    if (!isSimple || !(bodies.isPlain || isUtf8(bytes.subarray(start + digits + 1, at)))) {
-      const line = Buffer.from(lineOf(stretchOf(page, first, end)))
-      bytes = withRoom(bytes, start, line.length)
-      bytes.set(line, start)
-      at = start + line.length
-      continue
-    }
-    bytes = withRoom(bytes, at, 3)
-    at = putAscii(bytes, at, ']}')
-    putAscii(bytes, start, `${sumOf(bytes.subarray(start + digits + 1, at))} `)
-    at = putAscii(bytes, at, '\n')
+  for (const [first, end] of cutsOf(page))
+    yield lineOfBytes(page, authors, first, end) ?? Buffer.from(lineOf(stretchOf(page, first, end)))
+}
+
+/** Null: something of it is spelled otherwise in JSON than by what is done here. */
+const lineOfBytes = (page: Page, authors: readonly Uint8Array[], first: number, end: number): Uint8Array | null => {
+  const { versions, seqs, whose, bodies } = page
+  const head = Buffer.from(`{"from":${versions[first]! - 1},"chain":${JSON.stringify(chainAt(page, end - 1))},"entries":[`)
+  const length = bodies.ends[end - 1]! - startOf(bodies, first)
+  let bytes = new Uint8Array(digits + 1 + head.length + length + around * (end - first))
+  bytes.set(head, digits + 1)
+  let at = digits + 1 + head.length
+  for (let i = first; i < end; i++) {
+    const author = authors[whose[i]!]!
+    const [from, to] = [startOf(bodies, i), bodies.ends[i]!]
+    bytes = withRoom(bytes, at, author.length + 2 * (to - from) + around)
+    if (i > first) bytes[at++] = comma
+    at = putBytes(bytes, at, author, 0, author.length)
+    at = putNumber(bytes, at, seqs[i]!)
+    bytes[at++] = comma
+    bytes[at++] = quote
+    at = putEscaped(bytes, at, bodies.bytes, from, to)
+    if (at < 0 || !Number.isFinite(seqs[i]!)) return null
+    bytes[at++] = quote
+    bytes[at++] = close
   }
+  if (!bodies.isPlain && !isUtf8(bytes.subarray(digits + 1, at))) return null
+  bytes = withRoom(bytes, at, 3)
+  at = putAscii(bytes, at, ']}')
+  putAscii(bytes, 0, `${sumOf(bytes.subarray(digits + 1, at))} `)
+  at = putAscii(bytes, at, '\n')
   return bytes.subarray(0, at)
 }
 

@@ -89,9 +89,10 @@ const brokenOff = async (
 const exported = async (records: Records, doc: DocId, sink: Sink, wrote: (bytes: number) => void): Promise<boolean> => {
   let any = false
   for await (const piece of piecesOf(records, doc)) {
-    const lines = isPage(piece) ? linesOfPage(piece) : lineOf(piece)
-    await sink.write(lines)
-    wrote(lines.length)
+    for (const line of isPage(piece) ? linesOfPage(piece) : [lineOf(piece)]) {
+      await sink.write(line)
+      wrote(line.length)
+    }
     any = true
   }
   if (any) await sink.write(lineOf({ end: doc }))
