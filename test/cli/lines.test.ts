@@ -39,6 +39,14 @@ const worlds: Readonly<Record<string, Page>> = {
     '"\\'.repeat(99),
   ]),
   'other letters': page(keystrokes(1_200).map(body => body.replace('x', '鍵𝄞'))),
+  'every byte in every place': page(
+    Array.from({ length: 4 }, (_, place) =>
+      Array.from(
+        { length: 0x140 - 0x20 },
+        (_, i) => `${'.'.repeat(place)}${String.fromCharCode(0x20 + i)}${'.'.repeat(3 - place)}`,
+      ).join(''),
+    ),
+  ),
   'half characters': page(['a\ud83d', '\ude00b', '[1,["鍵"]]']),
   'long ones': page(['x', '"'.repeat(3_000_000), 'é'.repeat(900_000), ...keystrokes(3), '\u0001'.repeat(1_100_000), 'y']),
   'no number': { ...page(keystrokes(3)), seqs: Float64Array.of(1, Number.NaN, 1.5) },
