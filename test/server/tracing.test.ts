@@ -102,6 +102,30 @@ it('[P7] one keystroke is one trace from the page on: the edit at its author’s
   expect(spans('edit')).toHaveLength(1)
 })
 
+it('[P7] an edit that is handed back ends its span as an error, and those before and after it do not', async () => {
+  const { spans } = tracer()
+  const client = connect(await serving({ limits: { documentLength: 20 } }))
+  afterwards(() => client.close())
+  const doc = await client.open('notes')
+  const drafts: string[] = []
+  doc.on('draft', ({ text }) => drafts.push(text))
+  afterwards(traceEdits(doc, { ratio: 1 }))
+  doc.insert(0, 'short')
+  await doc.settled('sequenced')
+  doc.insert(5, ' but then far too long')
+  await doc.settled('sequenced').catch(() => {})
+  doc.insert(0, '>')
+  await doc.settled('sequenced')
+  await expect.poll(() => spans('edit').length, { timeout: 60_000 }).toBe(3)
+  const told = spans('edit').map(({ attributes, status }) => [attributes['inkwell.seq'] as number, status] as const)
+  expect(told.sort(([a], [b]) => a - b)).toEqual([
+    [1, { code: 0 }],
+    [2, { code: 2, message: 'handed back' }],
+    [3, { code: 0 }],
+  ])
+  expect(drafts).toEqual([' but then far too long'])
+})
+
 it('[P7] a refusal is a span of the edit that says why, and a batch is delivered once for each edit in it', async () => {
   const { spans } = tracer()
   const url = await serving({ traceRatio: 1 })
