@@ -19,7 +19,7 @@ import { redisNotices } from './redis/notices.ts'
 import { RedisPresence } from './redis/presence.ts'
 import { Rooms, signalMark } from './redis/rooms.ts'
 import { RedisSeats } from './redis/seats.ts'
-import { Saying, Wire, type WireOptions } from './redis/wire.ts'
+import { RedisAway, Saying, Wire, type WireOptions } from './redis/wire.ts'
 import { signalText } from './signals.ts'
 
 export interface RedisOptions {
@@ -162,6 +162,15 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     return [...found].map(([server, doc]) => ({ server, doc }))
   }
 
+  /** @throws when Redis does not answer; of a cluster, when no master does */
+  const there = async (): Promise<void> => {
+    if (address.kind !== 'cluster') return void (await read.call(redis => redis.ping()))
+    const masters = await read.servers()
+    await Promise.any(masters.map(master => read.inTime(master.ping()))).catch((error: AggregateError) => {
+      throw error.errors[0] ?? new RedisAway(`${name} has no master`)
+    })
+  }
+
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
     await Promise.all([log.close(), presence.close(), seats.close()])
@@ -208,7 +217,7 @@ export const redisStore = (where: string | RedisOptions): RedisStore => {
     },
     async ready() {
       await hardening.known()
-      const [same] = await Promise.all([identity.whole(), read.call(redis => redis.ping())])
+      const [same] = await Promise.all([identity.whole(), there()])
       if (!same) throw new StoreReplaced()
     },
     ...(address.kind === 'cluster' ? { spread } : {}),

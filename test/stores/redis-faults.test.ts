@@ -719,7 +719,8 @@ describe('what nodes and applications say', () => {
       await onceEverywhere()
       owner.stop()
       stores[0]!.control.publish('into the ice')
-      await expect(stores[0]!.ready()).rejects.toThrow()
+      const frozen = stores[0]!.spread?.(doc).find(({ server }) => server.endsWith(`:${owner.port}`))?.doc ?? doc
+      await expect(stores[0]!.log.open(frozen)).rejects.toThrow('no answer')
       owner.go()
       await onceEverywhere()
       await owner.kill()
@@ -827,6 +828,55 @@ describe('a document', () => {
 })
 
 describe('Redis as a cluster or under sentinels', () => {
+  const partial = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--cluster-require-full-coverage', 'no']
+
+  it('[P2] one master hangs: a node that starts then serves the documents of the others, and no look finds it unready', async () => {
+    const cluster = await startCluster(3, partial)
+    ends.push(() => cluster.discard())
+    const old = storeAt(cluster.url, short)
+    await vi.waitFor(() => old.ready(), patience)
+    const [hung] = cluster.nodes
+    const here = old.spread!('doc' as DocId).filter(({ server }) => !server.endsWith(`:${hung!.port}`))
+    expect(here).toHaveLength(2)
+    for (const { doc: id } of here) {
+      const { epoch } = await old.log.open(id)
+      await old.log.append(id, { epoch, version: 0, chain: emptyChain }, [entry(ann, 1)])
+    }
+    hung!.stop()
+    const fresh = storeAt(cluster.url, short)
+    await vi.waitFor(() => fresh.ready(), patience)
+    for (const { doc: id } of here) {
+      const { epoch, tail } = await fresh.log.open(id)
+      const { version, chain } = tail.at(-1)!
+      const reply = await fresh.log.append(id, { epoch, version, chain }, [entry(bob, 1)])
+      expect(reply).toMatchObject({ ok: true, entries: [{ author: bob, version: 2 }] })
+    }
+    for (let look = 0; look < 12; look++) await fresh.ready()
+  }, 60_000)
+
+  it('[P3] a master that comes back with weaker settings makes nothing durable by its answer alone', async () => {
+    const cluster = await startCluster(3, partial)
+    ends.push(() => cluster.discard())
+    for (const node of cluster.nodes) await node.do(redis => redis.config('SET', 'appendfsync', 'always'))
+    const store = storeAt(cluster.url, short)
+    await vi.waitFor(() => store.ready(), patience)
+    const [weak] = cluster.nodes
+    const places = store.spread!('doc' as DocId)
+    const id = places.find(({ server }) => server.endsWith(`:${weak!.port}`))!.doc
+    const { epoch } = await store.log.open(id)
+    const first = await store.log.append(id, { epoch, version: 0, chain: emptyChain }, [entry(ann, 1)])
+    expect(first).toMatchObject({ ok: true, durable: 1 })
+    await weak!.kill()
+    await weak!.start() // as its file says: everysec
+    await vi.waitFor(() => store.log.open(id), patience)
+    for (let seq = 2; seq < 12; seq++) {
+      const { tail } = await store.log.open(id)
+      const { version, chain } = tail.at(-1)!
+      const reply = await store.log.append(id, { epoch, version, chain }, [entry(ann, seq)])
+      expect(reply).toMatchObject({ ok: true, durable: 1, entries: [{ version: seq }] })
+    }
+  }, 60_000)
+
   it('a document whose slot moves to another server is heard and written further on', { timeout: 120_000 }, async () => {
     const cluster = await startCluster()
     ends.push(() => cluster.discard())

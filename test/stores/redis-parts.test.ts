@@ -293,6 +293,53 @@ describe('what was heard of a document', () => {
   })
 })
 
+describe('a master that comes back to a cluster', () => {
+  it('[P3] keeps nobody waiting who writes to the others, and until it has been asked nothing is durable by an answer alone', async () => {
+    const settings: Readonly<Record<string, string>> = {
+      appendonly: 'yes',
+      appendfsync: 'always',
+      'maxmemory-policy': 'noeviction',
+    }
+    let comesToItself = (): void => {}
+    const asked = new Promise<void>(resolve => (comesToItself = resolve))
+    const master = (port: number, there: Promise<void>) => ({
+      options: { host: 'redis', port },
+      info: () => there.then(() => 'redis_version:7.0.15'),
+      config: (_: string, name: string) => there.then(() => [name, settings[name] ?? 'no']),
+    })
+    const first = master(1, Promise.resolve())
+    let servers = [first]
+    let mapped = (): void => {}
+    const wire = {
+      whenLost: () => {},
+      whenServerLost: () => {},
+      whenMapped: (heed: () => void) => {
+        mapped = heed
+      },
+      servers: async () => servers,
+      inTime: (answer: unknown) => answer,
+    } as unknown as Wire
+    const keys = new Keys('inkwell:', 0)
+    const hardening = new Hardening({
+      append: wire,
+      keys,
+      publish: 'SPUBLISH',
+      replicas: 0,
+      volatile: false,
+      witness: () => wire,
+    })
+    await hardening.known()
+    expect(hardening.atOnce).toBe(true)
+    servers = [first, master(2, asked)]
+    mapped()
+    await vi.waitFor(() => expect(hardening.atOnce).toBe(false))
+    expect(hardening.isKnown).toBe(true)
+    comesToItself()
+    await vi.waitFor(() => expect(hardening.atOnce).toBe(true))
+    hardening.close()
+  })
+})
+
 describe('what another node writes', () => {
   const at = (version: number) => ({ epoch: 'epoch' as Epoch, version, chain: String(version).padStart(16, '0') as Chain })
 
@@ -309,6 +356,7 @@ describe('what another node writes', () => {
       }
       const wire = {
         whenLost: () => {},
+        whenServerLost: () => {},
         whenMapped: () => {},
         slots: null,
         servers: async () => [server],

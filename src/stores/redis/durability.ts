@@ -75,6 +75,13 @@ const infoOf = (info: string): Readonly<Record<string, string | undefined>> =>
     info.split('\n').flatMap(line => [/^(\w+):(.*?)\r?$/.exec(line)?.slice(1)].filter(pair => pair !== undefined)),
   )
 
+/** What is taken for true of a server that has not been asked since it was away. */
+const unasked = (last: ServerSettings): ServerSettings => ({
+  ...last,
+  appendfsync: last.appendfsync === 'always' ? 'everysec' : last.appendfsync,
+  fsyncWhileRewriting: false,
+})
+
 /** What servers with these settings can promise, and what is to be said about them. The weakest of them counts. */
 export const promisedBy = (
   servers: readonly ServerSettings[],
@@ -200,6 +207,8 @@ export class Hardening {
   #promised: Promised | null = null
   #asking: Promise<void> | null = null
   #masters = ''
+  /** What is being asked may have been answered before a server came back: then it is asked once more. */
+  #doubted = false
   /** Of each master that has been seen, by name. */
   readonly #settings = new Map<string, ServerSettings>()
   /** By server (its place in the list of masters), then by document. */
@@ -212,7 +221,9 @@ export class Hardening {
 
   constructor(parts: HardeningParts) {
     this.#parts = parts
-    parts.append.whenLost(() => (this.#promised = null)) // whoever answers next may be set otherwise
+    // Whoever answers next may be set otherwise.
+    parts.append.whenLost(() => (this.#promised = null))
+    parts.append.whenServerLost(() => this.#doubt())
     parts.append.whenMapped(() => this.#mapped())
   }
 
@@ -306,16 +317,23 @@ export class Hardening {
   }
 
   async #ask(): Promise<void> {
+    do {
+      this.#doubted = false
+      await this.#askOnce()
+    } while (this.#doubted && !this.#closed)
+  }
+
+  async #askOnce(): Promise<void> {
     const { append, replicas, volatile } = this.#parts
     const servers = await append.servers()
     const answers = await Promise.allSettled(servers.map(server => append.inTime(settingsOf(server))))
-    // One of many that does not answer is what it was: else nothing could be written to the others until it is back.
+    // One of many that does not answer is taken for less than it may be: else nothing could be written to the others until it is back.
     const settings = answers.map((answer, i) => {
       const name = nameOf(servers[i]!)
-      const last = answers.some(({ status }) => status === 'fulfilled') ? this.#settings.get(name) : undefined
       if (answer.status === 'rejected') {
-        if (last === undefined) throw answer.reason
-        return last
+        const other = answers.find(({ status }) => status === 'fulfilled') as PromiseFulfilledResult<ServerSettings> | undefined
+        if (other === undefined) throw answer.reason
+        return unasked(this.#settings.get(name) ?? other.value)
       }
       this.#settings.set(name, answer.value)
       return answer.value
@@ -334,10 +352,24 @@ export class Hardening {
   #mapped(): void {
     this.#parts.append.servers().then(
       servers => {
-        if (mastersOf(servers) !== this.#masters) this.#promised = null // one that comes back may have been started otherwise
+        if (mastersOf(servers) !== this.#masters) this.#doubt()
       },
       () => {}, // it is away; then nothing is promised either
     )
+  }
+
+  /**
+   * A server of a cluster is new or comes back, and may have been started otherwise: nothing is durable with the reply alone until all
+   * have been asked. Nobody waits for that: one that hangs would hold up who writes to the others.
+   */
+  #doubt(): void {
+    const promised = this.#promised
+    if (promised === null || this.#closed) return
+    if (promised.rule.kind === 'at once' && promised.durability === 'disk')
+      this.#promised = { ...promised, rule: { kind: 'watch', fsyncWhileRewriting: false } }
+    this.#doubted = true
+    this.#asking ??= this.#ask().finally(() => (this.#asking = null))
+    this.#asking.catch(() => {}) // the cluster is away; it is asked again when somebody looks
   }
 
   /** Looks after what is owed, as long as something is. */

@@ -15,7 +15,7 @@ export class StoreReplaced extends Error {
   }
 }
 
-const soonest = 1_000 // ms for a part of a cluster to show its mark: half of what a node's readiness waits for
+const soonest = 400 // ms for a part of a cluster to show its mark: less than a probe of a node's readiness waits
 const young = 5_000 // ms after it was made in which a crash of Redis' machine may take the mark along with everything else
 
 export interface IdentityParts {

@@ -257,9 +257,10 @@ export const page: Script = {
   keys: 1,
   lua: `
 local most, room = tonumber(ARGV[3]), tonumber(ARGV[4])
-local all, from = {}, ARGV[1]
+local all, from, step = {}, ARGV[1], 4 -- few at first: each may be a megabyte, and what there is no room for was read in vain
 while #all < most do
-  local count = math.min(most - #all, 50)
+  local count = math.min(most - #all, step)
+  step = math.min(2 * step, 50)
   local found = redis.call('XRANGE', KEYS[1], from, ARGV[2], 'COUNT', count)
   for _, entry in ipairs(found) do
     if room <= 0 then return '${cut}' .. cjson.encode(all) end

@@ -192,6 +192,11 @@ export class Wire {
     this.#client.on('close', down)
   }
 
+  /** Calls whenever one server of a cluster has been lost, however many there are left. */
+  whenServerLost(lost: () => void): void {
+    if (this.#client instanceof Cluster) this.#client.on('-node', lost)
+  }
+
   /** The servers that take writes, each by itself: one, or the masters of a cluster. */
   async servers(): Promise<readonly Redis[]> {
     await this.#up()
