@@ -320,6 +320,7 @@ export class Hardening {
     do {
       this.#doubted = false
       await this.#askOnce()
+      if (this.#doubted) this.#weaken()
     } while (this.#doubted && !this.#closed)
   }
 
@@ -363,13 +364,17 @@ export class Hardening {
    * have been asked. Nobody waits for that: one that hangs would hold up who writes to the others.
    */
   #doubt(): void {
-    const promised = this.#promised
-    if (promised === null || this.#closed) return
-    if (promised.rule.kind === 'at once' && promised.durability === 'disk')
-      this.#promised = { ...promised, rule: { kind: 'watch', fsyncWhileRewriting: false } }
+    if (this.#promised === null || this.#closed) return
+    this.#weaken()
     this.#doubted = true
     this.#asking ??= this.#ask().finally(() => (this.#asking = null))
     this.#asking.catch(() => {}) // the cluster is away; it is asked again when somebody looks
+  }
+
+  #weaken(): void {
+    const promised = this.#promised
+    if (promised?.rule.kind === 'at once' && promised.durability === 'disk')
+      this.#promised = { ...promised, rule: { kind: 'watch', fsyncWhileRewriting: false } }
   }
 
   /** Looks after what is owed, as long as something is. */
