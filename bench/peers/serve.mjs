@@ -55,7 +55,11 @@ const sharedb = async http => {
   const { type } = await import('ot-text-unicode')
   ShareDB.types.register(type)
   const backend = new ShareDB()
-  new WebSocketServer({ server: http }).on('connection', line => backend.listen(new JSONStream(line)))
+  new WebSocketServer({ server: http }).on('connection', line => {
+    const stream = new JSONStream(line)
+    stream.on('error', () => {}) // a client that is gone while it is written to; nobody else hears of it
+    backend.listen(stream)
+  })
 }
 
 const hocuspocus = async http => {

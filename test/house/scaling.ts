@@ -9,10 +9,10 @@ import { between } from './page.ts'
 const units: readonly (readonly [name: keyof Costs, value: number, unit: string, what: string, command: string])[] = [
   [
     'delivery',
-    16.1,
+    14.1,
     'µs',
     'CPU of a node for an edit written to one reader, at 5,000 edits a second, all before it included',
-    'npm run bench -- scale --quick --case busy',
+    'npm run bench -- scale --case busy',
   ],
   [
     'hearing',
@@ -23,14 +23,14 @@ const units: readonly (readonly [name: keyof Costs, value: number, unit: string,
   ],
   [
     'append',
-    27.5,
+    54.7,
     'µs',
     'CPU of Redis for an edit: script, log, announcement to two nodes, append-only file',
-    'npm run bench -- scale --quick --case nodes',
+    'npm run bench -- scale --case nodes',
   ],
-  ['telling', 0.325, 'µs', 'and for each further node that has the document open', 'npm run bench -- redis --quick'],
-  ['connection', 8.34, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
-  ['down', 24.3, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --quick --case quiet'],
+  ['telling', 0.349, 'µs', 'and for each further node that has the document open', 'npm run bench -- redis'],
+  ['connection', 7.48, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
+  ['down', 25.8, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --case quiet'],
 ]
 
 const costs = Object.fromEntries(units.map(([name, value]) => [name, value])) as unknown as Costs
