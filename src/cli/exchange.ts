@@ -5,7 +5,7 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { chainAt, startOf } from '../engine/page.ts'
 import type { Page } from '../engine/ports.ts'
-import { putAscii, putBytes, putNumber } from '../stores/digits.ts'
+import { putAscii, putBytes, putNumber, viewOf } from '../stores/digits.ts'
 import { type Beginning, cutsOf, type Part, type Stretch, stretchOf, type Void } from './parts.ts'
 
 // Each line: 16 hexadecimal digits of the SHA-1 of what follows the space, then JSON.
@@ -100,14 +100,12 @@ const putEscaped = (bytes: DataView, at: number, text: DataView, from: number, t
   return at
 }
 
-/** Whether none of these four bytes is a quote, a backslash or below 0x20: in none of the differences does a byte borrow from the next. */
+/** Whether none of these four bytes is a quote, a backslash or below 0x20: a byte borrows from the next only where it is one of them. */
 const areThemselves = (four: number): boolean => {
   const [quotes, backslashes] = [four ^ 0x22222222, four ^ 0x5c5c5c5c]
   const borrowed = ((quotes - 0x01010101) & ~quotes) | ((backslashes - 0x01010101) & ~backslashes) | ((four - 0x20202020) & ~four)
   return (borrowed & 0x80808080) === 0
 }
-
-const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView => new DataView(buffer, byteOffset, byteLength)
 
 /** The bytes up to here, in as many as are needed for some more. */
 const withRoom = (bytes: Uint8Array<ArrayBuffer>, upTo: number, more: number): Uint8Array<ArrayBuffer> => {

@@ -1,5 +1,5 @@
-// A whole number as the bytes of its decimal digits.
-// Invariant: they are those of `String`.
+// What is written by hand into bytes: digits, letters, others' bytes.
+// Invariant: the digits of a number are those of `String`.
 
 const zero = 0x30
 const quick = 1_000_000_000 // below it all of this is whole numbers of 32 bits
@@ -27,3 +27,5 @@ export const putBytes = (bytes: Uint8Array, at: number, source: Uint8Array, from
   for (let i = from; i < to; i++) bytes[at++] = source[i]!
   return at
 }
+
+export const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView => new DataView(buffer, byteOffset, byteLength)

@@ -3,6 +3,7 @@
 
 import type { Checkpoint, Entry, Page } from '../engine/ports.ts'
 import type { AuthorId, Chain, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
+import { viewOf } from './digits.ts'
 
 /** What is known of a document without reading its entries. `number` stands for its id in keys, which are therefore short. */
 export interface Head {
@@ -143,8 +144,6 @@ const copied = (from: DataView, at: number, length: number, to: DataView, place:
   return bits
 }
 
-const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView => new DataView(buffer, byteOffset, byteLength)
-
 /** Rows of entries, one version after the other, on their way into a page. */
 export class PageOfRows {
   count = 0
@@ -240,7 +239,7 @@ export class PageOfRows {
 
 const hexadecimal = Buffer.from('0123456789abcdef')
 
-const longestPage = 134_217_728 // bytes of bodies: they become one string, of which there may be half a billion units
+const longestPage = 134_217_728 // bytes of bodies: twice as many are held while there is made room for more
 const pageEntries = 8_192 // for so many there is room at first
 const entryRoom = 80 // bytes: a keystroke's body, and then some
 

@@ -7,18 +7,9 @@ import { afterEach, expect, it } from 'vitest'
 import { type Client, connect } from '../../src/client/index.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import { type Epoch, emptyChain, type Handle, type PeerId } from '../../src/protocol/ids.ts'
-import type { Join, Joined, Refused, Welcome } from '../../src/protocol/messages.ts'
+import type { Join, Joined, Refused } from '../../src/protocol/messages.ts'
 import { createParser } from '../../src/protocol/parser.ts'
-
-const welcome: Welcome = {
-  kind: 'welcome',
-  protocol: 1,
-  author: 'AAAAAAAAAAAAAAAA' as Welcome['author'],
-  expiresIn: null,
-  user: { id: 'ann' },
-  limits: { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100, signalBytes: 100 },
-  spread: 1_000,
-}
+import { welcome } from './welcome.ts'
 
 const start = { epoch: 'an-epoch' as Epoch, version: 0, chain: emptyChain }
 
@@ -96,7 +87,8 @@ it('[W10] of more than eight the others join as ever', async () => {
   expect(joins).toEqual(names.slice(8))
 })
 
-it('[W10] one that is closed before the hello is answered is left, and is there again when it is opened again', async () => {
+/** A document that was asked for with a hello, and is closed before that is answered; `goOn` has it answered. */
+const closedWhileHeld = async () => {
   const { url, hellos, joins, left, sockets, how } = await desk()
   const client = visits(url)
   const doc = await client.open('notes')
@@ -105,6 +97,11 @@ it('[W10] one that is closed before the hello is answered is left, and is there 
   sockets[0]!.conn.close()
   await expect.poll(() => hellos.length).toBe(2)
   await doc.close()
+  return { client, joins, left, goOn }
+}
+
+it('[W10] one that is closed before the hello is answered is left, and is there again when it is opened again', async () => {
+  const { client, joins, left, goOn } = await closedWhileHeld()
   goOn()
   await expect.poll(() => left).toEqual([1])
   expect((await client.open('notes')).status).toBe('saved')
@@ -112,14 +109,7 @@ it('[W10] one that is closed before the hello is answered is left, and is there 
 })
 
 it('[W10] one that is closed and opened again before the hello is answered is there, asked for once', async () => {
-  const { url, hellos, joins, left, sockets, how } = await desk()
-  const client = visits(url)
-  const doc = await client.open('notes')
-  let goOn = (): void => {}
-  how.held = new Promise(resolve => (goOn = resolve))
-  sockets[0]!.conn.close()
-  await expect.poll(() => hellos.length).toBe(2)
-  await doc.close()
+  const { client, joins, left, goOn } = await closedWhileHeld()
   const again = client.open('notes')
   goOn()
   expect((await again).status).toBe('saved')

@@ -10,19 +10,9 @@ import { type SocketIoOptions, socketIo } from '../../src/client/socketio.ts'
 import type { Line, LineEvent } from '../../src/client/transport.ts'
 import { type Refusal, refusal } from '../../src/protocol/errors.ts'
 import type { ClientKey, Handle } from '../../src/protocol/ids.ts'
-import type { Welcome } from '../../src/protocol/messages.ts'
 import { createParser } from '../../src/protocol/parser.ts'
 import { HandClock } from './hand.ts'
-
-const welcome: Welcome = {
-  kind: 'welcome',
-  protocol: 1,
-  author: 'AAAAAAAAAAAAAAAA' as Welcome['author'],
-  expiresIn: null,
-  user: { id: 'ann' },
-  limits: { messageBytes: 1_000, opComponents: 10, documentLength: 100, presenceBytes: 100, signalBytes: 100 },
-  spread: 1_000,
-}
+import { welcome } from './welcome.ts'
 
 /** Remembers every wait that is asked for. */
 class Diary extends HandClock {

@@ -51,7 +51,7 @@ interface Row {
   readonly reason: RegExp
   /** Whether the node is still sent newcomers. */
   readonly ready: boolean
-  /** Milliseconds for which it stays so: some looks more. */
+  /** Milliseconds for which it stays so: some looks more. That nothing else happens no event tells. */
   readonly lasts?: number
   readonly around: () => Promise<Around>
 }
@@ -246,7 +246,7 @@ const table: readonly Row[] = [
     around: async () => {
       const cluster = await startCluster(3, ['--appendonly', 'yes', '--cluster-require-full-coverage', 'no'])
       afterwards(() => cluster.discard())
-      // As by default: each look at the store waits a second for the part that hangs.
+      // As by default: each look at the store waits for the part that hangs.
       const url = await node({ store: redisStore({ url: cluster.url }), limits: { unreadyAfter: 5_000 } })
       const [last] = cluster.nodes.slice(-1) as [RedisServer]
       return { url, begin: () => last.stop(), end: () => last.go() }

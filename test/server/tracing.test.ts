@@ -113,7 +113,7 @@ it('[P7] an edit that is handed back ends its span as an error, and those before
   doc.insert(0, 'short')
   await doc.settled('sequenced')
   doc.insert(5, ' but then far too long')
-  await doc.settled('sequenced').catch(() => {})
+  await expect(doc.settled('sequenced')).rejects.toThrow('The document would be longer than the limit')
   doc.insert(0, '>')
   await doc.settled('sequenced')
   await expect.poll(() => spans('edit').length, { timeout: 60_000 }).toBe(3)

@@ -293,45 +293,56 @@ describe('what was heard of a document', () => {
   })
 })
 
-describe('a master that comes back to a cluster', () => {
-  it('[P3] keeps nobody waiting who writes to the others, and until it has been asked nothing is durable by an answer alone', async () => {
-    const settings: Readonly<Record<string, string>> = {
-      appendonly: 'yes',
-      appendfsync: 'always',
-      'maxmemory-policy': 'noeviction',
-    }
-    let comesToItself = (): void => {}
-    const asked = new Promise<void>(resolve => (comesToItself = resolve))
-    const master = (port: number, there: Promise<void>) => ({
-      options: { host: 'redis', port },
-      info: () => there.then(() => 'redis_version:7.0.15'),
-      config: (_: string, name: string) => there.then(() => [name, settings[name] ?? 'no']),
-    })
-    const first = master(1, Promise.resolve())
-    let servers = [first]
-    let mapped = (): void => {}
+describe('of the masters of a cluster', () => {
+  const settings: Readonly<Record<string, string>> = {
+    appendonly: 'yes',
+    appendfsync: 'always',
+    'maxmemory-policy': 'noeviction',
+  }
+  /** It tells its settings when it is there. */
+  const master = (port: number, there: Promise<void>) => ({
+    options: { host: 'redis', port },
+    info: () => there.then(() => 'redis_version:7.0.15'),
+    config: (_: string, name: string) => there.then(() => [name, settings[name] ?? 'no']),
+  })
+  const here = Promise.resolve()
+  const away = async (): Promise<void> => {
+    throw new Error('away')
+  }
+
+  /** A stand-in: no real server can be made to hang between two questions. */
+  const cluster = (...masters: ReturnType<typeof master>[]) => {
+    const world = { masters, mapped: () => {} }
     const wire = {
       whenLost: () => {},
       whenServerLost: () => {},
       whenMapped: (heed: () => void) => {
-        mapped = heed
+        world.mapped = heed
       },
-      servers: async () => servers,
+      servers: async () => world.masters,
       inTime: (answer: unknown) => answer,
     } as unknown as Wire
     const keys = new Keys('inkwell:', 0)
-    const hardening = new Hardening({
-      append: wire,
-      keys,
-      publish: 'SPUBLISH',
-      replicas: 0,
-      volatile: false,
-      witness: () => wire,
-    })
+    const parts = { append: wire, keys, publish: 'SPUBLISH', replicas: 0, volatile: false, witness: () => wire } as const
+    return { world, hardening: new Hardening(parts) }
+  }
+
+  it('[P2] one that is away keeps no node from starting, and nothing is durable by an answer alone; all of them do', async () => {
+    const { hardening } = cluster(master(1, here), master(2, away()))
+    await hardening.known()
+    expect([hardening.durability, hardening.atOnce]).toEqual(['disk', false])
+    const none = cluster(master(1, away()), master(2, away())).hardening
+    await expect(none.known()).rejects.toThrow('away')
+  })
+
+  it('[P3] one that comes back keeps nobody waiting who writes to the others, and until it has been asked nothing is durable by an answer alone', async () => {
+    let comesToItself = (): void => {}
+    const asked = new Promise<void>(resolve => (comesToItself = resolve))
+    const { world, hardening } = cluster(master(1, here))
     await hardening.known()
     expect(hardening.atOnce).toBe(true)
-    servers = [first, master(2, asked)]
-    mapped()
+    world.masters = [...world.masters, master(2, asked)]
+    world.mapped()
     await vi.waitFor(() => expect(hardening.atOnce).toBe(false))
     expect(hardening.isKnown).toBe(true)
     comesToItself()

@@ -329,12 +329,12 @@ export class Hardening {
     const servers = await append.servers()
     const answers = await Promise.allSettled(servers.map(server => append.inTime(settingsOf(server))))
     // One of many that does not answer is taken for less than it may be: else nothing could be written to the others until it is back.
+    const [other] = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []))
     const settings = answers.map((answer, i) => {
       const name = nameOf(servers[i]!)
       if (answer.status === 'rejected') {
-        const other = answers.find(({ status }) => status === 'fulfilled') as PromiseFulfilledResult<ServerSettings> | undefined
         if (other === undefined) throw answer.reason
-        return unasked(this.#settings.get(name) ?? other.value)
+        return unasked(this.#settings.get(name) ?? other)
       }
       this.#settings.set(name, answer.value)
       return answer.value
