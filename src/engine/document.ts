@@ -854,7 +854,8 @@ export class LiveDocument {
     const type = sequencer.type!
     const position = { version: last.version, chain: last.chain }
     const wire = commits.map(commit => wireCommit(type, commit))
-    return this.options.deliver(outlets, { kind: 'commits', handle, from, commits: wire, position, durable })
+    const { deliverCommits = this.options.deliver } = this.options
+    return deliverCommits(outlets, { kind: 'commits', handle, from, commits: wire, position, durable })
   }
 
   /** The member has been told everything up to `version`, of which others still wait for some. */

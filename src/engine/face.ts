@@ -4,7 +4,7 @@
 import type { AnyDocumentType, Json } from '../ot/type.ts'
 import type { Refusal } from '../protocol/errors.ts'
 import type { AuthorId, DocId, Epoch, Seq, Version } from '../protocol/ids.ts'
-import type { DocumentRequest, PeerEntry, Right, ServerMessage, User } from '../protocol/messages.ts'
+import type { Commits, DocumentRequest, PeerEntry, Right, ServerMessage, User } from '../protocol/messages.ts'
 import type { Load } from './cadence.ts'
 import type { Observe } from './events.ts'
 import type { Limits } from './limits.ts'
@@ -36,6 +36,8 @@ export interface EngineOptions {
    * written to at one go, it answers with the milliseconds that it will have taken, once it has been written to all.
    */
   readonly deliver: (outlets: readonly Outlet[], message: ServerMessage) => Promise<number> | undefined
+  /** The same for the frames of commits by which those who keep up are told. Without it, they go as the rest does. */
+  readonly deliverCommits?: (outlets: readonly Outlet[], message: Commits) => Promise<number> | undefined
   /** Has what is delivered meanwhile leave each outlet in one go. Without it, each message leaves by itself. */
   readonly together?: (say: () => void) => void
   /** How busy the process has been of late. Without it, it never counts as busy. */

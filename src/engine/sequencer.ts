@@ -106,6 +106,8 @@ type Saving =
   | { readonly kind: 'hardening'; readonly checkpoint: Checkpoint }
   | { readonly kind: 'storing'; readonly version: Version }
 
+const nobody: readonly Waiting[] = []
+
 const grows = (type: Type, { op }: Waiting): number => Math.max(0, type.targetSize(op) - type.baseSize(op))
 
 export class Sequencer {
@@ -291,12 +293,31 @@ export class Sequencer {
     const waiting = this.waiting.get(author) ?? 0
     if (waiting >= this.limits.submissionsWaiting)
       return refusal('too-many-waiting', `${waiting} wait; the limit is ${this.limits.submissionsWaiting}`)
-    this.queue.push({ submission, at: history.head, op, time: this.now(), ticks: this.ticks() })
+    const came: Waiting = { submission, at: history.head, op, time: this.now(), ticks: this.ticks() }
     if (this.busy) {
+      this.queue.push(came)
       this.waiting.set(author, waiting + 1)
       this.growth += growth
-    } else this.pump()
+    } else if (this.queue.length === 0 && this.lost === null) this.offerAlone(type, came, growth)
+    else {
+      this.queue.push(came)
+      this.pump()
+    }
     return null
+  }
+
+  /** What `pump` does for one that has been looked at this very moment, with nothing else under way: which is how most edits come. */
+  private offerAlone(type: Type, waiting: Waiting, growth: number): void {
+    const { submission } = waiting
+    if (!this.io.allows(submission)) return this.io.refuse(submission, refusal('forbidden', 'writing'))
+    const own = [this.own(type, submission, waiting, waiting)]
+    this.growth = growth
+    this.offer([waiting], own, waiting.ticks)
+  }
+
+  private offer(offered: readonly Waiting[], own: readonly Own[], since: number): void {
+    this.call = { ticket: ++this.lastTicket, since, offered, own, came: 0 }
+    this.io.append(this.lastTicket, this.position, own)
   }
 
   private sameOrLater(author: AuthorId, seq: Seq, since: Version): 'same' | 'later' | null {
@@ -324,15 +345,14 @@ export class Sequencer {
   /** Offers what waits to the log, if nothing stands in the way. */
   pump(): void {
     const { type } = this
-    if (this.busy || type === null) return
+    if (this.busy || type === null || (this.queue.length === 0 && this.lost === null)) return
     const offered = this.offerable(type)
     this.dropOvertaken(type)
     const own = offered.map(waiting => this.own(type, waiting.submission, waiting, waiting))
     const first = this.lost?.units[0]
     if (first !== undefined) own.push(this.own(type, first, first, null))
-    if (own.length > 0) this.call = { ticket: ++this.lastTicket, since: this.ticks(), offered, own, came: 0 }
-    this.recount()
-    if (own.length > 0) this.io.append(this.lastTicket, this.position, own)
+    this.recount(offered)
+    if (own.length > 0) this.offer(offered, own, this.ticks())
   }
 
   /** Takes what waits out of the queue, as it must be at the head; who may not write, or has been overtaken, is told. */
@@ -378,7 +398,7 @@ export class Sequencer {
     }
   }
 
-  private recount(): void {
+  private recount(offered: readonly Waiting[] = nobody): void {
     const { type } = this
     if (this.waiting.size > 0) this.waiting.clear()
     this.growth = 0
@@ -387,7 +407,7 @@ export class Sequencer {
       this.waiting.set(author, (this.waiting.get(author) ?? 0) + 1)
       this.growth += grows(type!, waiting)
     }
-    if (this.call !== null) for (const waiting of this.call.offered) this.growth += grows(type!, waiting)
+    for (const waiting of offered) this.growth += grows(type!, waiting)
   }
 
   private refuseSeq(waiting: Waiting): void {
@@ -403,13 +423,15 @@ export class Sequencer {
     for (const { body } of call.own) bytes += body.length
     this.io.tell({ kind: 'appended', doc: this.io.doc, entries: call.own.length, bytes, ms: this.ticks() - call.since })
     if (!this.take(reply)) return
-    const offered = this.call?.offered ?? [] // less what was found while commits were let go
+    const left = this.call // its offers are less what was found while commits were let go
     this.call = null
     this.recount()
     // The log drops a number it has had before. Where that was this very edit, its commit is the answer.
-    for (const waiting of offered) {
-      const { author, seq, position } = waiting.submission
-      if (this.sameOrLater(author, seq, position.version) !== 'same') this.refuseSeq(waiting)
+    if (left !== null && left.came < left.own.length) {
+      for (const waiting of left.offered) {
+        const { author, seq, position } = waiting.submission
+        if (this.sameOrLater(author, seq, position.version) !== 'same') this.refuseSeq(waiting)
+      }
     }
     this.pump()
   }

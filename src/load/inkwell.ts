@@ -240,7 +240,7 @@ class InkwellTalk implements Talk {
     varint(bytes)
     const from = varint(bytes)
     const count = varint(bytes)
-    const to = from + Math.floor(count / 2)
+    const to = from + (count >> 2)
     const position = this.ledger.note(to)
     let whole = position !== undefined && count % 2 === 0 // otherwise it tells of authors, whom this line will name by numbers
     for (let version = from + 1; whole && version < to; version++) whole = this.ledger.has(version)

@@ -56,6 +56,7 @@ import { readHead, writeMessageHead } from './frame.ts'
 import type { AuthorId, Chain, Epoch, Position, PositionInEpoch, Version } from './ids.ts'
 import type {
   ClientMessage,
+  Commits,
   Composed,
   ComposedUnit,
   Joined,
@@ -202,10 +203,11 @@ const tooManyComponents = (count: number, bounds: Bounds): never =>
   refuse('op-too-large', `the op has ${count} components, the limit is ${bounds.opComponents}`)
 
 // Commits: seq doubled, plus one when the author is that of the commit before; then the author unless so; then the op.
-const writeCommits = (w: Writer, from: Version, commits: readonly WireCommit[], told: Told): void => {
+const writeCommits = (w: Writer, from: Version, commits: readonly WireCommit[], durable: boolean, told: Told): void => {
   w.varint(whole(from, 'from'))
-  // The number doubled, plus one when somebody is told for the first time: whoever knows these commits from elsewhere may skip the rest.
-  w.varint(2 * commits.length + (commits.some(({ author }) => told.numberOf(author) === undefined) ? 1 : 0))
+  // Four times the number; two more when all of them are durable, and one when somebody is told for the first time: whoever knows
+  // these commits from elsewhere may skip the rest.
+  w.varint(4 * commits.length + (durable ? 2 : 0) + (isTold(commits, told) ? 0 : 1))
   let before = ''
   for (const { author, seq, op } of commits) {
     const same = author === before
@@ -216,21 +218,31 @@ const writeCommits = (w: Writer, from: Version, commits: readonly WireCommit[], 
   }
 }
 
-const readCommits = (r: Reader, bounds: Bounds, numbers: Numbers): { from: Version; commits: WireCommit[] } => {
+const isTold = (commits: readonly WireCommit[], told: Told): boolean => {
+  for (const { author } of commits) if (told.numberOf(author) === undefined) return false
+  return true
+}
+
+const readCommits = (
+  r: Reader,
+  bounds: Bounds,
+  numbers: Numbers,
+): { readonly from: Version; readonly commits: WireCommit[]; readonly durable: boolean } => {
   const from = r.whole('from')
-  const count = Math.floor(r.count(1, 'commits') / 2)
+  const word = r.count(0.5, 'commits')
+  const count = word >> 2
   whole(from + count, 'version')
   const commits: WireCommit[] = []
   let author: AuthorId | null = null
   for (let i = 0; i < count; i++) {
     const word = r.varint()
     const same = word % 2 === 1
-    const seq = positive((word - (same ? 1 : 0)) / 2, 'seq')
+    const seq = positive(Math.floor(word / 2), 'seq')
     if (!same) author = readNumbered(r, numbers)
-    if (author === null) return broken('the first commit has no author')
+    if (author === null) return broken('no author')
     commits.push({ author, seq, op: readOp(r, bounds) })
   }
-  return { from, commits }
+  return { from, commits, durable: (word & 2) > 0 }
 }
 
 const writeState = (w: Writer, state: PresenceState): void => writeJson(w, stateShape(state), clientBounds, 'presence state')
@@ -385,6 +397,14 @@ const writeJoined = (w: Writer, message: Joined, apart: number | null): void => 
   writeContent(w, message.content, apart)
 }
 
+const writeCommitsMessage = (w: Writer, { handle, from, commits, position, durable }: Commits, told: Told): void => {
+  const lag = position.version - whole(durable, 'durable')
+  w.varint(handleOf(handle))
+  writeCommits(w, from, commits, lag === 0, told)
+  writeChain(w, endsAt(position, from, commits.length))
+  if (lag !== 0) w.signed(lag)
+}
+
 const writeServer = (w: Writer, message: ServerMessage | Welcome, told = new Told()): void => {
   switch (message.kind) {
     case 'welcome': {
@@ -403,10 +423,7 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome, told = new Tol
     case 'joined':
       return writeJoined(w, message, null)
     case 'commits':
-      w.varint(handleOf(message.handle))
-      writeCommits(w, message.from, message.commits, told)
-      writeChain(w, endsAt(message.position, message.from, message.commits.length))
-      return w.signed(message.position.version - whole(message.durable, 'durable'))
+      return writeCommitsMessage(w, message, told)
     case 'durable':
       w.varint(handleOf(message.handle))
       return w.varint(whole(message.version, 'version'))
@@ -485,9 +502,10 @@ const readServer = (r: Reader, opcode: number, bounds: Bounds, about: About, lis
       const handle = (about.handle = handleOf(r.varint()))
       listener.heard ??= new Map()
       if (!listener.heard.has(handle)) listener.heard.set(handle, new Map())
-      const { from, commits } = readCommits(r, bounds, listener.heard.get(handle)!)
+      const { from, commits, durable } = readCommits(r, bounds, listener.heard.get(handle)!)
       const position = readChain(r, from + commits.length)
-      return { kind: 'commits', handle, from, commits, position, durable: whole(position.version - r.signed(), 'durable') }
+      const lag = durable ? 0 : r.signed()
+      return { kind: 'commits', handle, from, commits, position, durable: whole(position.version - lag, 'durable') }
     }
     case opcodes.durable:
       return { kind: 'durable', handle: (about.handle = handleOf(r.varint())), version: r.whole('version') }
@@ -553,7 +571,7 @@ const readComposed = (r: Reader, bounds: Bounds): Omit<Composed, 'kind'> => {
   for (let i = 0; i < count; i++) {
     const word = r.varint()
     const own = word % 2 === 1
-    const number = positive((word - (own ? 1 : 0)) / 2, own ? 'seq' : 'commits')
+    const number = positive(Math.floor(word / 2), own ? 'seq' : 'commits')
     units.push({ commits: own ? 1 : number, seq: own ? number : null, op: readOp(r, bounds) })
   }
   return { from, units, position: readPlace(r, whole(from + commitsIn(units), 'version')) }
@@ -572,7 +590,7 @@ const writeWhole = (w: Writer, text: string & { isWellFormed?(): boolean }): voi
 const writeContent = (w: Writer, content: Joined['content'], apart: number | null): void => {
   if (content.kind === 'commits') {
     w.byte(0)
-    writeCommits(w, content.from, content.commits, new Told())
+    writeCommits(w, content.from, content.commits, false, new Told())
     return writePlace(w, endsAt(content.position, content.from, content.commits.length))
   }
   if (content.kind === 'composed') {
@@ -675,6 +693,13 @@ export const readServerBody = /* @__PURE__ */ body(readServer)
 /** @throws when the message is not of its type: a bug of the caller, named in the error */
 export const encodeClientFrame = /* @__PURE__ */ encode(writeClient)
 export const encodeServerFrame = /* @__PURE__ */ encode(writeServer)
+/** The frame of commits, which are nearly all that is ever said, without a look at what else a message may be. */
+export const encodeCommitsFrame = (message: Commits, told: Told): Uint8Array => {
+  writer.begin()
+  writeMessageHead(writer, opcodes.commits, undefined)
+  writeCommitsMessage(writer, message, told)
+  return writer.end()
+}
 /** The frame of a `joined` with a text, as far as that text, whose UTF-8 has so many bytes and is to follow. */
 export const encodeJoinedHead = (message: Joined, bytes: number): Uint8Array => {
   writer.begin()

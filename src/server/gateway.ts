@@ -529,7 +529,9 @@ export class Gateway {
 
   private hear(talk: Talk, event: string, content: unknown): void {
     if (this.entry.overdue(talk.line.bearer, this.settings.limits.tokenGrace)) return this.dismiss(talk, expired())
-    this.tally.received[isKind(this.tally.received, event) ? event : 'malformed']++
+    const { received } = this.tally
+    if (event === 'submit') received.submit++
+    else received[isKind(received, event) ? event : 'malformed']++
     if (!this.inStep(talk, event, content)) return
     switch (event) {
       case 'join':

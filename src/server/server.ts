@@ -17,6 +17,7 @@ import { embeddedStore } from '../stores/embedded.ts'
 import { acrossNodes } from './adapter.ts'
 import { adminSide, adminTokenFault } from './admin.ts'
 import { Admission } from './admission.ts'
+import { afterwards } from './afterwards.ts'
 import { systemClock } from './clock.ts'
 import { drainWindow } from './crowd.ts'
 import { type Room, standInDoor, turningAway } from './door.ts'
@@ -168,21 +169,22 @@ export const createServer = async (options: ServerOptions = {}): Promise<Inkwell
     limits,
     // The gateway made all outlets.
     authorize: (_user, doc, outlet) => entry.rightOf((outlet as Line).bearer, doc),
-    deliver: (outlets, message) => {
-      const deliver = () => fanout.deliver(outlets as readonly Line[], message)
-      return message.kind === 'commits' ? load.writing(deliver) : deliver()
-    },
+    deliver: (outlets, message) => fanout.deliver(outlets as readonly Line[], message),
+    deliverCommits: (outlets, message) => load.writing(() => fanout.deliverCommits(outlets as readonly Line[], message)),
     together: say =>
       void load.writing(() => {
         fanout.together(say)
         return undefined
       }),
     ...(clock === systemClock ? { load: () => load.now, spared: (ms: number) => load.spare(ms) } : {}), // how busy the process is says nothing to a clock that a test holds
-    observe: event => {
-      metrics.observe(event)
-      writes(event)
-      follows(event)
-    },
+    observe: afterwards(
+      event => {
+        metrics.observe(event)
+        writes(event)
+        follows(event)
+      },
+      error => log.error({ err: error }, 'an event could not be told'),
+    ),
   })
   const allows = originRule(settings.origins, settings.development)
   const admission = new Admission({

@@ -45,13 +45,13 @@ export const followEdits = (now: () => number, ratio: number): ((event: EngineEv
     const { kind } = event
     if (kind === 'resynced' || kind === 'evicted') return void known.delete(event.doc)
     if (kind !== 'committed' && kind !== 'heard' && kind !== 'delivered' && kind !== 'refused') return
-    const end = now()
     // What is not followed is not looked at any further, not even for whether there is a tracer.
     if (kind === 'delivered') {
       const waiting = known.get(event.doc)
       if (waiting === undefined) return
       const tracer = registered()
       if (tracer === null) return known.clear()
+      const end = now()
       const left = waiting.filter(({ version }) => version > event.version)
       if (left.length === 0) known.delete(event.doc)
       else known.set(event.doc, left)
@@ -66,6 +66,7 @@ export const followEdits = (now: () => number, ratio: number): ((event: EngineEv
     if (doc === null || seq === null || !isFollowed(author, seq, ratio)) return
     const tracer = registered()
     if (tracer === null) return
+    const end = now()
     const context = placeOf(doc, author, seq)
     const attributes = { 'inkwell.document': doc, 'inkwell.author': author, 'inkwell.seq': seq }
     if (kind === 'refused') {

@@ -12,7 +12,7 @@ import { bytesOf, type Golden, makeGolden, printGolden } from './golden.ts'
 
 // One line a version. How a line is added, and when one may be replaced, is said in scripts/golden.ts.
 const pinned: { readonly [version: number]: string } = {
-  1: '3a6b734de7b994b4774f21de46aa785ae8771c94027d1a983abad2605c6e9b5e',
+  1: 'b22f50c2f2d8edfcc197beb93da2ae40829e1a3ed52c5ea5f312cf5af9283a75',
 }
 
 const text = readFileSync(join(import.meta.dirname, 'golden.json'), 'utf8')

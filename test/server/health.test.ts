@@ -50,7 +50,7 @@ it('[P7] a canary that fails once is told, one that fails twice makes unready, a
   await pass(10_500)
   expect(await wrong()).toEqual([true])
   now.song = { took: {}, failed: { step: 'hearing', why: 'the document did not hear of it within 3000 ms' } }
-  await pass(9_500)
+  await pass(10_000)
   const since = at(clock.now())
   expect(await wrong()).toEqual([
     true,
@@ -65,6 +65,24 @@ it('[P7] a canary that fails once is told, one that fails twice makes unready, a
     ['a check fails', 'canary'],
     ['a check is well again', 'canary'],
   ])
+})
+
+it('[P7] a node that has just started is tried out soon, and from then on half as often each time until the usual pace', async () => {
+  const { clock, now, pass } = world()
+  const sung: number[] = []
+  Object.defineProperty(now, 'song', {
+    get: () => {
+      sung.push(clock.now())
+      return well
+    },
+  })
+  const began = clock.now()
+  await pass(35_000)
+  const [first, ...more] = sung
+  expect(first! - began).toBeLessThanOrEqual(500)
+  const waits = more.map((at, i) => at - sung[i]!)
+  expect(waits.slice(0, 5)).toEqual(waits.slice(0, 5).toSorted((a, b) => a - b))
+  expect(waits.slice(4)).toEqual([10_000, 10_000])
 })
 
 it('[P7] what does not become durable is told and makes no node unready, however long: another one serves no better', async () => {
