@@ -345,7 +345,8 @@ export class Sequencer {
   /** Offers what waits to the log, if nothing stands in the way. */
   pump(): void {
     const { type } = this
-    if (this.busy || type === null || (this.queue.length === 0 && this.lost === null)) return
+    if (this.busy || type === null) return
+    if (this.queue.length === 0 && this.lost === null) return this.recount() // what waited may have been let go
     const offered = this.offerable(type)
     this.dropOvertaken(type)
     const own = offered.map(waiting => this.own(type, waiting.submission, waiting, waiting))
@@ -633,6 +634,7 @@ export class Sequencer {
     if (!mistaken) return
     this.queue = []
     this.call = null
+    this.recount()
     this.io.disrupt('the document was created with another type')
   }
 

@@ -13,14 +13,22 @@ const doc = 'notes' as DocId
 const [ada, ben] = ['ada' as AuthorId, 'ben' as AuthorId]
 
 /** A node with Ada's first edit on its way into the log, and Ben's five, by way of another node, in it already and heard of. */
-const overtaken = ({ landed }: { readonly landed: boolean }) => {
+const overtaken = ({
+  landed,
+  limits,
+  heard = 5,
+}: {
+  readonly landed: boolean
+  readonly limits?: Partial<typeof defaultLimits>
+  readonly heard?: number
+}) => {
   const log = new MemoryLog()
   const offers: { readonly ticket: number; readonly at: Position; readonly entries: readonly NewEntry[] }[] = []
   const reads: { readonly ticket: number; readonly at: Position }[] = []
   const refused: string[] = []
   const node = new Sequencer(
-    [textType as AnyDocumentType],
-    defaultLimits,
+    [textType, { ...textType, name: 'prose' }] as AnyDocumentType[],
+    { ...defaultLimits, ...limits },
     {
       doc,
       append: (ticket, at, entries) => offers.push({ ticket, at, entries }),
@@ -40,17 +48,19 @@ const overtaken = ({ landed }: { readonly landed: boolean }) => {
   )
   node.adopt(textType as AnyDocumentType)
   log.subscribe(doc, announcement => node.announced(announcement))
-  node.submit({ author: ada, seq: 1 as Seq, position: node.position, op: ['ada '], user: 'ada', connection: 'line', from: null })
+  const edit = (seq: number, op: unknown) =>
+    node.submit({ author: ada, seq: seq as Seq, position: node.position, op, user: 'ada', connection: 'line', from: null })
+  edit(1, ['ada '])
   const [offer] = offers
   if (landed) log.append(doc, offer!.at, offer!.entries)
-  for (let seq = 1; seq <= 5; seq++) {
+  for (let seq = 1; seq <= heard; seq++) {
     const body = JSON.stringify([node.head, [`${seq}`], 'ben', 0, ...(node.head === 0 ? ['text'] : [])])
     log.append(doc, node.position, [{ author: ben, seq: seq as Seq, body }])
   }
   const readsAll = () => {
     for (const { ticket, at } of reads.splice(0)) node.wasRead(ticket, log.read(doc, at))
   }
-  return { log, node, offers, refused, readsAll }
+  return { log, node, edit, offers, refused, readsAll }
 }
 
 test('[R8] an edit on its way is carried along when the commits that it was made on are let go: unanswered, it is offered again and lands once', () => {
@@ -75,6 +85,23 @@ test('[R8] an edit on its way that is in, among commits that are let go, is neit
   node.appendFailed(offers[0]!.ticket)
   readsAll()
   expect([offers.length, String(node.snapshot), refused, node.idle]).toEqual([1, '54321ada ', [], true])
+})
+
+test('[P5] an edit that was in doubt and turns out to be in, among commits that are let go, does not count as waiting any more', () => {
+  const { log, node, edit, offers, readsAll } = overtaken({ landed: true, limits: { submissionsWaiting: 1 } })
+  node.appendFailed(offers[0]!.ticket)
+  log.raiseHorizon(doc, node.epoch, 3)
+  readsAll()
+  expect([node.horizon, node.idle]).toEqual([3, true])
+  expect(edit(2, [9, 'more'])).toBeNull()
+})
+
+test('[P5] what waited in a document that turns out to be of another type does not count as waiting in that', () => {
+  const { log, node, edit, refused } = overtaken({ landed: false, limits: { submissionsWaiting: 1 }, heard: 0 })
+  expect(edit(2, ['more'])).toBeNull()
+  log.append(doc, node.position, [{ author: ben, seq: 1 as Seq, body: JSON.stringify([0, ['1'], 'ben', 0, 'prose']) }])
+  expect([node.type?.name, refused]).toEqual(['prose', ['the document was created with another type']])
+  expect(edit(3, [1, 'more'])).toBeNull()
 })
 
 /** A document with a commit every `apart` milliseconds, whose checkpoints are stored at once. */
