@@ -799,6 +799,7 @@ export class LiveDocument {
   /** The very list of before, where the same readers were sent a frame: what they have been told together need not be said again. */
   private again(readers: readonly Outlet[]): readonly Outlet[] {
     const { lists } = this
+    if (lists[0] === readers) return readers
     const before = lists.find(
       list => list === readers || (list.length === readers.length && list.every((outlet, i) => outlet === readers[i])),
     )
@@ -1104,11 +1105,16 @@ export class LiveDocument {
     if (sequencer?.open) {
       if (this.suspect) this.check()
       if (!this.alarms.has('read again')) sequencer.pull() // a store that is away is asked by a schedule of its own
-      this.sendCommits(true) // nobody may be told of a place that he has not been led to
-      const { version, chain } = sequencer.position
-      const { durableVersion: durable, hash } = sequencer
-      const position = { version, chain }
-      this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
+      const say = () => {
+        this.sendCommits(true) // nobody may be told of a place that he has not been led to
+        const { version, chain } = sequencer.position
+        const { durableVersion: durable, hash } = sequencer
+        const position = { version, chain }
+        this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
+      }
+      const { together } = this.options
+      if (together === undefined || this.unsent.length === 0) say()
+      else together(say)
     }
     this.alarm('beat', this.options.limits.beat, () => this.beat())
   }

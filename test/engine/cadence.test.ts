@@ -188,6 +188,29 @@ test('[P8] news of people that are due leave with the frame of commits, and not 
   expect(ada.heard.at(-1)).toMatchObject({ kind: 'presence' })
 })
 
+test('[P8] a beat leaves with the commits that wait, in one write', async () => {
+  let open = false
+  const said: [kind: string, together: boolean][] = []
+  const { clock, types } = await pair({
+    load: () => ({ busy: 0.9, writing: 0.3, spared: 0 }),
+    limits: { beat: 320, presenceTick: 3_600_000 },
+    together: say => {
+      open = true
+      say()
+      open = false
+    },
+    deliver: (_, { kind }) => (kind === 'commits' || kind === 'beat') && said.push([kind, open]),
+  })
+  await types()
+  await types() // waits
+  said.length = 0
+  clock.pass(20)
+  expect(said).toEqual([
+    ['commits', true],
+    ['beat', true],
+  ])
+})
+
 test('[P8] a frame waits until the one before it has been written to everybody', async () => {
   const written: ((ms: number) => void)[] = []
   const writing = () => new Promise<number>(resolve => written.push(resolve))

@@ -245,9 +245,9 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
     durable: whole,
     content,
   }),
-  fc.record({ handle, commits, durable: whole }).map(({ handle: h, commits: { position: at, ...c }, durable }) => {
+  fc.record({ handle, commits, durable: fc.option(whole) }).map(({ handle: h, commits: { position: at, ...c }, durable }) => {
     const { version, chain } = at
-    return { kind: 'commits' as const, handle: h, ...c, position: { version, chain }, durable }
+    return { kind: 'commits' as const, handle: h, ...c, position: { version, chain }, durable: durable ?? version }
   }),
   fc.record({ kind: fc.constant('durable' as const), handle, version: whole }),
   fc.record({ kind: fc.constant('beat' as const), handle, position: positionInEpoch, durable: whole, hash: fc.option(hex) }),
