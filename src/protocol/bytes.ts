@@ -114,10 +114,11 @@ export class Writer {
 
   /** Characters of base64url in six bits each, the last byte filled up with zeros; the reader must know how many. */
   packed(text: string): void {
-    this.room(text.length)
+    const { length } = text // of a string that may be of any kind, a look at it costs more than all the rest
+    this.room(length)
     let bits = 0
     let held = 0
-    for (let i = 0; i < text.length; i++) {
+    for (let i = 0; i < length; i++) {
       held = ((held << 6) | sextet[text.charCodeAt(i)]!) & 0xffff
       bits += 6
       if (bits >= 8) {
@@ -129,9 +130,10 @@ export class Writer {
   }
 
   hex(text: string): void {
-    this.room(text.length >> 1)
-    for (let i = 0; i < text.length; i += 2) {
-      this.bytes[this.at++] = (nibble[text.charCodeAt(i)]! << 4) | nibble[text.charCodeAt(i + 1)]!
+    const { length } = text
+    this.room(length)
+    for (let i = 0; i < length; ) {
+      this.bytes[this.at++] = (nibble[text.charCodeAt(i++)]! << 4) | nibble[text.charCodeAt(i++)]!
     }
   }
 }

@@ -76,6 +76,7 @@ export const handleOf = (value: unknown): Handle => whole(value, 'handle') as Ha
 
 // Without a lone surrogate: with the u flag, a pair is one code point that is not in Cs.
 const surrogate = /\p{Cs}/u
+const beyondAscii = /\P{ASCII}/u
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const control = /[\u0000-\u001f\u007f-\u009f]/
 const nameShape = /^[A-Za-z0-9_-]+$/
@@ -87,17 +88,11 @@ export const isWellFormed = (text: string): boolean => !surrogate.test(text)
 /** Bytes of a string in UTF-8; -1 when it has a lone surrogate. */
 export const utf8Length = (text: string): number => {
   let bytes = text.length
+  if (!beyondAscii.test(text)) return bytes // a loop takes ten times as long
+  if (!isWellFormed(text)) return -1
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)
-    if (unit < 0x80) continue
-    if (unit < 0x800) bytes += 1
-    else if (unit < 0xd800 || unit > 0xdfff) bytes += 2
-    else {
-      const next = unit < 0xdc00 ? text.charCodeAt(i + 1) : Number.NaN
-      if (!(next >= 0xdc00 && next <= 0xdfff)) return -1
-      bytes += 2 // four bytes for two units
-      i++
-    }
+    if (unit > 0x7f) bytes += unit < 0x800 || unit >> 11 === 27 ? 1 : 2 // a pair is four bytes for two units
   }
   return bytes
 }

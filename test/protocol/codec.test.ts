@@ -7,7 +7,7 @@ import { clientBounds, serverBounds } from '../../src/protocol/bounds.ts'
 import { Writer } from '../../src/protocol/bytes.ts'
 import { decodeClientMessage, decodeServerMessage, encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
 import { refusal } from '../../src/protocol/errors.ts'
-import { measure } from '../../src/protocol/fields.ts'
+import { measure, utf8Length } from '../../src/protocol/fields.ts'
 import type { AuthorId, Chain, DocId, Epoch, Handle, PeerId } from '../../src/protocol/ids.ts'
 import { jsonEvent, readClientMessage, readHello, readRefusal, readServerMessage } from '../../src/protocol/json.ts'
 import type { Commits, Present, Submit } from '../../src/protocol/messages.ts'
@@ -503,6 +503,18 @@ describe('a caller’s mistake is named', () => {
     const long = whole(sign.repeat(5_000))
     expect(decodeServerMessage(encodeServerFrame(long))).toEqual({ ok: true, message: long })
     expect(() => encodeServerFrame(whole(`${sign.repeat(5_000)}\ud800`))).toThrow(/lone surrogate/)
+  })
+
+  it('the bytes of a text are counted as UTF-8 has them, and a lone surrogate is found', () => {
+    const unit = fc.oneof(
+      fc.constantFrom(0, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xd800, 0xdbff, 0xdc00, 0xdfff, 0xe000, 0xffff),
+      fc.nat(0xffff),
+      fc.nat(0x7f),
+    )
+    const text = fc.array(unit, { maxLength: 12 }).map(units => String.fromCharCode(...units))
+    const wellFormed = (said: string): boolean => Buffer.from(said).toString() === said
+    const law = fc.property(text, said => utf8Length(said) === (wellFormed(said) ? Buffer.byteLength(said) : -1))
+    fc.assert(law, opts)
   })
 
   it('an undefined property is absent, as in JSON', () => {
