@@ -33,6 +33,9 @@ export const keyed = 8
 /** Joins in a hello: so many, each as long as it may be, and a token are still a message that a server takes of a stranger. */
 export const joinsAhead = 8
 
+/** Values in a hello, counted as those of a message: twice what so many joins take. It is kept while it is asked who says it, and a thousand strangers may be. */
+export const helloValues = 1_024
+
 /** What a server accepts of a client. */
 export const serverBounds: Bounds = {
   messageBytes: 1_048_576, // a pasted book; more than one submission at a time is never waiting in one frame

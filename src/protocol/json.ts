@@ -10,7 +10,7 @@
 // refused, so that a client in another language may send its own besides ours.
 
 import type { Json } from '../ot/type.ts'
-import { type Bounds, clientBounds, joinsAhead, serverBounds } from './bounds.ts'
+import { type Bounds, clientBounds, helloValues, joinsAhead, serverBounds } from './bounds.ts'
 import { type Refusal, refusal } from './errors.ts'
 import {
   type About,
@@ -386,6 +386,7 @@ export const readHello = (
     const range = [positive(protocol[0], 'the lowest version'), positive(protocol[1], 'the highest version')] as const
     const agreed = negotiate(range, versions)
     if (typeof agreed !== 'number') return { ok: false, refusal: agreed, broken: false, ...nothing }
+    measure(payload, { ...bounds, values: helloValues }, 'the payload of CONNECT', true)
     const token = own(fields, 'token')
     const joins = own(fields, 'joins')
     if (joins !== undefined && !(Array.isArray(joins) && joins.length <= joinsAhead))

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import type { Json } from '../../src/ot/type.ts'
 import { serverBounds } from '../../src/protocol/bounds.ts'
 import { errorCodes, refusal } from '../../src/protocol/errors.ts'
-import { maxWhole } from '../../src/protocol/fields.ts'
+import { maxWhole, measure } from '../../src/protocol/fields.ts'
 import type {
   AuthorId,
   Chain,
@@ -276,12 +276,15 @@ export const serverMessage: fc.Arbitrary<ServerMessage | Welcome> = fc.oneof(
   }),
 )
 
+/** What a hello may hold eight of. */
+const anyJoin = json.filter(it => measure(it, serverBounds, 'it') < 30)
+
 export const hello: fc.Arbitrary<Hello> = fc
   .record({
     protocol: fc.constant([1, 1] as [number, number]),
     key: nameOf(22, 22) as fc.Arbitrary<ClientKey>,
     token: optional(textOf(200)),
-    joins: optional(fc.array(json, { maxLength: 8 })),
+    joins: optional(fc.array(anyJoin, { maxLength: 8 })),
   })
   .map(({ token, joins, ...rest }) => ({
     ...rest,

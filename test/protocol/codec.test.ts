@@ -439,6 +439,14 @@ describe('[W4] a hello is answered in words that every version knows', () => {
     expect(codeOf(payload)).toBe('malformed')
   })
 
+  it('eight joins that say all that there is to say are no more values than it may have', () => {
+    const position = { epoch: 'an-epoch', version: 7, chain: 'AAAAAAAAAAA' }
+    const joins = Array.from({ length: 8 }, (_, i) => ({ doc: `${i}`, type: 'text', position, diverged: true }))
+    const full = { protocol: [1, 1], key, token: 'x', joins }
+    expect(codeOf(full)).toBe('ok')
+    expect(codeOf({ ...full, more: Array(1_024).fill(0) })).toBe('malformed')
+  })
+
   it('a token of nine kilobytes is nobody’s', () => {
     expect(codeOf({ protocol: [1, 1], key, token: 'x'.repeat(9_000) })).toBe('unauthenticated')
   })

@@ -66,6 +66,18 @@ it.each(['binary', 'json'] as const)(
   },
 )
 
+it.each(ways)(
+  '[P5] in %s a hello of more than a thousand values is refused before it is asked who says it, for until then it is kept (an application has its sockets: %s)',
+  async (form, taken) => {
+    const server = await serverWith({ authenticate: () => new Promise(() => {}) })
+    if (taken) void server.io
+    const { url } = await server.listen(0)
+    const junk = Array.from({ length: 1_024 }, () => ({}))
+    for (const hello of [asks(junk), { ...asks(), junk }])
+      expect((await connects(url, { form, hello }).refusedHello()).code).toBe('malformed')
+  },
+)
+
 it('[W44] each counts as the message that it would have been', async () => {
   const { url } = await (await serverWith({ limits: { messagesPerLine: 2 } })).listen(0)
   const client = connects(url, { hello: asks(...Array.from({ length: 8 }, (_, i) => joining(`${i}`))) })
