@@ -267,6 +267,8 @@ class Stay implements Member {
 }
 
 const nowhere: readonly Stay[] = []
+/** Nowhere, and for good. */
+const gone: readonly Stay[] = []
 
 /** One client's conversation: which documents it has joined, and under which handles. */
 class Conversation implements Connection {
@@ -279,7 +281,6 @@ class Conversation implements Connection {
   private stays = nowhere
   /** When this client may again signal as much at once as anybody may. */
   private signalsFullAt = 0
-  over = false
   /** Set when the node is about to stop: nothing new is accepted. */
   private finishing = false
 
@@ -289,6 +290,11 @@ class Conversation implements Connection {
     this.author = who.author
     this.user = who.user
     this.outlet = outlet
+  }
+
+  /** No field of its own: the first one that ends would change it, and V8 compile anew all that had counted on it. */
+  get over(): boolean {
+    return this.stays === gone
   }
 
   receive(message: DocumentRequest): void {
@@ -391,8 +397,8 @@ class Conversation implements Connection {
     return undefined
   }
 
-  private forget(gone: Stay | undefined): void {
-    this.stays = this.stays.filter(stay => stay !== gone)
+  private forget(left: Stay): void {
+    if (!this.over) this.stays = this.stays.filter(stay => stay !== left)
   }
 
   /** The document has put the client out. */
@@ -481,9 +487,8 @@ class Conversation implements Connection {
 
   close(): void {
     if (this.over) return
-    this.over = true
     const { stays } = this
-    this.stays = nowhere
+    this.stays = gone
     for (const stay of stays) {
       const { document } = stay
       if (document === null) continue

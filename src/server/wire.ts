@@ -16,8 +16,8 @@ import { answerTo, PlainSocket } from './plain.ts'
 import { Straight } from './straight.ts'
 import { lightenSocket } from './thrift.ts'
 
-/** How far a line has come: it has said nothing, has said hello, is in, or has left and is about to end. */
-type Stage = 'silent' | 'greeting' | 'in' | 'out'
+/** How far a line has come: it has said nothing, has said hello, is in, has left and is about to end, or has ended. */
+type Stage = 'silent' | 'greeting' | 'in' | 'out' | 'ended'
 
 /** A Wire, as those see it who do not care who talks over it. */
 type Any = Pick<Wire<unknown>, 'hear' | 'end' | 'greeted' | 'timer'>
@@ -70,7 +70,6 @@ export class Wire<Talk> implements Conn {
   socket: WebSocket | PlainSocket
   readonly name = 'websocket'
   readonly upgrading = false
-  readyState: 'open' | 'closed' = 'open'
   /** What opened it; null once it is in. */
   request: IncomingMessage | null
   stage: Stage = 'silent'
@@ -97,6 +96,11 @@ export class Wire<Talk> implements Conn {
   /** Its WebSocket has ended. */
   end(reason: string): void {
     this.house.end(this, reason)
+  }
+
+  /** No field of its own: the first line that ends would change it, and V8 compile anew all that had counted on it. */
+  get readyState(): 'open' | 'closed' {
+    return this.stage === 'ended' ? 'closed' : 'open'
   }
 
   /** Whether its hello has been answered. */
@@ -225,12 +229,13 @@ export class Wires<Talk> {
 
   /** As engine.io does it: it is over here at once, and its peer may take its time. */
   end(wire: Wire<Talk>, reason: string): void {
-    if (wire.readyState === 'closed') return
-    wire.readyState = 'closed'
+    const { stage } = wire
+    if (stage === 'ended') return
+    wire.stage = 'ended'
     this.calm(wire)
     this.rounds.forget(wire)
     wire.socket.close()
-    this.out(wire, reason)
+    if (stage === 'in') this.ears.left(wire, reason)
     wire.request = null
     this.ears.ended(wire)
   }
@@ -300,7 +305,7 @@ export class Wires<Talk> {
     wire.socket = ws
     this.listen(wire, ws)
     this.ears.grew(wire)
-    if (wire.stage === 'in' && wire.readyState === 'open') lightenSocket(ws)
+    if (wire.stage === 'in') lightenSocket(ws)
     return ws
   }
 
@@ -364,8 +369,8 @@ export class Wires<Talk> {
   }
 
   private out(wire: Wire<Talk>, reason: string): void {
-    if (wire.stage === 'in') this.ears.left(wire, reason)
-    wire.stage = 'out'
+    wire.stage = 'out' // whoever hears of it may end the line
+    this.ears.left(wire, reason)
   }
 
   private ask(wire: Wire<Talk>): void {
