@@ -23,6 +23,7 @@ import { link } from './chain.ts'
 import type { Database, Rows, Write } from './embedded-database.ts'
 import { freshEpoch } from './epoch.ts'
 import { Feed } from './feed.ts'
+import { Lately } from './lately.ts'
 import { unfinished } from './planted.ts'
 import type { AuthorRow, Head } from './rows.ts'
 import {
@@ -78,21 +79,47 @@ const append = (draft: Draft, { author, seq, body }: NewEntry): void => {
   draft.head = { ...draft.head, version: entry.version, chain: entry.chain }
 }
 
-/** What stands in the tables, read as it is asked for. */
+const headsKept = 4_096 // documents; twice as many may be, of some hundred bytes each
+const authorsKept = 16 // of a document
+
+/** What stands in the tables, read as it is asked for; of the documents that were written to lately, it is known what a row says. */
 class Reader {
   rows = 0
   readonly #db: Database
+  readonly #heads = new Lately<DocId, Head>(headsKept)
+  /** By the number of a document. */
+  readonly #authors = new Lately<number, Lately<AuthorId, AuthorRow>>(headsKept)
 
   constructor(db: Database) {
     this.#db = db
   }
 
+  /** These have just been written. */
+  wrote(documents: ReadonlyMap<DocId, Draft>): void {
+    for (const [doc, { head, found, authors }] of documents) {
+      if (head !== found) this.#heads.set(doc, head)
+      if (authors.size === 0) continue
+      let known = this.#authors.get(head.number)
+      if (known === undefined) this.#authors.set(head.number, (known = new Lately(authorsKept)))
+      for (const [author, row] of authors) known.set(author, row)
+    }
+  }
+
+  /** Rows of its authors have been removed. */
+  removedAuthors(number: number): void {
+    this.#authors.delete(number)
+  }
+
   head(doc: DocId): Head | null {
+    const known = this.#heads.get(doc)
+    if (known !== undefined) return known
     const bytes = this.#db.heads.get(idKey(doc))
     return bytes === undefined ? null : readHead(bytes)
   }
 
   author(head: Head, author: AuthorId): AuthorRow | null {
+    const known = this.#authors.get(head.number)?.get(author)
+    if (known !== undefined) return known
     const bytes = this.#db.authors.get(authorKey(head.number, author))
     return bytes === undefined ? null : readAuthor(bytes)
   }
@@ -518,7 +545,10 @@ export class EmbeddedLog implements Log {
         if (readAuthor(value).version <= pruned && !draft.authors.has(authorOf(key))) plan.remove(this.#db.authors, key)
       }
       const next = rows[sweepRows]
-      return () => (next === undefined ? null : authorOf(next.key))
+      return () => {
+        this.#read.removedAuthors(number)
+        return next === undefined ? null : authorOf(next.key)
+      }
     })
   }
 
@@ -562,6 +592,7 @@ export class EmbeddedLog implements Log {
       for (const { fail } of answers) fail(error)
       return
     }
+    this.#read.wrote(plan.documents)
     for (const [doc, { head, found, committed, added }] of plan.documents) {
       if (added.length === 0) continue
       const { epoch } = head
