@@ -9,8 +9,8 @@ it('[P8] what was used among the last is there, and of the rest no more than as 
     lately.set(i, String(i))
     expect(lately.get(i - 1 || 0)).toBe(i === 1 ? 'kept' : String(i - 1))
   }
-  const there = Array.from({ length: 1_000 }, (_, i) => i).filter(i => lately.get(i) !== undefined)
-  expect(there.slice(-9)).toEqual([991, 992, 993, 994, 995, 996, 997, 998, 999])
+  const there = Array.from({ length: 1_000 }, (_, i) => 999 - i).filter(i => lately.get(i) !== undefined)
+  expect(there.slice(0, 9)).toEqual([999, 998, 997, 996, 995, 994, 993, 992, 991])
   expect(there.length).toBeLessThanOrEqual(20)
   lately.delete(999)
   expect(lately.get(999)).toBeUndefined()
