@@ -84,7 +84,7 @@ export const defaultLineLimits: LineLimits = {
   applicationBytes: 4_194_304, // four of the longest messages said in one moment, which wait for each other also where somebody reads
   stuckTime: 30_000, // a train in a tunnel
   connectionsPerUser: 5, // a laptop, a telephone and a few tabs
-  strangersPerAddress: 1_000, // ten megabytes; an office behind one address that comes back at once passes
+  strangersPerAddress: 1_000, // ten megabytes, seventy while all of them wait for authenticate with the largest hello; an office behind one address that comes back at once passes
   handshakesPerAddress: 500, // as many as a node is glad to welcome in all; those of users do not count
   handshakesPerUser: 50, // all his clients at once, ten times over
   handshakesPerSecond: 2_000, // four times what comes when clients keep to their spread
