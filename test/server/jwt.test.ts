@@ -420,7 +420,8 @@ describe('patterns of document ids', () => {
     expect([shared({ 'notes-*': 'read' }) === kept, rightIn(kept, 'notes-7' as DocId)]).toEqual([true, 'read'])
     expect(() => Object.assign(kept, { '*': 'write' })).toThrow(TypeError)
     const kinds = Array.from({ length: 1_000 }, (_, i) => ({ [`notes-${i}`]: 'write' as const }))
-    const all = [...kinds, ...kinds].map(kind => [kind, shared(kind)])
+    const alike = [{ a: 'read', b: 'read' }, { 'aread b': 'read' }, { 'aread 1 b': 'read' }] as const
+    const all = [...alike, ...kinds, ...kinds].map(kind => [kind, shared(kind)])
     expect(all.filter(([kind, held]) => JSON.stringify(kind) !== JSON.stringify(held))).toEqual([])
   })
 })
