@@ -10,7 +10,8 @@ export const traceName = (doc: DocId, author: AuthorId, seq: Seq): string => `${
 export const isFollowed = (author: AuthorId, seq: Seq, ratio: number): boolean => {
   if (ratio >= 1) return true
   let hash = 0x811c9dc5 ^ seq
-  for (let i = 0; i < author.length; i++) hash = Math.imul(hash ^ author.charCodeAt(i), 0x01000193)
+  const { length } = author
+  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ author.charCodeAt(i), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   return ((hash ^ (hash >>> 13)) >>> 0) / 2 ** 32 < ratio
 }
