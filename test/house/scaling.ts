@@ -9,17 +9,17 @@ import { between } from './page.ts'
 const units: readonly (readonly [name: keyof Costs, value: number, unit: string, what: string, command: string])[] = [
   [
     'delivery',
-    14.1,
+    11.9,
     'µs',
     'CPU of a node for an edit written to one reader, at 5,000 edits a second, all before it included',
     'npm run bench -- scale --case busy',
   ],
   [
     'hearing',
-    143,
+    88,
     'µs',
     'CPU of both nodes together for an edit that goes to another one by Redis, against one that stays',
-    'npm run bench -- nodes --quick',
+    'npm run bench -- nodes',
   ],
   [
     'append',
@@ -29,8 +29,8 @@ const units: readonly (readonly [name: keyof Costs, value: number, unit: string,
     'npm run bench -- scale --case nodes',
   ],
   ['telling', 0.349, 'µs', 'and for each further node that has the document open', 'npm run bench -- redis'],
-  ['connection', 7.48, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
-  ['down', 25.8, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --case quiet'],
+  ['connection', 8, 'KiB', 'memory of a node for a connection in one document', 'npm run bench -- scale --case idle'],
+  ['down', 24.7, 'bytes', 'to a reader for an edit, frame included', 'npm run bench -- scale --case quiet'],
 ]
 
 const costs = Object.fromEntries(units.map(([name, value]) => [name, value])) as unknown as Costs
