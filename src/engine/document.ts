@@ -799,7 +799,6 @@ export class LiveDocument {
   /** The very list of before, where the same readers were sent a frame: what they have been told together need not be said again. */
   private again(readers: readonly Outlet[]): readonly Outlet[] {
     const { lists } = this
-    if (lists[0] === readers) return readers
     const before = lists.find(
       list => list === readers || (list.length === readers.length && list.every((outlet, i) => outlet === readers[i])),
     )
@@ -1113,7 +1112,7 @@ export class LiveDocument {
         this.send(this.keepingUp(), { kind: 'beat', handle: this.handle, position, durable, hash })
       }
       const { together } = this.options
-      if (together === undefined || this.unsent.length === 0) say()
+      if (together === undefined) say()
       else together(say)
     }
     this.alarm('beat', this.options.limits.beat, () => this.beat())

@@ -1,11 +1,11 @@
 // The binary form of every message: a frame to a message or a refusal, and back.
 //
 //   encodeClientFrame(message, id?): Uint8Array     decodeClientMessage(frame, bounds?): Read<ClientMessage>
-//   encodeServerFrame(message, id?, told?): Uint8Array
-//                                                   decodeServerMessage(frame, bounds?, listener?): Read<ServerMessage | Welcome>
+//   encodeServerFrame(message, id?): Uint8Array     decodeServerMessage(frame, bounds?, listener?): Read<ServerMessage | Welcome>
+//   encodeCommitsFrame(message, told): Uint8Array
 //
 // encodeServerFrame(message) gives the very bytes of socket.emit(message.kind, message) under our parser: encode once, then
-// socket.conn.send(frame, { compress: false }) to everyone in the default namespace. With `told`, commits name by numbers the authors
+// socket.conn.send(frame, { compress: false }) to everyone in the default namespace. encodeCommitsFrame names by numbers the authors
 // whom all of these readers have been told in the frames of this document before; a reader keeps them in `listener`.
 //
 // Invariant: decoding never throws, and what it gives passes the validator of json.ts; encoding throws on what is not of its type.
@@ -405,7 +405,7 @@ const writeCommitsMessage = (w: Writer, { handle, from, commits, position, durab
   if (lag !== 0) w.signed(lag)
 }
 
-const writeServer = (w: Writer, message: ServerMessage | Welcome, told = new Told()): void => {
+const writeServer = (w: Writer, message: ServerMessage | Welcome): void => {
   switch (message.kind) {
     case 'welcome': {
       w.varint(positive(message.protocol, 'protocol'))
@@ -423,7 +423,7 @@ const writeServer = (w: Writer, message: ServerMessage | Welcome, told = new Tol
     case 'joined':
       return writeJoined(w, message, null)
     case 'commits':
-      return writeCommitsMessage(w, message, told)
+      return writeCommitsMessage(w, message, new Told())
     case 'durable':
       w.varint(handleOf(message.handle))
       return w.varint(whole(message.version, 'version'))
@@ -643,11 +643,11 @@ const readChange = (r: Reader, bounds: Bounds): PresenceChange => {
 const writer = new Writer()
 
 const encode =
-  <M extends { readonly kind: keyof typeof opcodes }>(write: (w: Writer, message: M, told?: Told) => void) =>
-  (message: M, id?: number, told?: Told): Uint8Array => {
+  <M extends { readonly kind: keyof typeof opcodes }>(write: (w: Writer, message: M) => void) =>
+  (message: M, id?: number): Uint8Array => {
     writer.begin()
     writeMessageHead(writer, opcodes[message.kind], id)
-    write(writer, message, told)
+    write(writer, message)
     return writer.end()
   }
 

@@ -38,8 +38,7 @@ export interface HealthParts {
 const looking = 1_000 // ms between two looks at what can be told at once
 const patience = 5_000 // ms for the store to tell its settings and its time
 const again = 1_000 // ms until the canary tries again when it has failed
-/** A node that has just started is tried out soon, and then half as often each time: so what it does for everybody has also been done early. */
-const sooner = 5 // doublings until the usual pace
+const sooner = 5 // doublings from the first song to the usual pace: what it has all code do for the first time has been done before a crowd comes
 const usual = 10_000 // ms between two looks at the store where there is no canary
 
 export class HealthWatch {

@@ -160,17 +160,28 @@ test('[P8] while the process is busy, what comes within a tick goes in one frame
   ])
 })
 
-test('[P8] news of people that are due leave with the frame of commits, and not once more', async () => {
+/** What is said of commits and of one thing more, and whether it left together with others. */
+const togetherness = () => {
   let open = false
   const said: [kind: string, together: boolean][] = []
-  const { clock, types, bob, ada } = await pair({
-    ...busy,
+  const listens = (other: ServerMessage['kind']): Pick<NonNullable<Parameters<typeof place>[0]>, 'together' | 'deliver'> => ({
     together: say => {
       open = true
       say()
       open = false
     },
-    deliver: (_, { kind }) => (kind === 'commits' || kind === 'presence') && said.push([kind, open]),
+    deliver: (_, { kind }) => {
+      if (kind === 'commits' || kind === other) said.push([kind, open])
+    },
+  })
+  return { said, listens }
+}
+
+test('[P8] news of people that are due leave with the frame of commits, and not once more', async () => {
+  const { said, listens } = togetherness()
+  const { clock, types, bob, ada } = await pair({
+    ...busy,
+    ...listens('presence'),
   })
   await types()
   clock.pass(1_000) // who has come is told, and that one writes
@@ -189,17 +200,11 @@ test('[P8] news of people that are due leave with the frame of commits, and not 
 })
 
 test('[P8] a beat leaves with the commits that wait, in one write', async () => {
-  let open = false
-  const said: [kind: string, together: boolean][] = []
+  const { said, listens } = togetherness()
   const { clock, types } = await pair({
     load: () => ({ busy: 0.9, writing: 0.3, spared: 0 }),
     limits: { beat: 320, presenceTick: 3_600_000 },
-    together: say => {
-      open = true
-      say()
-      open = false
-    },
-    deliver: (_, { kind }) => (kind === 'commits' || kind === 'beat') && said.push([kind, open]),
+    ...listens('beat'),
   })
   await types()
   await types() // waits

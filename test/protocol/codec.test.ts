@@ -5,7 +5,13 @@ import { describe, expect, it } from 'vitest'
 import { type Listener, Told } from '../../src/protocol/authors.ts'
 import { clientBounds, serverBounds } from '../../src/protocol/bounds.ts'
 import { Writer } from '../../src/protocol/bytes.ts'
-import { decodeClientMessage, decodeServerMessage, encodeClientFrame, encodeServerFrame } from '../../src/protocol/codec.ts'
+import {
+  decodeClientMessage,
+  decodeServerMessage,
+  encodeClientFrame,
+  encodeCommitsFrame,
+  encodeServerFrame,
+} from '../../src/protocol/codec.ts'
 import { refusal } from '../../src/protocol/errors.ts'
 import { measure, utf8Length } from '../../src/protocol/fields.ts'
 import type { AuthorId, Chain, DocId, Epoch, Handle, PeerId } from '../../src/protocol/ids.ts'
@@ -152,8 +158,8 @@ describe('[W3] a frame is short', () => {
     }
     expect(encodeClientFrame(submit({ position: { ...position, version: 4_322 }, seq: 312, op: [1_204, 'x'] }))).toHaveLength(19)
     const told = new Told()
-    expect(encodeServerFrame(commits, undefined, told)).toHaveLength(34)
-    expect(encodeServerFrame(commits, undefined, told)).toHaveLength(22)
+    expect(encodeCommitsFrame(commits, told)).toHaveLength(34)
+    expect(encodeCommitsFrame(commits, told)).toHaveLength(22)
   })
 
   it('an author who types on is named once a frame', () => {
@@ -191,7 +197,7 @@ describe('[W3] an author is written out once on a line, and goes by a number the
     for (const [i, who] of dice.entries()) {
       if (i % 20 === 0) told = new Told(given)
       const message = frame(i, who)
-      expect(decodeServerMessage(encodeServerFrame(message, undefined, told), clientBounds, listener)).toEqual({
+      expect(decodeServerMessage(encodeCommitsFrame(message, told), clientBounds, listener)).toEqual({
         ok: true,
         message,
       })
@@ -203,12 +209,12 @@ describe('[W3] an author is written out once on a line, and goes by a number the
   it('a number that nobody was told of ends the line, and so does one that was told in another document', () => {
     const told = new Told()
     const listener: Listener = {}
-    const first = encodeServerFrame(frame(0, [names[0]!]), undefined, told)
-    const next = encodeServerFrame(frame(1, [names[0]!]), undefined, told)
+    const first = encodeCommitsFrame(frame(0, [names[0]!]), told)
+    const next = encodeCommitsFrame(frame(1, [names[0]!]), told)
     expect(decodeServerMessage(next)).toMatchObject({ ok: false, broken: true })
     decodeServerMessage(first, clientBounds, listener)
     expect(decodeServerMessage(next, clientBounds, listener)).toMatchObject({ ok: true })
-    const elsewhere = encodeServerFrame(frame(1, [names[0]!], 8 as Handle), undefined, told)
+    const elsewhere = encodeCommitsFrame(frame(1, [names[0]!], 8 as Handle), told)
     expect(decodeServerMessage(elsewhere, clientBounds, listener)).toMatchObject({ ok: false, broken: true })
   })
 
@@ -218,7 +224,7 @@ describe('[W3] an author is written out once on a line, and goes by a number the
     const many = Array.from({ length: 9_000 }, (_, i) => `a${i}`.padEnd(16, '_') as AuthorId)
     for (const from of [0, 9_000]) {
       const message = frame(from, many)
-      expect(decodeServerMessage(encodeServerFrame(message, undefined, told), clientBounds, listener)).toEqual({
+      expect(decodeServerMessage(encodeCommitsFrame(message, told), clientBounds, listener)).toEqual({
         ok: true,
         message,
       })
